@@ -1,0 +1,52 @@
+# `make` lists the targets.
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+PYTHON ?= python3
+# Stages run as `python -m ...`: the environment's own python must come first.
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
+PIP_INSTALL := .venv/bin/python -m pip install --quiet --constraint constraints.txt
+
+.PHONY: help repro test lint types check constraints clean-scratch
+
+help: ## list the targets
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
+
+repro: .venv/run ## set up, run the pipeline as params.yaml says, show the table
+	dvc repro
+	@cat metrics/report.md
+
+test: .venv/dev ## set up, run all tests
+	pytest
+
+lint: .venv/dev ## format and lint, without changing anything
+	ruff format --check .
+	ruff check .
+
+types: .venv/dev ## check types
+	mypy
+
+check: lint types test ## what CI runs
+
+constraints: ## write constraints.txt anew from the newest versions that resolve together
+	rm -rf .venv-new
+	$(PYTHON) -m venv .venv-new
+	.venv-new/bin/pip install --quiet torch==2.13.0
+	.venv-new/bin/pip install --quiet --editable '.[whisper,subtitle,export,dev]'
+	{ sed '/^[^#]/d' constraints.txt; \
+	  .venv-new/bin/pip freeze --exclude-editable | sed 's/^torch==.*/torch==2.13.0/'; } > constraints.new
+	mv constraints.new constraints.txt
+	rm -rf .venv-new
+
+clean-scratch: ## delete unfinished training runs
+	rm -rf .scratch
+
+# Installed anew when the dependencies change.
+.venv/run: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(PIP_INSTALL) torch
+	$(PIP_INSTALL) --editable .
+	@touch $@
+
+.venv/dev: .venv/run
+	$(PIP_INSTALL) --editable '.[dev]'
+	@touch $@

@@ -1,0 +1,1 @@
+"""Fine-tune speech recognition on Japanese visual-novel speech, every step a DVC stage."""

@@ -1,0 +1,21 @@
+"""Errors a user can act on; the command line prints them as one message, without a traceback."""
+
+
+class GalgameAsrError(Exception):
+    """Base of every error this project raises on purpose."""
+
+
+class ConfigError(GalgameAsrError):
+    """A value in params.yaml, a profile or the command line cannot be used."""
+
+
+class DataError(GalgameAsrError):
+    """A corpus, shard, utterance or table is missing, damaged or inconsistent."""
+
+
+class CheckpointError(GalgameAsrError):
+    """A model directory or checkpoint is missing, damaged or of another shape."""
+
+
+class ExportError(GalgameAsrError):
+    """An exported model could not be written or does not agree with its checkpoint."""
