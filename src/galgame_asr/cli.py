@@ -1,0 +1,31 @@
+"""The `galgame-asr` command."""
+
+import argparse
+from collections.abc import Sequence
+
+from galgame_asr import profile
+from galgame_asr.console import run
+
+
+def main() -> None:
+    """Entry point of the installed command."""
+    run(dispatch)
+
+
+def dispatch(arguments: Sequence[str]) -> None:
+    """Parse arguments and run the command they name."""
+    parser = argparse.ArgumentParser(prog="galgame-asr", description=__doc__)
+    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+
+    command = commands.add_parser("profile", help="write profiles/NAME.yaml over params.yaml")
+    command.add_argument("name", metavar="NAME")
+    command.set_defaults(run=_profile)
+
+    options = parser.parse_args(arguments)
+    options.run(options)
+
+
+def _profile(options: argparse.Namespace) -> None:
+    keys = profile.apply(options.name)
+    print(f"params.yaml now holds profile {options.name}: {', '.join(keys)}")
+    print("`dvc repro` runs it; `git checkout params.yaml` goes back")

@@ -1,0 +1,23 @@
+"""Section `compute`: where and how exactly models run."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from galgame_asr.params import section
+
+
+@section
+class ComputeParams:
+    """Device, precision and reproducibility of every stage that runs a model."""
+
+    # auto: the first CUDA device if there is one, else the CPU.
+    device: Literal["auto", "cpu", "cuda"]
+    # auto: bf16 autocast where the device has it, else float32.
+    precision: Literal["auto", "float32", "bf16"]
+    # CPU threads of one process; null leaves the choice to torch. Sums in another
+    # order round differently, so results on a CPU depend on it.
+    cpu_threads: Annotated[int, Field(ge=1)] | None
+    # Fix the CPU's vector instructions (AVX2) and torch's deterministic algorithms,
+    # so that one x86-64 machine's numbers are another's; costs speed on large models.
+    reproducible: bool

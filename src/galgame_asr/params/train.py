@@ -1,0 +1,83 @@
+"""Section `train`: the curriculum, phase by phase."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from galgame_asr.params import section
+from galgame_asr.params.prompts import Prompt
+
+Percent = Annotated[int, Field(ge=1, le=100)]
+Weight = Annotated[float, Field(gt=0)]
+
+
+@section
+class CommonParams:
+    """What all phases share."""
+
+    # Order of the data, dropout and new weights.
+    seed: int
+    # 10 ms feature frames per batch, padding included (FunASR's `batch_size`).
+    batch_frames: Annotated[int, Field(ge=1)]
+    # Batches per optimizer step.
+    accumulate: Annotated[int, Field(ge=1)]
+    # Utterances sorted by length together before they are cut into batches.
+    sort_window: Annotated[int, Field(ge=1)]
+    # The learning rate after its warm-up: falls along a cosine or a line, or stays.
+    schedule: Literal["cosine", "linear", "constant"]
+    # Share of a phase's steps in which the learning rate rises from 0.
+    warmup: Annotated[float, Field(ge=0, lt=1)]
+    adam_betas: tuple[float, float]
+    weight_decay: Annotated[float, Field(ge=0)]
+    # Largest norm of the gradient; longer ones are scaled down to it.
+    max_grad_norm: Annotated[float, Field(gt=0)]
+    # Steps between two rows of log.tsv.
+    log_steps: Annotated[int, Field(ge=1)]
+    # Steps between two states that a killed phase resumes from; a multiple of log_steps.
+    resume_steps: Annotated[int, Field(ge=1)]
+    # Processes that read audio; 0 reads in the training process.
+    workers: Annotated[int, Field(ge=0)]
+    # Features kept in memory, per process; the rest are computed again each epoch.
+    feature_cache_mb: Annotated[int, Field(ge=0)]
+    # Also write TensorBoard event files to logs/.
+    tensorboard: bool
+
+    @model_validator(mode="after")
+    def _whole_rows(self) -> "CommonParams":
+        if self.resume_steps % self.log_steps:
+            # A resumed run's first log row would average over fewer steps than the same
+            # row of an uninterrupted run.
+            raise ValueError(f"resume_steps must be a multiple of log_steps ({self.log_steps})")
+        return self
+
+
+@section
+class TrainingParams:
+    """What learns, how fast, and from which data."""
+
+    # true keeps a part of the model as it is; every part of the family must be named.
+    freeze: dict[str, bool]
+    lr: Annotated[float, Field(gt=0)]
+    epochs: Annotated[int, Field(ge=1)]
+    # Share of each corpus per epoch: 0.1 is within 0.2, 2 repeats.
+    mix: Annotated[dict[str, Weight], Field(min_length=1)]
+    # What the model is told; with several, each utterance draws one per epoch.
+    prompts: Annotated[tuple[Prompt, ...], Field(min_length=1)]
+    # Weight of an auxiliary CTC loss on the encoder; its head is not saved.
+    ctc_weight: Annotated[float, Field(ge=0)] = 0.0
+
+
+@section
+class PhaseParams(TrainingParams):
+    """One phase of the curriculum."""
+
+    # The checkpoint it starts from: base, or PHASE/pNN.
+    init: str
+    # Save a checkpoint and score the dev set at these percentages: models/PHASE/pNN.
+    checkpoints: Annotated[tuple[Percent, ...], Field(min_length=1)]
+
+    @model_validator(mode="after")
+    def _last_is_the_end(self) -> "PhaseParams":
+        if sorted(set(self.checkpoints)) != list(self.checkpoints) or self.checkpoints[-1] != 100:
+            raise ValueError("checkpoints must rise and end with 100, where the next phase starts")
+        return self
