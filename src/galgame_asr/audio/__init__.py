@@ -1,0 +1,1 @@
+"""Audio in tar shards: finding, reading and checking single utterances."""

@@ -1,0 +1,1 @@
+"""Japanese text: grouping and normalisation."""
