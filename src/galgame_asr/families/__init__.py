@@ -1,0 +1,69 @@
+"""Families of models: everything that differs between them, behind one interface.
+
+The rest of the project (batching, freezing, resume, decoding, scoring) knows
+only `Family`. Shapes in comments: B utterances, T feature frames, D features.
+"""
+
+import importlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from galgame_asr.params.prompts import Prompt
+
+
+@dataclass(frozen=True)
+class Example:
+    """One utterance ready for a batch."""
+
+    id: str
+    # float32 (T, D)
+    features: torch.Tensor
+    prompt: Prompt
+    text: str
+
+
+class Family(Protocol):
+    """A loaded model and what is needed to train it, decode with it and save it."""
+
+    # Part of the model -> prefix of its parameters' names; params freeze by these parts.
+    parts: Mapping[str, str]
+
+    @property
+    def model(self) -> nn.Module:
+        """Takes what `training_batch` gives as keyword arguments."""
+
+    def features(self, audio: NDArray[np.float32]) -> torch.Tensor:
+        """Turn 16 kHz mono samples into float32 features (T, D)."""
+
+    def training_batch(self, examples: Sequence[Example]) -> dict[str, torch.Tensor]:
+        """Arguments of `model`, which returns a map with the mean `loss` over the batch."""
+
+    def add_ctc_head(self, weight: float) -> None:
+        """Add an auxiliary CTC loss on the encoder; its head is trained but not saved."""
+
+    def transcribe(
+        self, features: Sequence[torch.Tensor], prompt: Prompt, *, max_new_tokens: int
+    ) -> list[str]:
+        """Decode greedily, one text per item; the text does not depend on the batch."""
+
+    def save(self, directory: Path) -> None:
+        """Write a complete model directory in the family's native layout."""
+
+
+def load(family: str, directory: Path) -> Family:
+    """Load a model directory.
+
+    Raises:
+        CheckpointError: a file is missing or damaged, or tensors are missing,
+            unexpected or of another shape; the message names them.
+    """
+    module = importlib.import_module(f"galgame_asr.families.{family}")
+    loaded: Family = module.load(directory)
+    return loaded

@@ -1,0 +1,1 @@
+"""Training: freezing, batching, the loop around transformers.Trainer, and exact resume."""

@@ -1,0 +1,45 @@
+"""Which parameters learn."""
+
+import difflib
+from collections.abc import Mapping
+
+from torch import nn
+
+from galgame_asr.errors import ConfigError
+
+
+def freeze(
+    model: nn.Module, parts: Mapping[str, str], frozen: Mapping[str, bool]
+) -> dict[str, int]:
+    """Set `requires_grad` of each part of a model, and of nothing else.
+
+    Args:
+        model: any module.
+        parts: part name -> prefix of its parameters' names.
+        frozen: part name -> whether it is kept as it is; must name every part.
+
+    Returns:
+        Part name -> number of its parameters that learn.
+
+    Raises:
+        ConfigError: a name is no part, a part is not named, a part's prefix
+            matches no parameter, or nothing is left to learn.
+    """
+    for name in frozen:
+        if name not in parts:
+            near = difflib.get_close_matches(name, parts, n=1, cutoff=0.5)
+            guess = f"did you mean '{near[0]}'? " if near else ""
+            raise ConfigError(f"freeze names '{name}', {guess}parts: {', '.join(parts)}")
+    if forgotten := [name for name in parts if name not in frozen]:
+        raise ConfigError(f"freeze must say true or false for each of: {', '.join(forgotten)}")
+    learning = {}
+    for name, prefix in parts.items():
+        parameters = [p for key, p in model.named_parameters() if key.startswith(prefix)]
+        if not parameters:
+            raise ConfigError(f"freeze.{name}: no parameter of the model begins with '{prefix}'")
+        for parameter in parameters:
+            parameter.requires_grad_(not frozen[name])
+        learning[name] = 0 if frozen[name] else sum(p.numel() for p in parameters)
+    if not any(learning.values()):
+        raise ConfigError("freeze is true for every part; nothing would learn")
+    return learning
