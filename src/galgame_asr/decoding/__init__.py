@@ -1,0 +1,1 @@
+"""Decoding: from audio to text, in batches."""

@@ -1,0 +1,45 @@
+"""Files of transcripts: one JSON object per line with set, id and raw text."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+from galgame_asr.errors import DataError
+from galgame_asr.files import write_text
+
+# set -> utterance id -> text
+Transcripts = dict[str, dict[str, str]]
+
+
+def write(path: Path, transcripts: Mapping[str, Mapping[str, str]]) -> None:
+    """Write transcripts sorted by set and id."""
+    lines = [
+        json.dumps({"set": name, "id": id_, "text": texts[id_]}, ensure_ascii=False)
+        for name, texts in sorted(transcripts.items())
+        for id_ in sorted(texts)
+    ]
+    write_text(path, "".join(f"{line}\n" for line in lines))
+
+
+def read(path: Path) -> Transcripts:
+    """Read transcripts.
+
+    Raises:
+        DataError: the file is missing, a line is damaged, or an id stands twice in a set.
+    """
+    transcripts: Transcripts = {}
+    try:
+        lines = path.read_text(encoding="utf-8").split("\n")
+    except FileNotFoundError:
+        raise DataError(f"{path} is missing; `dvc repro` makes it") from None
+    for number, line in enumerate(lines[:-1], start=1):
+        try:
+            row = json.loads(line)
+            texts = transcripts.setdefault(row["set"], {})
+            id_, text = row["id"], row["text"]
+        except (json.JSONDecodeError, KeyError, TypeError) as error:
+            raise DataError(f"{path}:{number} is no transcript: {error!r}") from None
+        if id_ in texts:
+            raise DataError(f"{path}:{number} repeats utterance {id_} of set {row['set']}")
+        texts[id_] = text
+    return transcripts

@@ -1,0 +1,1 @@
+"""What a run amounts to, for people and for DVC."""

@@ -1,0 +1,51 @@
+"""Stage base: the model every curriculum starts from, models/base."""
+
+import importlib
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from galgame_asr import compute, families, hub, manifest
+from galgame_asr.console import run
+from galgame_asr.files import atomic_directory
+from galgame_asr.params import load
+from galgame_asr.params.base import Base, HubBase, TinyBase
+from galgame_asr.params.compute import ComputeParams
+from galgame_asr.params.model import ModelParams
+from galgame_asr.params.train import CommonParams
+from galgame_asr.paths import LOGS, MODELS, RAW, SPLIT
+from galgame_asr.training.phase import PhaseInputs, trained
+
+
+def main(_arguments: Sequence[str]) -> None:
+    """Build and pretrain a tiny model, or bring a published one in."""
+    base: Base = load(Base, "base")
+    family = load(ModelParams, "model").family
+    with atomic_directory(MODELS / "base") as output:
+        if isinstance(base, TinyBase):
+            _pretrain(family, base, output)
+        elif isinstance(base, HubBase):
+            hub.download(base.repo, base.revision, output, kind="model")
+        else:
+            shutil.copytree(base.path, output, dirs_exist_ok=True)
+        families.load(family, output)  # a damaged model is refused here, not in a phase
+
+
+def _pretrain(family: str, base: TinyBase, output: Path) -> None:
+    common = load(CommonParams, "train.common")
+    inputs = PhaseInputs(
+        family, base.pretrain, common, load(ComputeParams, "compute"), RAW, SPLIT, LOGS / "base"
+    )
+    compute.set_up(inputs.compute)
+    texts = manifest.read(SPLIT / "train.parquet")["text"]
+    builder = importlib.import_module(f"galgame_asr.families.{family}_tiny")
+    with TemporaryDirectory() as temporary:
+        init = Path(temporary) / "init"
+        builder.build(init, base, texts=texts, seed=common.seed)
+        with trained(init, inputs, checkpoints=(100,)) as results:
+            shutil.copytree(results / "p100", output, dirs_exist_ok=True)
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,34 @@
+"""Stage split: which utterances train, tune and test; refuses leaks between them."""
+
+from collections.abc import Sequence
+
+import pandas as pd
+
+from galgame_asr import manifest
+from galgame_asr.console import log, run
+from galgame_asr.files import prune
+from galgame_asr.params import load
+from galgame_asr.params.corpora import Corpora
+from galgame_asr.params.manifest import FlagSeverity
+from galgame_asr.params.split import SplitParams
+from galgame_asr.paths import MANIFEST, METRICS, SPLIT
+from galgame_asr.split import split, usable
+
+
+def main(_arguments: Sequence[str]) -> None:
+    """Split the manifests of all corpora in params."""
+    names = sorted(load(Corpora, "corpora"))
+    # DVC hashes the folder, so what other params left behind there must go.
+    prune(MANIFEST, {f"{name}.parquet" for name in names})
+    prune(METRICS / "quality", {f"{name}.json" for name in names})
+    rows = pd.concat(
+        [manifest.read(MANIFEST / f"{name}.parquet") for name in names], ignore_index=True
+    )
+    rows = rows[usable(rows, load(FlagSeverity, "manifest.severity"))]
+    for name, part in split(rows, load(SplitParams, "split")).items():
+        log.info("%s: %d utterances, %.2f hours", name, len(part), part["duration_s"].sum() / 3600)
+        manifest.write(SPLIT / f"{name}.parquet", part)
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,36 @@
+"""Stage train@PHASE: one phase of the curriculum, models/PHASE/pNN and its logs."""
+
+import shutil
+from collections.abc import Sequence
+
+from galgame_asr import compute
+from galgame_asr.console import run
+from galgame_asr.files import atomic_directory
+from galgame_asr.params import load
+from galgame_asr.params.compute import ComputeParams
+from galgame_asr.params.model import ModelParams
+from galgame_asr.params.train import CommonParams, PhaseParams
+from galgame_asr.paths import LOGS, MODELS, RAW, SPLIT
+from galgame_asr.training.phase import PhaseInputs, trained
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Train the phase named by the only argument."""
+    (name,) = arguments
+    params = load(PhaseParams, f"train.phases.{name}")
+    common = load(CommonParams, "train.common")
+    family = load(ModelParams, "model").family
+    inputs = PhaseInputs(
+        family, params, common, load(ComputeParams, "compute"), RAW, SPLIT, LOGS / name
+    )
+    compute.set_up(inputs.compute)
+    with (
+        trained(MODELS / params.init, inputs, checkpoints=params.checkpoints) as results,
+        atomic_directory(MODELS / name) as output,
+    ):
+        for part in ("log.tsv", "dev.tsv", *(f"p{percent}" for percent in params.checkpoints)):
+            shutil.move(results / part, output / part)
+
+
+if __name__ == "__main__":
+    run(main)
