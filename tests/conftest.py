@@ -1,0 +1,36 @@
+"""What tests share: generated speech, shards and models; nothing is downloaded."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from galgame_asr.audio import ogg, tar
+
+REPOSITORY = Path(__file__).parents[1]
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark tests by their folder, so that `-m unit` and `-m pipeline` need no decorators."""
+    for item in items:
+        item.add_marker(item.path.relative_to(REPOSITORY / "tests").parts[0])
+
+
+def tone(duration_s: float, hz: float = 220.0) -> bytes:
+    """An Ogg file with a tone."""
+    time_s = np.arange(round(duration_s * 16_000)) / 16_000
+    return ogg.encode((8000 * np.sin(2 * np.pi * hz * time_s)).astype(np.int16), 16_000)
+
+
+@pytest.fixture
+def make_shard(tmp_path: Path) -> Callable[..., Path]:
+    """Write data/raw/CORPUS/SHARD below a temporary root out of {name: content}."""
+
+    def make(files: dict[str, bytes], corpus: str = "vn", shard: str = "vn-000000.tar") -> Path:
+        path = tmp_path / "data" / "raw" / corpus / shard
+        tar.write(path, files.items())
+        return path
+
+    return make

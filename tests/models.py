@@ -1,0 +1,60 @@
+"""A very small Fun-ASR-Nano with random weights, and speech-like noise for it."""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from galgame_asr.families import Example, fun_asr_nano, fun_asr_nano_tiny
+from galgame_asr.params import parse
+from galgame_asr.params.base import TinyBase
+from galgame_asr.params.prompts import Prompt
+
+TEXTS = ["葵、おはよう。", "えへへ、先輩が好き。", "ん…、帰ろうよ。", "すごーい、凛！"]
+JAPANESE = Prompt(language="日文")
+
+
+def build(directory: Path, *, seed: int = 0) -> Path:
+    """Write the model directory of a Fun-ASR-Nano with about 100,000 parameters."""
+    params = parse(
+        TinyBase,
+        {
+            "kind": "tiny",
+            "encoder_dim": 16,
+            "encoder_layers": 2,
+            "llm_dim": 32,
+            "llm_layers": 2,
+            "vocabulary": 400,
+            "pretrain": {
+                "freeze": {},
+                "lr": 1e-3,
+                "epochs": 1,
+                "mix": {"vn": 1.0},
+                "prompts": [{}],
+            },
+        },
+        "base",
+    )
+    fun_asr_nano_tiny.build(directory, params, texts=TEXTS, seed=seed)
+    return directory
+
+
+def noise(seconds: float, seed: int = 0) -> np.ndarray[tuple[int], np.dtype[np.float32]]:
+    """Noise whose loudness changes, so that features differ over time."""
+    draw = np.random.default_rng(seed)
+    count = round(seconds * 16_000)
+    envelope = np.interp(np.arange(count), np.arange(0, count, 800), draw.random(-(-count // 800)))
+    return (0.3 * envelope * draw.standard_normal(count)).astype(np.float32)
+
+
+def examples(family: fun_asr_nano.FunAsrNano, lengths_s: list[float]) -> list[Example]:
+    """Examples of given lengths with texts in turn."""
+    return [
+        Example(f"u{i}", family.features(noise(s, i)), JAPANESE, TEXTS[i % len(TEXTS)])
+        for i, s in enumerate(lengths_s)
+    ]
+
+
+def gradients(model: torch.nn.Module) -> dict[str, torch.Tensor]:
+    """The gradients by parameter name."""
+    return {n: p.grad.clone() for n, p in model.named_parameters() if p.grad is not None}

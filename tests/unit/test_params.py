@@ -1,0 +1,118 @@
+"""params.yaml is typed, complete, and holds nothing that nobody reads."""
+
+import ast
+import dataclasses
+import typing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from galgame_asr.errors import ConfigError
+from galgame_asr.params import load, parse, read_yaml
+from galgame_asr.params.base import Base
+from galgame_asr.params.corpora import Corpora
+from galgame_asr.params.split import SplitParams
+from galgame_asr.params.train import CommonParams, PhaseParams
+from galgame_asr.params.whole import Params
+from tests.conftest import REPOSITORY
+
+PARAMS = REPOSITORY / "params.yaml"
+
+
+@pytest.fixture
+def values() -> dict[str, Any]:
+    loaded: dict[str, Any] = read_yaml(PARAMS)
+    return loaded
+
+
+def test_the_committed_params_are_valid(values: dict[str, Any]) -> None:
+    """The file as committed parses as a whole."""
+    params = parse(Params, values, "")
+    assert params.train.phases["adaptor"].freeze == {"encoder": True, "adaptor": False, "llm": True}
+
+
+def test_an_unknown_key_names_the_nearest_valid_one(values: dict[str, Any]) -> None:
+    """A misspelt key is an error with its place, a guess and the allowed keys."""
+    phase = values["train"]["phases"]["adaptor"]
+    phase["epoch"] = phase.pop("epochs")
+    with pytest.raises(ConfigError) as caught:
+        parse(PhaseParams, phase, "train.phases.adaptor")
+    first, *rest = str(caught.value).splitlines()
+    assert "unknown key train.phases.adaptor.epoch" in first
+    assert "Did you mean 'epochs'?" in first
+    assert rest == ["params.yaml: key train.phases.adaptor.epochs is missing"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "key", "change", "message"),
+    [
+        (SplitParams, "split", {"dev": "0.1"}, "split.dev is '0.1'"),
+        (SplitParams, "split", {"dev": 0.6, "test": 0.6}, "must stay below 1"),
+        (SplitParams, "split", {"test_limit": 0}, "greater than or equal to 1"),
+        (CommonParams, "train.common", {"resume_steps": 15}, "multiple of log_steps"),
+        (CommonParams, "train.common", {"seed": 1.5}, "train.common.seed is 1.5"),
+        (PhaseParams, "train.phases.full", {"checkpoints": [50]}, "end with 100"),
+        (PhaseParams, "train.phases.full", {"checkpoints": [100, 50]}, "must rise"),
+        (PhaseParams, "train.phases.full", {"prompts": [{"langage": "日文"}]}, "'language'?"),
+        (Corpora, "corpora", {"vn": {"kind": "synthetc"}}, "'synthetic', 'galgame'"),
+        (Base, "base", {"kind": "hub", "repo": "a/b", "revision": "main"}, "base.revision"),
+    ],
+)
+def test_a_bad_value_is_an_error(
+    values: dict[str, Any], kind: Any, key: str, change: dict[str, Any], message: str
+) -> None:
+    """Each message names the key and what is allowed."""
+    value = values
+    for name in key.split("."):
+        value = value[name]
+    with pytest.raises(ConfigError) as caught:
+        parse(kind, value | change, key)
+    assert message in str(caught.value)
+
+
+def test_numbers_are_read_as_yaml_1_2(tmp_path: Path) -> None:
+    """`dvc exp run -S lr=3e-5` writes 3e-05, which YAML 1.1 reads as a string."""
+    file = tmp_path / "params.yaml"
+    file.write_text(PARAMS.read_text().replace("lr: 2.0e-3", "lr: 3e-05"))
+    assert load(PhaseParams, "train.phases.adaptor", file=file).lr == 3e-5
+
+
+def test_a_missing_section_or_file_says_so(tmp_path: Path) -> None:
+    """The message says what is there instead, or where to run."""
+    with pytest.raises(ConfigError, match="Did you mean 'phases'"):
+        load(PhaseParams, "train.phase.adaptor", file=PARAMS)
+    with pytest.raises(ConfigError, match="run from the repository root"):
+        load(PhaseParams, "train.phases.adaptor", file=tmp_path / "params.yaml")
+
+
+def test_every_key_is_read_somewhere() -> None:
+    """A key that no code reads would be a promise that nothing keeps."""
+    read = {
+        node.attr
+        for file in (REPOSITORY / "src").rglob("*.py")
+        for node in ast.walk(ast.parse(file.read_text()))
+        if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Load)
+    }
+    # `asdict(severity)` reads the flags by name, and the kind selects a dataclass.
+    by_name = {"kind", *typing.get_type_hints(_fields(Params)["FlagSeverity"])}
+    unread = [
+        f"{cls.__name__}.{field.name}"
+        for cls in _fields(Params).values()
+        for field in dataclasses.fields(cls)
+        if cls.__module__ != "galgame_asr.params.whole" and field.name not in read | by_name
+    ]
+    assert unread == []
+
+
+def _fields(kind: Any, found: dict[str, Any] | None = None) -> dict[str, Any]:
+    """All dataclasses reachable from a type, by name."""
+    found = {} if found is None else found
+    if dataclasses.is_dataclass(kind) and isinstance(kind, type):
+        found[kind.__name__] = kind
+        for hint in typing.get_type_hints(kind, include_extras=True).values():
+            _fields(hint, found)
+    for argument in typing.get_args(kind):
+        if not isinstance(argument, str):
+            _fields(argument, found)
+    return found
