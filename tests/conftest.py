@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from galgame_asr.audio import ogg, tar
+from galgame_asr.audio import ogg, shards, tar
 
 REPOSITORY = Path(__file__).parents[1]
 
@@ -31,6 +31,7 @@ def make_shard(tmp_path: Path) -> Callable[..., Path]:
     def make(files: dict[str, bytes], corpus: str = "vn", shard: str = "vn-000000.tar") -> Path:
         path = tmp_path / "data" / "raw" / corpus / shard
         tar.write(path, files.items())
+        shards.write_list(path.parent)
         return path
 
     return make

@@ -78,10 +78,19 @@ def test_severities(make_shard: MakeShard) -> None:
         index("vn", shard.parent, strict)
 
 
-def test_no_shard_is_an_error(tmp_path: Path) -> None:
-    """An empty folder is a failed download, not an empty corpus."""
-    with pytest.raises(DataError, match=r"holds no \.tar shard"):
-        index("vn", tmp_path, PARAMS)
+def test_a_missing_or_cut_shard_is_an_error(make_shard: MakeShard) -> None:
+    """A shard less is not a smaller corpus, and an empty folder is not an empty one."""
+    first, second = make_shard(GOOD), make_shard({"b.ogg": tone(0.5)}, shard="vn-000001.tar")
+    data = second.read_bytes()
+    second.write_bytes(data[:-512])
+    with pytest.raises(DataError, match=rf"vn-000001.tar has {len(data) - 512} bytes instead of"):
+        index("vn", first.parent, PARAMS)
+    second.unlink()
+    with pytest.raises(DataError, match=r"vn-000001\.tar has no bytes instead of .*`dvc checkout`"):
+        index("vn", first.parent, PARAMS)
+    (first.parent / "shards.tsv").unlink()
+    with pytest.raises(DataError, match=r"shards\.tsv is missing"):
+        index("vn", first.parent, PARAMS)
 
 
 def test_tables_come_back_equal_and_with_equal_bytes(make_shard: MakeShard, tmp_path: Path) -> None:

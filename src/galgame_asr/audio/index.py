@@ -12,7 +12,7 @@ import soundfile as sf
 import xxhash
 
 from galgame_asr import manifest
-from galgame_asr.audio import tar
+from galgame_asr.audio import shards, tar
 from galgame_asr.errors import DataError
 from galgame_asr.params.manifest import ManifestParams
 from galgame_asr.split import usable
@@ -25,13 +25,10 @@ def index(corpus: str, directory: Path, params: ManifestParams) -> pd.DataFrame:
     """One row per utterance of a corpus, with its flags; `manifest.SCHEMA` has the columns.
 
     Raises:
-        DataError: there is no shard, a shard is damaged, or an utterance has a
-            flag of severity `fail`; the message names the utterances.
+        DataError: a shard is missing or damaged, or an utterance has a flag of
+            severity `fail`; the message names the utterances.
     """
-    shards = sorted(directory.glob("*.tar"))
-    if not shards:
-        raise DataError(f"{directory} holds no .tar shard; `dvc repro fetch@{corpus}` makes them")
-    rows = [row for shard in shards for row in _rows(corpus, shard, params)]
+    rows = [row for shard in shards.listed(directory) for row in _rows(corpus, shard, params)]
     counts = Counter(row["id"] for row in rows)
     for row in rows:
         if counts[row["id"]] > 1:

@@ -3,6 +3,7 @@
 import importlib
 from pathlib import Path
 
+from galgame_asr.audio import shards
 from galgame_asr.params.corpora import Corpus
 
 
@@ -18,3 +19,4 @@ def fetch(name: str, corpus: Corpus, directory: Path) -> None:
     """
     module = importlib.import_module(f"galgame_asr.corpora.{corpus.kind}")
     module.fetch(name, corpus, directory)
+    shards.write_list(directory)

@@ -1,0 +1,121 @@
+"""Bad params and damaged files: one clear message, exit status 1, and repair works."""
+
+import torch
+
+from galgame_asr.audio import shards, tar
+from tests.conftest import tone
+from tests.pipeline.conftest import Workspace
+
+
+def one_message(output: str, kind: str) -> str:
+    """The error's message, which stands there once and without a traceback."""
+    assert "Traceback" not in output
+    (line,) = [line for line in output.splitlines() if line.startswith(f"{kind}: ")]
+    return line
+
+
+def test_a_misspelt_freeze_flag(workspace: Workspace) -> None:
+    """From the command line of DVC: the part is named with its nearest valid one."""
+    done = workspace.run(
+        "dvc", "exp", "run", "-S", "+train.phases.adaptor.freeze.encodr=true", "train@adaptor",
+        check=False,
+    )  # fmt: skip
+    assert done.returncode != 0
+    message = one_message(done.stdout, "ConfigError")
+    assert "freeze names 'encodr', did you mean 'encoder'? parts: encoder, adaptor, llm" in message
+    # And with the key refused by DVC itself when it is not marked as new.
+    done = workspace.run(
+        "dvc", "exp", "run", "-S", "train.phases.adaptor.freeze.encodr=true", check=False
+    )
+    assert done.returncode != 0
+    assert "encodr" in done.stdout
+
+
+def test_an_unknown_key(workspace: Workspace) -> None:
+    """A key that no stage reads is refused by the stage whose section it stands in."""
+    workspace.edit(lambda values: values["split"].update(tests=0.1))
+    done = workspace.run("dvc", "repro", check=False)
+    assert done.returncode != 0
+    message = one_message(done.stdout, "ConfigError")
+    assert "unknown key split.tests. Did you mean 'test'?" in message
+
+
+def test_a_missing_shard(workspace: Workspace) -> None:
+    """Every stage that needs it names it; DVC brings it back."""
+    shard = workspace.root / "data/raw/vn/vn-000001.tar"
+    shard.unlink()
+    output = workspace.stage("manifest", "vn", check=False)
+    assert "vn-000001.tar has no bytes instead of" in one_message(output, "DataError")
+    output = workspace.stage("decode", "base", "none", "data/x.jsonl", check=False)
+    message = one_message(output, "DataError")
+    assert "vn-000001.tar is missing; `dvc checkout`" in message
+    assert not (workspace.root / "data/x.jsonl").exists()
+    workspace.repro("manifest@vn")
+    assert shard.exists()
+    workspace.stage("manifest", "vn")
+
+
+def test_a_truncated_tar(workspace: Workspace) -> None:
+    """Cut in the middle, with the list made to agree: the walker still sees it."""
+    shard = workspace.root / "data/raw/vn/vn-000001.tar"
+    data = shard.read_bytes()
+    shard.unlink()  # it may be a link into DVC's cache
+    shard.write_bytes(data[: len(data) // 2])
+    (shard.parent / shards.LIST).unlink()
+    shards.write_list(shard.parent)
+    output = workspace.stage("manifest", "vn", check=False)
+    message = one_message(output, "DataError")
+    assert "shard data/raw/vn/vn-000001.tar is truncated: member" in message
+    workspace.run("dvc", "checkout", "--force", "data/raw/vn")
+    workspace.stage("manifest", "vn")
+
+
+def test_an_empty_text(workspace: Workspace) -> None:
+    """The utterance is named; taken for usable by params, it is excluded and counted."""
+    directory = workspace.root / "data/raw/vn"
+    tar.write(
+        directory / "vn-000002.tar", [("f" * 32 + ".ogg", tone(0.5)), ("f" * 32 + ".txt", b" \n")]
+    )
+    (directory / shards.LIST).unlink()
+    shards.write_list(directory)
+    output = workspace.stage("manifest", "vn", check=False)
+    assert "1 of 61 utterances of vn have a flag" in one_message(output, "DataError")
+    assert f"vn/vn-000002.tar {'f' * 32}: text_empty" in output
+    workspace.edit(lambda values: values["manifest"]["severity"].update(text_empty="drop"))
+    output = workspace.stage("manifest", "vn")
+    assert "61 utterances, 60 usable" in output
+
+
+def test_a_checkpoint_that_lacks_keys(workspace: Workspace) -> None:
+    """The tensor is named instead of trained or decoded from random values."""
+    file = workspace.root / "models/base/model.pt"
+    checkpoint = torch.load(file)
+    del checkpoint["state_dict"]["audio_encoder.tp_norm.bias"]
+    file.unlink()
+    torch.save(checkpoint, file)
+    for stage, *arguments in (("decode", "base", "none", "data/x.jsonl"), ("train", "adaptor")):
+        output = workspace.stage(stage, *arguments, check=False)
+        message = one_message(output, "CheckpointError")
+        assert "models/base/model.pt does not fit" in message
+        assert "1 missing: audio_encoder.tp_norm.bias" in message
+    workspace.run("dvc", "checkout", "--force", "models/base")
+    workspace.stage("decode", "base", "none", "data/x.jsonl")
+
+
+def test_a_leak_between_the_sets(workspace: Workspace) -> None:
+    """The same audio under another text and id stops the split, with both rows named."""
+    directory = workspace.root / "data/raw/vn"
+    shard = directory / "vn-000000.tar"
+    data = shard.read_bytes()
+    copies = []
+    for member in tar.members(shard):
+        content = data[member.offset : member.offset + member.size]
+        name = f"copy-{member.name}"
+        copies.append((name, content if name.endswith("ogg") else f"別の台詞{name}".encode()))
+    tar.write(directory / "vn-000002.tar", copies)
+    (directory / shards.LIST).unlink()
+    shards.write_list(directory)
+    workspace.stage("manifest", "vn")
+    output = workspace.stage("split", check=False)
+    assert "leaks between the sets" in one_message(output, "DataError")
+    assert "same audio" in output

@@ -1,0 +1,48 @@
+"""A checkpoint of the pipeline in an unchanged funasr, imported as its users import it."""
+
+import json
+import subprocess
+import sys
+
+from tests.pipeline.conftest import Workspace
+
+# Runs in a process of its own: this project's modules must not be there to help.
+GENERATE = """
+import json, sys, torch
+from funasr import AutoModel
+requests = json.load(open(sys.argv[2]))
+model = AutoModel(model=sys.argv[1], device="cpu", ncpu=1, disable_update=True)
+texts = {}
+for request in requests:
+    (result,) = model.generate(
+        input=[torch.tensor(request["audio"])], language="日文", max_length=request["max_tokens"]
+    )
+    texts[request["id"]] = result["text"]
+json.dump(texts, open(sys.argv[3], "w"))
+"""
+
+
+def test_automodel_gives_the_decoded_text_for_the_whole_test_set(workspace: Workspace) -> None:
+    """`AutoModel.generate`, one utterance at a time, equals the batches of stage decode."""
+    import pandas as pd
+
+    from galgame_asr.audio.reader import ShardReader
+    from galgame_asr.decoding import transcripts
+
+    root = workspace.root
+    rows = pd.read_parquet(root / "data/split/test.parquet").to_dict("records")
+    reader = ShardReader(root / "data/raw")
+    requests = [
+        {"id": row["id"], "audio": reader.read_row(row).tolist(), "max_tokens": 12} for row in rows
+    ]
+    (root / "requests.json").write_text(json.dumps(requests))
+    subprocess.run(
+        [sys.executable, "-c", GENERATE, "models/full/p100", "requests.json", "texts.json"],
+        cwd=root,
+        check=True,
+        capture_output=True,
+    )
+    theirs = json.loads((root / "texts.json").read_text())
+    ours = transcripts.read(root / "data/decoded/full/p100-japanese.jsonl")["test"]
+    assert len(ours) >= 10
+    assert theirs == ours

@@ -1,0 +1,59 @@
+"""kill -9 in the middle of a phase, under DVC, and what the next run makes of it."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from tests.pipeline.conftest import Workspace
+
+PATIENCE_S = 120
+
+
+def kill_in_mid_phase(workspace: Workspace, stage: str) -> None:
+    """Start a stage under DVC and kill -9 everything once a state has been saved."""
+    environment = os.environ | {
+        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+        "PYTHONPATH": "src",
+    }
+    with (workspace.root / ".scratch.log").open("w") as log:
+        process = subprocess.Popen(
+            ["dvc", "repro", stage],
+            cwd=workspace.root,
+            env=environment,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+        )
+        deadline = time.monotonic() + PATIENCE_S
+        states = workspace.root / ".scratch" / stage
+        while not list(states.glob("*/checkpoint-*/complete")):
+            assert process.poll() is None, "the stage ended before it could be killed"
+            assert time.monotonic() < deadline, "no state was saved"
+            time.sleep(0.05)
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+def test_a_killed_phase_resumes_and_ends_in_the_same_bytes(workspace: Workspace) -> None:
+    """The checkpoint of an interrupted run is bit-identical to that of a whole one.
+
+    The run before had other params; what it left is not taken for this run's.
+    """
+    workspace.edit(lambda values: values["train"]["phases"]["full"].update(epochs=12))
+    workspace.run("dvc", "repro", "train@full")
+    whole = workspace.output_hash("train@full")
+    workspace.run("git", "checkout", "--quiet", "dvc.lock")
+    workspace.run("dvc", "checkout", "--force", "--quiet", "models/full")
+
+    # Without the run cache, which would bring the finished result back.
+    subprocess.run(["rm", "-rf", ".dvc/cache/runs"], cwd=workspace.root, check=True)
+    kill_in_mid_phase(workspace, "train@full")
+    assert not (workspace.root / "models/full").exists(), "a killed stage left a half output"
+
+    output = workspace.run("dvc", "repro", "train@full").stdout
+    assert "resuming at" in output
+    assert workspace.output_hash("train@full") == whole
+    assert not list((workspace.root / ".scratch").glob("train@full/*"))

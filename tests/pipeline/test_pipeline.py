@@ -1,0 +1,110 @@
+"""The pipeline end to end under DVC: what reruns, what is compared, what is restored."""
+
+import csv
+import json
+import shutil
+
+from tests.pipeline.conftest import Workspace, executed
+
+VARIANTS = ["base-none", "base-japanese", "full/p100-none", "full/p100-japanese"]
+
+
+def test_a_run_ends_with_the_table(workspace: Workspace) -> None:
+    """Every variant has a CER, in the flat metric and in the table, for both test sets."""
+    metrics = workspace.root / "metrics"
+    for file in ("cer.json", "cer_ood.json"):
+        scores = json.loads((metrics / file).read_text())
+        assert sorted(scores) == sorted(VARIANTS)
+        assert all(cer >= 0 for cer in scores.values())
+    report = (metrics / "report.md").read_text()
+    assert "## In domain" in report
+    assert "## Out of domain" in report
+    assert report.count("| full/p100 |") == 2
+    quality = json.loads((metrics / "quality/vn.json").read_text())
+    assert (quality["utterances"], quality["usable"]) == (60, 60)
+
+
+def test_nothing_reruns_and_git_is_clean(workspace: Workspace) -> None:
+    """A second run executes no stage, writes nothing, and leaves no unfinished work."""
+    assert workspace.repro() == []
+    assert workspace.run("git", "status", "--porcelain").stdout == ""
+    assert workspace.run("dvc", "status").stdout.strip() == "Data and pipelines are up to date."
+    assert not list((workspace.root / ".scratch").glob("*/*"))
+
+
+def test_the_lock_alone_tells_that_all_is_up_to_date(workspace: Workspace) -> None:
+    """As CI checks on a clone without data: lock, params and code agree."""
+    shutil.rmtree(workspace.root / "data")
+    shutil.rmtree(workspace.root / "models")
+    dry = workspace.run("dvc", "repro", "--dry", "--allow-missing").stdout
+    assert executed(dry) == []
+
+
+def test_editing_one_prompt_reruns_only_its_decodes(workspace: Workspace) -> None:
+    """The model, the other prompt's decodes and unchanged scores stay."""
+    workspace.edit(lambda values: values["prompts"]["none"].update(hotwords=["葵"]))
+    ran = workspace.repro()
+    decodes = [stage for stage in ran if not stage.startswith(("score@", "report"))]
+    assert decodes == ["decode@base-none", "decode@full/p100-none"]
+    assert not [stage for stage in ran if "japanese" in stage]
+
+
+def test_editing_unrelated_code_reruns_nothing(workspace: Workspace) -> None:
+    """The README and the command line are no inputs of any stage."""
+    for file in ("pyproject.toml", "src/galgame_asr/cli.py"):
+        path = workspace.root / file
+        path.write_text(path.read_text() + "\n# edited\n")
+    assert workspace.repro() == []
+
+
+def test_an_experiment_reruns_its_phase_and_what_follows(workspace: Workspace) -> None:
+    """-S on one phase's learning rate keeps data, base model and earlier checkpoints.
+
+    And `dvc metrics diff` then has one row per variant that changed.
+    """
+    ran = executed(workspace.run("dvc", "exp", "run", "-S", "train.phases.adaptor.lr=1e-2").stdout)
+    assert ran[:2] == ["train@adaptor", "train@full"]
+    assert {stage for stage in ran[2:] if stage.startswith("decode@")} == {
+        "decode@full/p100-none",
+        "decode@full/p100-japanese",
+    }
+    assert not [stage for stage in ran if stage.startswith(("fetch", "manifest", "split", "base"))]
+    changed = json.loads(workspace.run("dvc", "metrics", "diff", "--json").stdout)
+    rows = changed.get("metrics/cer.json", {})
+    assert set(rows) <= {"full/p100-none", "full/p100-japanese"}
+
+
+def test_queued_experiments_appear_side_by_side(workspace: Workspace) -> None:
+    """Two values from one command train in copies of the repository and are both shown."""
+    workspace.run(
+        "dvc", "exp", "run", "--queue", "--name", "sweep", "-S", "train.phases.full.lr=0.003,0.004"
+    )
+    workspace.run("dvc", "queue", "start", "--jobs", "2")
+    for name in ("sweep-1", "sweep-2"):
+        workspace.run("dvc", "queue", "logs", name, "--follow")
+    rows = list(csv.DictReader(workspace.run("dvc", "exp", "show", "--csv").stdout.splitlines()))
+    rates = {row["Experiment"]: row["train.phases.full.lr"] for row in rows}
+    assert (rates["sweep-1"], rates["sweep-2"]) == ("0.003", "0.004")
+    for row in rows:
+        if row["Experiment"].startswith("sweep"):
+            assert all(row[variant] for variant in VARIANTS)
+
+
+def test_pull_brings_back_what_was_pushed(workspace: Workspace) -> None:
+    """With the cache and all outputs gone, the remote restores every byte."""
+    workspace.run("dvc", "push")
+    for path in (".dvc/cache", "data", "models"):
+        shutil.rmtree(workspace.root / path)
+    workspace.run("dvc", "pull")
+    assert workspace.run("dvc", "status").stdout.strip() == "Data and pipelines are up to date."
+    workspace.run("dvc", "data", "status", "--granular")
+    assert workspace.repro() == []
+
+
+def test_plots_show_scores_and_losses(workspace: Workspace) -> None:
+    """`dvc plots show` renders the CER bars and the loss curves of the phases."""
+    workspace.run("dvc", "plots", "show", "--out", "dvc_plots")
+    page = (workspace.root / "dvc_plots/index.html").read_text()
+    assert "base-japanese" in page
+    assert "models/adaptor/log.tsv" in page or "adaptor/log.tsv" in page
+    assert page.count('"loss"') >= 2
