@@ -4,6 +4,10 @@ import json
 import subprocess
 import sys
 
+import pandas as pd
+
+from galgame_asr.audio.reader import ShardReader
+from galgame_asr.decoding import transcripts
 from tests.pipeline.conftest import Workspace
 
 # Runs in a process of its own: this project's modules must not be there to help.
@@ -24,11 +28,6 @@ json.dump(texts, open(sys.argv[3], "w"))
 
 def test_automodel_gives_the_decoded_text_for_the_whole_test_set(workspace: Workspace) -> None:
     """`AutoModel.generate`, one utterance at a time, equals the batches of stage decode."""
-    import pandas as pd
-
-    from galgame_asr.audio.reader import ShardReader
-    from galgame_asr.decoding import transcripts
-
     root = workspace.root
     rows = pd.read_parquet(root / "data/split/test.parquet").to_dict("records")
     reader = ShardReader(root / "data/raw")
