@@ -6,7 +6,7 @@ PYTHON ?= python3
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 PIP_INSTALL := .venv/bin/python -m pip install --quiet --constraint constraints.txt
 
-.PHONY: help repro test lint types check constraints clean-scratch
+.PHONY: help repro test lint types check readme constraints clean-scratch
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -26,6 +26,9 @@ types: .venv/dev ## check types
 	mypy
 
 check: lint types test ## what CI runs
+
+readme: .venv/run ## write the result tables of metrics/ into README.md
+	galgame-asr readme
 
 constraints: ## write constraints.txt anew from the newest versions that resolve together
 	rm -rf .venv-new

@@ -2,9 +2,12 @@
 
 import argparse
 from collections.abc import Sequence
+from pathlib import Path
 
 from galgame_asr import profile
 from galgame_asr.console import run
+from galgame_asr.paths import METRICS
+from galgame_asr.report import readme
 
 
 def main() -> None:
@@ -14,6 +17,12 @@ def main() -> None:
 
 def dispatch(arguments: Sequence[str]) -> None:
     """Parse arguments and run the command they name."""
+    options = make_parser().parse_args(arguments)
+    options.run(options)
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """The parser of all commands; `run` of what it returns takes the options."""
     parser = argparse.ArgumentParser(prog="galgame-asr", description=__doc__)
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
 
@@ -21,11 +30,17 @@ def dispatch(arguments: Sequence[str]) -> None:
     command.add_argument("name", metavar="NAME")
     command.set_defaults(run=_profile)
 
-    options = parser.parse_args(arguments)
-    options.run(options)
+    command = commands.add_parser("readme", help="write the result tables into README.md")
+    command.set_defaults(run=_readme)
+
+    return parser
 
 
 def _profile(options: argparse.Namespace) -> None:
     keys = profile.apply(options.name)
     print(f"params.yaml now holds profile {options.name}: {', '.join(keys)}")
     print("`dvc repro` runs it; `git checkout params.yaml` goes back")
+
+
+def _readme(_options: argparse.Namespace) -> None:
+    readme.update(Path("README.md"), METRICS / "report.md")

@@ -1,0 +1,97 @@
+"""What the README says can be done as it says."""
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+from dvc.cli import parse_args
+
+from galgame_asr.cli import make_parser
+from galgame_asr.errors import ConfigError
+from galgame_asr.params import read_yaml
+from galgame_asr.report import readme
+from tests.conftest import REPOSITORY
+
+TEXT = (REPOSITORY / "README.md").read_text()
+SHELL = [
+    line.partition(" #")[0].strip()
+    for block in re.findall(r"```bash\n(.*?)```", TEXT, re.DOTALL)
+    for line in block.splitlines()
+]
+INLINE = re.findall(r"`([^`\n]+)`", re.sub(r"```.*?```", "", TEXT, flags=re.DOTALL))
+COMMANDS = [shlex.split(text) for text in [*SHELL, *INLINE] if re.match(r"[a-z-]+ [a-z-]", text)]
+# Not in git: what stages and tools write, and files inside a model directory.
+WRITTEN = ("data/", "models/", "metrics/", "logs/", ".scratch/", ".remote/", ".venv/", ".dvc/")
+IN_OUTPUTS = {"log.tsv", "dev.tsv", "config.yaml", "configuration.json", "model.pt"}
+PARAMS = read_yaml(REPOSITORY / "params.yaml")
+
+
+def test_make_targets_exist() -> None:
+    """Every `make X` is a documented target."""
+    targets = re.findall(r"^([a-z-]+):.*## ", (REPOSITORY / "Makefile").read_text(), re.MULTILINE)
+    named = {words[1] for words in COMMANDS if words[0] == "make"}
+    assert {"repro", "test"} <= named <= set(targets)
+
+
+def test_dvc_takes_the_commands() -> None:
+    """DVC's own parser takes every `dvc` command with its options."""
+    named = [words[1:] for words in COMMANDS if words[0] == "dvc"]
+    assert len(named) > 8
+    for words in named:
+        assert parse_args(words).func
+
+
+def test_galgame_asr_takes_the_commands() -> None:
+    """So does ours, and every command it has is named."""
+    named = [words[1:] for words in COMMANDS if words[0] == "galgame-asr"]
+    assert named
+    for words in named:
+        assert make_parser().parse_args(words).run
+
+
+def test_paths_exist() -> None:
+    """Every path is in the repository, or written by a stage where git ignores it."""
+    paths = [
+        text
+        for text in INLINE
+        if re.fullmatch(r"[\w.][\w./-]*/[\w./-]*|[\w-]+\.\w+", text)
+        and text.split(".")[0] not in PARAMS
+    ]
+    assert "params.yaml" in paths
+    folders = REPOSITORY / "src/galgame_asr"
+    missing = [
+        path
+        for path in paths
+        if not path.startswith(WRITTEN)
+        and not (REPOSITORY / path).exists()
+        and not (folders / path).exists()
+        and path not in PARAMS["decode"]["checkpoints"]
+        and path not in IN_OUTPUTS
+    ]
+    assert missing == []
+
+
+def test_params_exist() -> None:
+    """Every key is a key of params.yaml."""
+    keys = re.findall(r"-S '?([\w.]+)=", TEXT)
+    keys += [text for text in INLINE if re.fullmatch(r"(train|decode|prompts|split)\.[\w.]+", text)]
+    assert len(keys) > 3
+    for key in keys:
+        value = PARAMS
+        for name in key.split("."):
+            assert name in value, key
+            value = value[name]
+
+
+def test_results_are_those_of_the_report() -> None:
+    """`make readme` would change nothing."""
+    assert readme.with_results(TEXT, (REPOSITORY / "metrics/report.md").read_text()) == TEXT
+
+
+def test_a_readme_without_the_markers_is_left_as_it_was(tmp_path: Path) -> None:
+    """An error, and no table in a wrong place."""
+    (tmp_path / "README.md").write_text("# mine\n")
+    with pytest.raises(ConfigError, match="needs the lines"):
+        readme.update(tmp_path / "README.md", REPOSITORY / "metrics/report.md")
+    assert (tmp_path / "README.md").read_text() == "# mine\n"
