@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from galgame_asr.audio import ogg, shards, tar
+from galgame_asr.audio.shards import Shard
 
 REPOSITORY = Path(__file__).parents[1]
 
@@ -24,6 +25,12 @@ def tone(duration_s: float, hz: float = 220.0) -> bytes:
     return ogg.encode((8000 * np.sin(2 * np.pi * hz * time_s)).astype(np.int16), 16_000)
 
 
+def list_shards(directory: Path) -> None:
+    """Make the list of a corpus agree with its tars."""
+    (directory / shards.LIST).unlink(missing_ok=True)  # it may be a link into DVC's cache
+    shards.write_list(directory, [Shard(path) for path in directory.glob("*.tar")])
+
+
 @pytest.fixture
 def make_shard(tmp_path: Path) -> Callable[..., Path]:
     """Write data/raw/CORPUS/SHARD below a temporary root out of {name: content}."""
@@ -31,7 +38,7 @@ def make_shard(tmp_path: Path) -> Callable[..., Path]:
     def make(files: dict[str, bytes], corpus: str = "vn", shard: str = "vn-000000.tar") -> Path:
         path = tmp_path / "data" / "raw" / corpus / shard
         tar.write(path, files.items())
-        shards.write_list(path.parent)
+        list_shards(path.parent)
         return path
 
     return make

@@ -33,9 +33,12 @@ def run(main: Callable[[Sequence[str]], None]) -> None:
 
 
 class Progress:
-    """Progress of `total` units: a bar with ETA on a terminal, a line now and then in a log."""
+    """Progress of `total` units: a bar with ETA on a terminal, a line now and then in a log.
 
-    def __init__(self, task: str, *, total: int, unit: str) -> None:
+    A total of None, where nobody knows it, shows no ETA.
+    """
+
+    def __init__(self, task: str, *, total: int | None, unit: str) -> None:
         self.task, self.total, self.unit = task, total, unit
         self.done = 0
         self._started = self._last_line = time.monotonic()
@@ -49,13 +52,17 @@ class Progress:
             self._bar.update(units)
             return
         now = time.monotonic()
-        if now - self._last_line >= SECONDS_BETWEEN_LINES and self.done < self.total:
-            self._last_line = now
-            eta_s = (now - self._started) / self.done * (self.total - self.done)
-            log.info(
-                "%s %d/%d %s, ETA %s %s",
-                self.task, self.done, self.total, self.unit, clock(eta_s), note,
-            )  # fmt: skip
+        if now - self._last_line < SECONDS_BETWEEN_LINES or self.done == self.total:
+            return
+        self._last_line = now
+        if self.total is None:
+            log.info("%s %d %s %s", self.task, self.done, self.unit, note)
+            return
+        eta_s = (now - self._started) / self.done * (self.total - self.done)
+        log.info(
+            "%s %d/%d %s, ETA %s %s",
+            self.task, self.done, self.total, self.unit, clock(eta_s), note,
+        )  # fmt: skip
 
     def __enter__(self) -> Self:
         return self

@@ -1,5 +1,6 @@
 """Writing files so that a failure leaves the old content or nothing, never a half."""
 
+import fcntl
 import hashlib
 import os
 import shutil
@@ -8,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from galgame_asr.console import log
+from galgame_asr.errors import DataError
 
 
 @contextmanager
@@ -35,6 +37,38 @@ def atomic_directory(path: Path) -> Iterator[Path]:
     with atomic_path(path) as temporary:
         temporary.mkdir()
         yield temporary
+
+
+@contextmanager
+def scratch_directory(path: Path) -> Iterator[Path]:
+    """Give an empty directory at `path`, whatever an interrupted run left there; remove it after.
+
+    Raises:
+        DataError: another process works in it.
+    """
+    with locked(path):
+        remove(path)
+        path.mkdir()
+        yield path
+        remove(path)
+
+
+@contextmanager
+def locked(directory: Path) -> Iterator[None]:
+    """Make sure that no other process works in a directory, which is made if it is not there.
+
+    Raises:
+        DataError: one does.
+    """
+    directory.mkdir(parents=True, exist_ok=True)
+    with directory.with_name(f"{directory.name}.lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise DataError(
+                f"another process already works in {directory}; wait for it, or stop it first"
+            ) from None
+        yield
 
 
 def write_text(path: Path, text: str) -> None:

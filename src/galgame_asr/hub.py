@@ -2,70 +2,141 @@
 
 import fnmatch
 import hashlib
-from collections.abc import Sequence
+import shutil
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
 
-from huggingface_hub import HfApi, RepoFile, snapshot_download
+from huggingface_hub import HfApi, RepoFile, hf_hub_download
+from huggingface_hub.utils.tqdm import disable_progress_bars
 
-from galgame_asr.console import log
+from galgame_asr.console import Progress, log
 from galgame_asr.errors import DataError
-from galgame_asr.files import remove
+from galgame_asr.files import locked, remove
+from galgame_asr.paths import SOURCES, scratch_root
+from galgame_asr.sources import Lock
+
+Kind = Literal["model", "dataset"]
+CONNECTIONS = 4
 
 
+@contextmanager
 def download(
     repo: str,
     revision: str,
-    directory: Path,
     *,
-    kind: Literal["model", "dataset"],
+    kind: Kind,
     patterns: Sequence[str] = ("*",),
-) -> None:
-    """Download the files of a repository that match shell patterns.
+) -> Iterator[Path]:
+    """Download the files of a repository that match shell patterns; give their directory.
 
-    HF_TOKEN opens gated repositories, HF_HOME moves the cache.
+    It is removed when the block ends without an exception: move the files out.
+    What an interrupted download or block left is found again by the next one.
+    Every file is checked against the lock in sources/, which is written for a new
+    revision; one that is short or altered is downloaded once more. HF_TOKEN opens
+    gated repositories, HF_HOME moves the hub's cache.
 
     Raises:
-        DataError: the hub cannot be reached, the repository or revision does not
-            exist, no file matches, or a file did not arrive whole.
+        DataError: the hub cannot be reached, even if all files are here; the
+            repository or revision does not exist; a pattern matches no file; the
+            disk is too full; a file did not arrive as the hub and the lock describe it.
     """
-    where = f"{kind} {repo} at {revision[:12]}"
+    where = f"{kind} {repo} at {revision}"
+    name = repo.replace("/", "--")
+    lock = Lock(SOURCES / f"{name}.tsv", where)
+    directory = scratch_root() / "downloads" / f"{kind}--{name}--{revision}"
+    with locked(directory):
+        wanted = _list(repo, revision, kind, patterns, where)
+        missing = [file for file in wanted if not _is_there(directory / file.path, file.size)]
+        _refuse_full_disk(directory, sum(file.size for file in missing), where)
+        log.info("%s: %d files, %d of them to be downloaded", where, len(wanted), len(missing))
+        disable_progress_bars()  # one for each file; ours shows the whole
+        megabytes = round(sum(file.size for file in wanted) / 1e6)
+        with (
+            Progress(f"download {name}", total=megabytes, unit="MB") as progress,
+            ThreadPoolExecutor(CONNECTIONS) as threads,
+        ):
+
+            def fetch(file: RepoFile) -> None:
+                _fetch(repo, revision, kind, directory, file, lock)
+                progress.update(round(file.size / 1e6), file.path)
+
+            list(threads.map(fetch, wanted))
+        lock.save()
+        # It holds times, so a tracked folder would never look the same twice.
+        remove(directory / ".cache")
+        yield directory
+        remove(directory)
+
+
+def _list(
+    repo: str, revision: str, kind: Kind, patterns: Sequence[str], where: str
+) -> list[RepoFile]:
     try:
-        # Asked first: without a connection, snapshot_download takes a folder with any one
-        # file in it for a finished download.
         tree = HfApi().list_repo_tree(repo, recursive=True, revision=revision, repo_type=kind)
-        wanted = [
-            file
-            for file in tree
-            if isinstance(file, RepoFile) and any(fnmatch.fnmatch(file.path, p) for p in patterns)
-        ]
-        if not wanted:
-            raise DataError(f"{where} has no file that matches {', '.join(patterns)}")
-        total_gb = sum(file.size for file in wanted) / 1e9
-        log.info("%s: %d files, %.2f GB", where, len(wanted), total_gb)
-        snapshot_download(
-            repo,
-            revision=revision,
-            repo_type=kind,
-            local_dir=directory,
-            allow_patterns=[file.path for file in wanted],
+        files = [file for file in tree if isinstance(file, RepoFile)]
+    except Exception as error:  # hub, HTTP and connection errors share no base
+        raise DataError(f"{where} cannot be listed: {error}") from error
+    found = [file for file in files if any(fnmatch.fnmatch(file.path, p) for p in patterns)]
+    for pattern in patterns:
+        if not any(fnmatch.fnmatch(file.path, pattern) for file in found):
+            raise DataError(f"{where} has no file that matches {pattern}")
+    return found
+
+
+def _is_there(path: Path, size: int) -> bool:
+    return path.is_file() and path.stat().st_size == size
+
+
+def _refuse_full_disk(directory: Path, needed: int, where: str) -> None:
+    free = shutil.disk_usage(directory).free
+    if needed > free:
+        raise DataError(
+            f"{where} needs {needed / 1e9:.1f} GB more; the disk of {directory} has "
+            f"{free / 1e9:.1f} GB free"
         )
-    except DataError:
-        raise
-    except Exception as error:  # hub, HTTP and file errors share no base
-        raise DataError(f"{where} cannot be downloaded: {error}") from error
-    # It holds times, so a tracked folder would never look the same twice.
-    remove(directory / ".cache")
-    for file in wanted:
-        _verify(directory / file.path, file)
 
 
-def _verify(path: Path, file: RepoFile) -> None:
-    size = path.stat().st_size if path.is_file() else None
+def _fetch(
+    repo: str, revision: str, kind: Kind, directory: Path, file: RepoFile, lock: Lock
+) -> None:
+    """Download one file unless it is there, and once more if it is not as it should be."""
+    path = directory / file.path
+    wrong: str | None = None
+    for _ in range(2):
+        if not _is_there(path, file.size):
+            remove(path)
+            try:
+                hf_hub_download(
+                    repo, file.path, revision=revision, repo_type=kind, local_dir=directory,
+                    force_download=wrong is not None,
+                )  # fmt: skip
+            except Exception as error:  # as above
+                raise DataError(f"{kind} {repo}: {file.path} did not arrive: {error}") from error
+        wrong = _against_hub(path, file) or lock.check(file.path, path)
+        if wrong is None:
+            return
+        log.info("%s; downloading it again", wrong)
+        remove(path)
+    raise DataError(f"{kind} {repo}: {wrong}")
+
+
+def _against_hub(path: Path, file: RepoFile) -> str | None:
+    """What differs from the hub's own description; None if nothing."""
+    size = path.stat().st_size
     if size != file.size:
-        raise DataError(f"{path} has {size} bytes instead of {file.size}; run the stage again")
+        return f"{file.path} has {size} bytes instead of {file.size}"
     if file.lfs is not None:
-        with path.open("rb") as stream:
-            digest = hashlib.file_digest(stream, "sha256").hexdigest()
-        if digest != file.lfs.sha256:
-            raise DataError(f"{path} has sha256 {digest} instead of {file.lfs.sha256}; run again")
+        kind, expected = "SHA-256", file.lfs.sha256
+        digest = hashlib.sha256()
+    else:  # git's hash of a blob: of a header and the content
+        kind, expected = "git hash", file.blob_id
+        digest = hashlib.sha1(f"blob {size}\0".encode())
+    with path.open("rb") as stream:
+        while block := stream.read(1 << 20):
+            digest.update(block)
+    if digest.hexdigest() != expected:
+        return f"{file.path} has {kind} {digest.hexdigest()} instead of {expected}"
+    return None

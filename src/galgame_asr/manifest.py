@@ -1,5 +1,6 @@
 """Tables of utterances: one row each, as parquet whose bytes depend on the rows alone."""
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import pandas as pd
@@ -20,6 +21,7 @@ SCHEMA = pa.schema(
         ("duration_s", pa.float64()),
         ("sample_rate_hz", pa.int32()),
         ("audio_hash", pa.string()),  # xxh3_128 of the audio bytes
+        ("upstream_set", pa.string()),  # train, dev or test, where the corpus's makers split it
         ("flags", pa.list_(pa.string())),  # why a row is suspect; empty: nothing found
     ]
 )
@@ -46,6 +48,15 @@ def read(path: Path) -> pd.DataFrame:
 def write(path: Path, rows: pd.DataFrame) -> None:
     """Write a table of utterances, in the order given."""
     table = pa.Table.from_pandas(rows, schema=SCHEMA, preserve_index=False)
-    with atomic_path(path) as temporary:
-        # Without pandas' own metadata, which holds its version.
-        pq.write_table(table.replace_schema_metadata(None), temporary, compression="zstd")
+    # Without pandas' own metadata, which holds its version.
+    write_parts(path, [table.replace_schema_metadata(None)])
+
+
+def write_parts(path: Path, tables: Iterable[pa.Table]) -> None:
+    """Write a table of utterances from parts that are never in memory together."""
+    with (
+        atomic_path(path) as temporary,
+        pq.ParquetWriter(temporary, SCHEMA, compression="zstd") as writer,
+    ):
+        for table in tables:
+            writer.write_table(table)

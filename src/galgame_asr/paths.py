@@ -1,5 +1,6 @@
 """Where the stages keep things, relative to the repository root."""
 
+import os
 from pathlib import Path
 
 RAW = Path("data/raw")
@@ -9,6 +10,7 @@ DECODED = Path("data/decoded")
 MODELS = Path("models")
 METRICS = Path("metrics")
 LOGS = Path("logs")
+SOURCES = Path("sources")  # in git: size and SHA-256 of every file that was downloaded
 
 # The end of a message about a shard that is not there.
 HOW_TO_GET_SHARDS = "`dvc checkout` or `dvc pull data/raw` brings it back, or `dvc repro` makes it"
@@ -16,3 +18,11 @@ HOW_TO_GET_SHARDS = "`dvc checkout` or `dvc pull data/raw` brings it back, or `d
 # data/split holds one table per set; models are compared on the last two.
 SETS = ("train", "dev", "test", "ood")
 TEST_SETS = SETS[2:]
+
+
+def scratch_root() -> Path:
+    """Where unfinished work lies: the repository's .scratch.
+
+    DVC_ROOT is the repository also inside the copies that `dvc exp run --temp` makes.
+    """
+    return Path(os.environ.get("DVC_ROOT", ".")) / ".scratch"

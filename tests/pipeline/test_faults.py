@@ -2,8 +2,8 @@
 
 import torch
 
-from galgame_asr.audio import shards, tar
-from tests.conftest import tone
+from galgame_asr.audio import tar
+from tests.conftest import list_shards, tone
 from tests.pipeline.conftest import Workspace
 
 
@@ -61,8 +61,7 @@ def test_a_truncated_tar(workspace: Workspace) -> None:
     data = shard.read_bytes()
     shard.unlink()  # it may be a link into DVC's cache
     shard.write_bytes(data[: len(data) // 2])
-    (shard.parent / shards.LIST).unlink()
-    shards.write_list(shard.parent)
+    list_shards(shard.parent)
     output = workspace.stage("manifest", "vn", check=False)
     message = one_message(output, "DataError")
     assert "shard data/raw/vn/vn-000001.tar is truncated: member" in message
@@ -76,8 +75,7 @@ def test_an_empty_text(workspace: Workspace) -> None:
     tar.write(
         directory / "vn-000002.tar", [("f" * 32 + ".ogg", tone(0.5)), ("f" * 32 + ".txt", b" \n")]
     )
-    (directory / shards.LIST).unlink()
-    shards.write_list(directory)
+    list_shards(directory)
     output = workspace.stage("manifest", "vn", check=False)
     assert "1 of 61 utterances of vn have a flag" in one_message(output, "DataError")
     assert f"vn/vn-000002.tar {'f' * 32}: text_empty" in output
@@ -113,8 +111,7 @@ def test_a_leak_between_the_sets(workspace: Workspace) -> None:
         name = f"copy-{member.name}"
         copies.append((name, content if name.endswith("ogg") else f"別の台詞{name}".encode()))
     tar.write(directory / "vn-000002.tar", copies)
-    (directory / shards.LIST).unlink()
-    shards.write_list(directory)
+    list_shards(directory)
     workspace.stage("manifest", "vn")
     output = workspace.stage("split", check=False)
     assert "leaks between the sets" in one_message(output, "DataError")

@@ -6,7 +6,7 @@ from types import ModuleType
 
 import pytest
 
-from galgame_asr.errors import ConfigError
+from galgame_asr.errors import DataError
 from galgame_asr.training.resume import fingerprint, last_complete, mark_complete, scratch
 
 
@@ -62,7 +62,7 @@ def test_two_processes_never_share_a_run(table: Path) -> None:
     """An orphan that still trains keeps a second trainer out."""
     with (
         scratch([table], {}),
-        pytest.raises(ConfigError, match="another process already runs this stage"),
+        pytest.raises(DataError, match="another process already works in"),
         scratch([table], {}),
     ):
         pass

@@ -1,108 +1,246 @@
-"""From tar shards to a table of utterances with flags."""
+"""From tar shards to a table of utterances with flags, in constant memory.
 
-import io
+Each shard is read once, by a process of its own, into a part of the table. Repeats
+are then found over all parts by their hashes, and the parts are joined.
+"""
+
+import re
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import asdict
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
-import soundfile as sf
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import xxhash
 
 from galgame_asr import manifest
 from galgame_asr.audio import shards, tar
+from galgame_asr.audio.shards import Shard
+from galgame_asr.checks import audio as audio_checks
+from galgame_asr.checks import repeats, signal
+from galgame_asr.checks import text as text_checks
+from galgame_asr.console import Progress
 from galgame_asr.errors import DataError
+from galgame_asr.files import scratch_directory
+from galgame_asr.hashing import unit_hash
 from galgame_asr.params.manifest import ManifestParams
-from galgame_asr.split import usable
+from galgame_asr.paths import HOW_TO_GET_SHARDS
 from galgame_asr.text.group import group_text
 
 SHOWN = 10  # utterances named in a message
 
 
-def index(corpus: str, directory: Path, params: ManifestParams) -> pd.DataFrame:
-    """One row per utterance of a corpus, with its flags; `manifest.SCHEMA` has the columns.
+@dataclass(frozen=True)
+class Corpus:
+    """The corpus that is indexed: its name, its folder of shards, and the checks."""
+
+    name: str
+    directory: Path
+    params: ManifestParams
+
+    @property
+    def charset(self) -> re.Pattern[str] | None:
+        """Matches the characters its texts may have; None if all."""
+        pattern = self.params.charset.get(self.name)
+        return re.compile(pattern) if pattern else None
+
+
+@dataclass(frozen=True)
+class Part:
+    """The rows of one shard: their parquet file, and 64-bit hashes of what must not repeat."""
+
+    path: Path
+    ids: repeats.Keys
+    audio: repeats.Keys
+    texts: repeats.Keys
+    checked: int  # rows whose signal was checked
+
+
+def index(corpus: Corpus, output: Path, scratch: Path) -> dict[str, Any]:
+    """Write one row per utterance of a corpus to `output`; `manifest.SCHEMA` has the columns.
+
+    Args:
+        corpus: what to index.
+        output: a parquet file.
+        scratch: a folder for the parts; emptied first and removed at the end.
+
+    Returns:
+        counts for metrics/quality: utterances, hours, and rows per flag.
 
     Raises:
-        DataError: a shard is missing or damaged, or an utterance has a flag of
+        DataError: a shard is missing or damaged or holds another number of
+            utterances than its list says, or an utterance has a flag of
             severity `fail`; the message names the utterances.
     """
-    rows = [row for shard in shards.listed(directory) for row in _rows(corpus, shard, params)]
-    counts = Counter(row["id"] for row in rows)
-    for row in rows:
-        if counts[row["id"]] > 1:
-            row["flags"].append("duplicate_id")
-    severity = asdict(params.severity)
-    failed = [row for row in rows if any(severity[flag] == "fail" for flag in row["flags"])]
-    if failed:
-        shown = "\n".join(
-            f"  {row['shard']} {row['id']}: {', '.join(row['flags'])} (text {row['text']!r})"
-            for row in failed[:SHOWN]
-        )
-        raise DataError(
-            f"{len(failed)} of {len(rows)} utterances of {corpus} have a flag that must not occur:"
-            f"\n{shown}\nrepair them, or set manifest.severity of the flag to drop or warn"
-        )
-    return pd.DataFrame(rows, columns=manifest.SCHEMA.names)
+    found = shards.listed(corpus.directory)
+    with (
+        scratch_directory(scratch) as directory,
+        Progress(f"index {corpus.name}", total=len(found), unit="shards") as progress,
+        ProcessPoolExecutor() as pool,
+    ):
+        parts = []
+        for part in pool.map(partial(_index_shard, corpus=corpus, scratch=directory), found):
+            parts.append(part)
+            progress.update(1)
+        counts = _Counts(corpus)
+        manifest.write_parts(output, _joined(parts, counts))
+        return counts.summary(sum(part.checked for part in parts))
 
 
-def _rows(corpus: str, shard: Path, params: ManifestParams) -> Iterator[dict[str, Any]]:
-    audio: dict[str, tar.Member] = {}
-    texts: dict[str, tar.Member] = {}
-    for member in tar.members(shard):
-        stem, _, extension = member.name.rpartition(".")
-        (texts if extension == "txt" else audio)[stem] = member
-    with shard.open("rb") as stream:
-        for id_ in sorted(audio | texts):
-            row: dict[str, Any] = {"id": id_, "corpus": corpus, "shard": f"{corpus}/{shard.name}"}
-            flags = [] if id_ in audio and id_ in texts else ["unpaired"]
-            row |= _audio_columns(stream, audio.get(id_), flags, params)
-            row["text"] = _read(stream, texts.get(id_)).decode("utf-8", "replace").strip()
-            if id_ in texts and not group_text(row["text"]):
-                flags.append("text_empty")
-            yield row | {"flags": flags}
-
-
-def _read(stream: io.BufferedReader, member: tar.Member | None) -> bytes:
-    if member is None:
-        return b""
-    stream.seek(member.offset)
-    return stream.read(member.size)
-
-
-def _audio_columns(
-    stream: io.BufferedReader, member: tar.Member | None, flags: list[str], params: ManifestParams
-) -> dict[str, Any]:
-    """Columns that describe the audio; what is wrong with it is added to `flags`."""
-    data = _read(stream, member)
-    columns: dict[str, Any] = {
-        "offset": member.offset if member else -1,
-        "size": len(data),
-        "audio_hash": xxhash.xxh3_128_hexdigest(data),
-        "duration_s": 0.0,
-        "sample_rate_hz": 0,
+def _joined(parts: list[Part], counts: "_Counts") -> Iterator[pa.Table]:
+    """The parts with the flags of repeats, in order; fails at the end if a flag says so."""
+    masks = {
+        "duplicate_id": repeats.all_of(np.concatenate([part.ids for part in parts])),
+        "duplicate_audio": repeats.all_but_first(np.concatenate([part.audio for part in parts])),
+        "duplicate_text": repeats.all_but_first(np.concatenate([part.texts for part in parts])),
     }
-    if member is None:
-        return columns
-    try:
-        info = sf.info(io.BytesIO(data))
-    except sf.LibsndfileError:
-        flags.append("audio_unreadable")
-        return columns
-    if info.duration < params.min_duration_s:
-        flags.append("too_short")
-    if info.duration > params.max_duration_s:
-        flags.append("too_long")
-    return columns | {"duration_s": info.duration, "sample_rate_hz": info.samplerate}
+    start = 0
+    for part in parts:
+        table = pq.read_table(part.path)
+        part.path.unlink()
+        flags = table["flags"].to_pylist()
+        for flag, mask in masks.items():
+            for row in np.flatnonzero(mask[start : start + len(table)]):
+                flags[row].append(flag)
+        start += len(table)
+        column = manifest.SCHEMA.get_field_index("flags")
+        table = table.set_column(
+            column, manifest.SCHEMA.field(column), pa.array(flags, pa.list_(pa.string()))
+        )
+        counts.add(table, flags)
+        yield table
+    counts.refuse_failed()
 
 
-def quality(rows: pd.DataFrame, params: ManifestParams) -> dict[str, Any]:
-    """Counts for metrics/quality: utterances, hours, and rows per flag, most telling first."""
-    counts = Counter(flag for flags in rows["flags"] for flag in flags)
+class _Counts:
+    """Counts over all parts, and the first utterances that must not be."""
+
+    def __init__(self, corpus: Corpus) -> None:
+        self.corpus = corpus
+        self.severity = asdict(corpus.params.severity)
+        self.flags: Counter[str] = Counter()
+        self.utterances = self.usable = self.failed = 0
+        self.seconds = self.usable_s = 0.0
+        self.shown: list[str] = []
+
+    def add(self, table: pa.Table, flags: list[list[str]]) -> None:
+        durations = table["duration_s"].to_numpy()
+        usable = np.array([all(self.severity[f] == "warn" for f in row) for row in flags], bool)
+        self.utterances += len(table)
+        self.usable += int(usable.sum())
+        self.seconds += float(durations.sum())
+        self.usable_s += float(durations[usable].sum())
+        for number in np.flatnonzero(~usable):
+            self.flags.update(flags[number])
+            if any(self.severity[flag] == "fail" for flag in flags[number]):
+                self.failed += 1
+                if len(self.shown) < SHOWN:
+                    row = table.slice(number, 1).to_pylist()[0]
+                    self.shown.append(
+                        f"  {row['shard']} {row['id']}: {', '.join(flags[number])} "
+                        f"(text {row['text']!r})"
+                    )
+        for number in np.flatnonzero(usable):
+            self.flags.update(flags[number])
+
+    def refuse_failed(self) -> None:
+        if self.failed:
+            shown = "\n".join(self.shown)
+            raise DataError(
+                f"{self.failed} of {self.utterances} utterances of {self.corpus.name} have a flag "
+                f"that must not occur:\n{shown}\n"
+                "repair them, or set manifest.severity of the flag to drop or warn"
+            )
+
+    def summary(self, checked: int) -> dict[str, Any]:
+        return {
+            "utterances": self.utterances,
+            "usable": self.usable,
+            "hours": round(self.seconds / 3600, 4),
+            "usable_hours": round(self.usable_s / 3600, 4),
+            "signal_checked": checked,
+            "flags": {flag: self.flags[flag] for flag in self.severity},
+        }
+
+
+def _index_shard(shard: Shard, corpus: Corpus, scratch: Path) -> Part:
+    rows, checked = _rows(shard, corpus)
+    if shard.utterances is not None:
+        count = sum("audio_missing" not in row["flags"] for row in rows)
+        if count != shard.utterances:
+            raise DataError(
+                f"shard {shard.path} holds {count} utterances instead of {shard.utterances}; "
+                f"{HOW_TO_GET_SHARDS}"
+            )
+    path = scratch / f"{shard.path.name}.parquet"
+    table = pa.Table.from_pylist(rows, schema=manifest.SCHEMA)
+    pq.write_table(table, path, compression="none")
+    return Part(
+        path,
+        ids=_keys(row["id"] for row in rows),
+        # A row without audio or text repeats nothing: its own place stands for it.
+        audio=_keys(row["audio_hash"] or f"{shard.path.name} {n}" for n, row in enumerate(rows)),
+        texts=_keys(
+            f"{group_text(row['text'])} {row['duration_s']:.2f}"
+            if row["text"] and row["duration_s"]
+            else f"{shard.path.name} {number}"
+            for number, row in enumerate(rows)
+        ),
+        checked=checked,
+    )
+
+
+def _keys(values: Iterator[str]) -> repeats.Keys:
+    return np.fromiter((xxhash.xxh3_64_intdigest(value.encode()) for value in values), np.uint64)
+
+
+def _rows(shard: Shard, corpus: Corpus) -> tuple[list[dict[str, Any]], int]:
+    """The rows of a shard, sorted by id, and how many had their signal checked."""
+    heard: list[dict[str, Any]] = []
+    texts: dict[str, bytes] = {}
+    repeated = set()
+    checked = 0
+    for member, data in tar.contents(shard.path):
+        stem, _, extension = member.name.rpartition(".")
+        if extension == "txt":
+            if stem in texts:
+                repeated.add(stem)
+            texts[stem] = data
+            continue
+        row: dict[str, Any] = {"id": stem, "offset": member.offset, "size": member.size}
+        row |= _audio_columns(data, corpus.params)
+        sampled = unit_hash(stem, "signal") < corpus.params.signal.share
+        if sampled and row["duration_s"]:
+            row["flags"] += signal.check(data, row["duration_s"], corpus.params.signal)
+            checked += 1
+        heard.append(row)
+    silent = texts.keys() - {row["id"] for row in heard}
+    nothing = {"offset": -1, "size": 0} | _audio_columns(None, corpus.params)
+    heard += [nothing | {"id": stem, "flags": list(nothing["flags"])} for stem in silent]
+    for row in heard:
+        row["text"], flags = text_checks.check(texts.get(row["id"]), corpus.charset)
+        row["flags"] += flags
+        row["flags"] += audio_checks.check_rate(
+            text_checks.letters(row["text"]), row["duration_s"], corpus.params
+        )
+        if row["id"] in repeated:
+            row["flags"].append("duplicate_id")
+        row["corpus"] = corpus.name
+        row["shard"] = f"{corpus.name}/{shard.path.name}"
+        row["upstream_set"] = shard.upstream_set
+    return sorted(heard, key=lambda row: (row["id"], row["offset"])), checked
+
+
+def _audio_columns(data: bytes | None, params: ManifestParams) -> dict[str, Any]:
+    header, flags = audio_checks.check(data, params)
     return {
-        "utterances": len(rows),
-        "usable": int(usable(rows, params.severity).sum()),
-        "hours": round(float(rows["duration_s"].sum()) / 3600, 4),
-        "flags": {flag: counts[flag] for flag in asdict(params.severity)},
+        "audio_hash": xxhash.xxh3_128_hexdigest(data) if data else "",
+        "duration_s": header.duration_s if header else 0.0,
+        "sample_rate_hz": header.sample_rate_hz if header else 0,
+        "flags": flags,
     }

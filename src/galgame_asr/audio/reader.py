@@ -42,7 +42,7 @@ class ShardReader:
         Raises:
             DataError: the shard is missing, too short, or the bytes are no audio.
         """
-        data = self._bytes(shard, offset, size)
+        data = self.read_bytes(shard, offset, size)
         try:
             audio, rate_hz = sf.read(io.BytesIO(data), dtype="float32", always_2d=True)
         except sf.LibsndfileError as error:
@@ -52,7 +52,12 @@ class ShardReader:
             mono = soxr.resample(mono, rate_hz, SAMPLE_RATE_HZ)
         return mono
 
-    def _bytes(self, shard: str, offset: int, size: int) -> bytes:
+    def read_bytes(self, shard: str, offset: int, size: int) -> bytes:
+        """The bytes of one utterance's audio file.
+
+        Raises:
+            DataError: the shard is missing or too short.
+        """
         if self._process != os.getpid():  # a forked worker shares no file with its parent
             self._open, self._process = {}, os.getpid()
         path = self.root / shard

@@ -1,21 +1,108 @@
 """The shards of a corpus: a folder of tars, and a list that tells when one is missing."""
 
+import csv
+import itertools
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
+from galgame_asr.audio import tar
+from galgame_asr.console import Progress
 from galgame_asr.errors import DataError
 from galgame_asr.files import write_text
 from galgame_asr.paths import HOW_TO_GET_SHARDS
 
-LIST = "shards.tsv"  # name and size in bytes of every shard
+LIST = "shards.tsv"
+COLUMNS = ("name", "bytes", "utterances", "upstream_set")
 
 
-def write_list(directory: Path) -> None:
+@dataclass(frozen=True)
+class Shard:
+    """One tar of a corpus.
+
+    Attributes:
+        path: where it is.
+        utterances: how many audio files it must hold; None if nobody said.
+        upstream_set: train, dev or test, where the corpus's makers split it.
+    """
+
+    path: Path
+    utterances: int | None = None
+    upstream_set: str | None = None
+
+
+@dataclass(frozen=True)
+class Utterance:
+    """Audio and text to be written into a shard.
+
+    Attributes:
+        id: unique in its corpus; may hold slashes.
+        extension: of the audio file, without a dot.
+        audio: the file's bytes; None if there is none, which the manifest will say.
+        text: likewise.
+    """
+
+    id: str
+    extension: str
+    audio: bytes | None
+    text: str | None
+
+
+def write(
+    directory: Path,
+    prefix: str,
+    utterances: Callable[[int], Iterator[Utterance]],
+    *,
+    shard_size: int,
+    upstream_set: str | None = None,
+) -> list[Shard]:
+    """Write utterances as PREFIX-000000.tar and so on, each whole or not at all.
+
+    Shards that an interrupted run left in the directory are kept.
+
+    Args:
+        directory: where the shards go.
+        prefix: of their names.
+        utterances: gives those from a number on.
+        shard_size: utterances per shard.
+        upstream_set: train, dev or test, where the corpus's makers split it.
+    """
+    done = sorted(directory.glob(f"{prefix}-*.tar"))
+    shards = [Shard(path, _count(path), upstream_set) for path in done]
+    remaining = utterances(len(done) * shard_size)
+    with Progress(f"write {prefix}", total=None, unit="utterances") as progress:
+        while first := list(itertools.islice(remaining, 1)):
+            chunk = itertools.chain(first, itertools.islice(remaining, shard_size - 1))
+            path = directory / f"{prefix}-{len(shards):06}.tar"
+            tar.write(path, _files(chunk, progress))
+            shards.append(Shard(path, _count(path), upstream_set))
+    return shards
+
+
+def _files(utterances: Iterable[Utterance], progress: Progress) -> Iterator[tuple[str, bytes]]:
+    for utterance in utterances:
+        if utterance.audio is not None:
+            yield f"{utterance.id}.{utterance.extension}", utterance.audio
+        if utterance.text is not None:
+            yield f"{utterance.id}.txt", utterance.text.encode("utf-8", "surrogateescape")
+        progress.update(1)
+
+
+def _count(path: Path) -> int:
+    return sum(not member.name.endswith(".txt") for member in tar.members(path))
+
+
+def write_list(directory: Path, shards: Iterable[Shard]) -> None:
     """List the shards of a complete corpus beside them."""
-    lines = [f"{shard.name}\t{shard.stat().st_size}\n" for shard in sorted(directory.glob("*.tar"))]
-    write_text(directory / LIST, "".join(lines))
+    lines = ["\t".join(COLUMNS)]
+    for shard in sorted(shards, key=lambda shard: shard.path.name):
+        count = "" if shard.utterances is None else shard.utterances
+        size = (directory / shard.path.name).stat().st_size
+        lines.append(f"{shard.path.name}\t{size}\t{count}\t{shard.upstream_set or ''}")
+    write_text(directory / LIST, "\n".join(lines) + "\n")
 
 
-def listed(directory: Path) -> list[Path]:
+def listed(directory: Path) -> list[Shard]:
     """The shards of a corpus, sorted by name.
 
     Raises:
@@ -23,10 +110,11 @@ def listed(directory: Path) -> list[Path]:
             another size than the list says.
     """
     try:
-        lines = (directory / LIST).read_text(encoding="utf-8").splitlines()
+        with (directory / LIST).open(encoding="utf-8", newline="") as stream:
+            rows = list(csv.DictReader(stream, delimiter="\t"))
     except FileNotFoundError:
         raise DataError(f"{directory / LIST} is missing; {HOW_TO_GET_SHARDS}") from None
-    expected = {name: int(size) for name, size in (line.split("\t") for line in lines)}
+    expected = {row["name"]: int(row["bytes"]) for row in rows}
     found = {shard.name: shard.stat().st_size for shard in directory.glob("*.tar")}
     if expected != found:
         wrong = [
@@ -40,4 +128,11 @@ def listed(directory: Path) -> list[Path]:
         )
     if not expected:
         raise DataError(f"{directory} holds no .tar shard; {HOW_TO_GET_SHARDS}")
-    return [directory / name for name in sorted(expected)]
+    return [
+        Shard(
+            directory / row["name"],
+            int(row["utterances"]) if row["utterances"] else None,
+            row["upstream_set"] or None,
+        )
+        for row in rows
+    ]

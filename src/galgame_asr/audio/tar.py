@@ -17,6 +17,9 @@ from galgame_asr.files import atomic_path
 from galgame_asr.paths import HOW_TO_GET_SHARDS
 
 BLOCK = 512
+END = bytes(BLOCK)
+REGULAR = (tarfile.REGTYPE, tarfile.AREGTYPE)
+READ_AHEAD = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -38,15 +41,31 @@ def members(path: Path) -> Iterator[Member]:
         DataError: the file is missing, is no tar, or ends inside a member or
             before its end marker; the message names the byte offset.
     """
+    with _opened(path) as stream:
+        yield from _walk(stream, path)
+
+
+def contents(path: Path) -> Iterator[tuple[Member, bytes]]:
+    """Walk a tar once from start to end, with the bytes of every member.
+
+    Raises:
+        DataError: as for `members`.
+    """
+    with _opened(path) as stream:
+        for member in _walk(stream, path):
+            stream.seek(member.offset)
+            yield member, stream.read(member.size)
+
+
+def _opened(path: Path) -> BinaryIO:
     try:
-        end = path.stat().st_size
+        return path.open("rb", buffering=READ_AHEAD)
     except FileNotFoundError:
         raise DataError(f"shard {path} is missing; {HOW_TO_GET_SHARDS}") from None
-    with path.open("rb") as stream:
-        yield from _walk(stream, path, end)
 
 
-def _walk(stream: BinaryIO, path: Path, end: int) -> Iterator[Member]:
+def _walk(stream: BinaryIO, path: Path) -> Iterator[Member]:
+    end = path.stat().st_size
     position = 0
     long_name = None
     while True:
@@ -54,31 +73,46 @@ def _walk(stream: BinaryIO, path: Path, end: int) -> Iterator[Member]:
         header = stream.read(BLOCK)
         if len(header) < BLOCK:
             raise DataError(f"shard {path} is truncated at byte {position}: no end marker")
-        if header == bytes(BLOCK):
+        if header == END:
             return
-        info = _parse(header, path, position)
+        name, size, kind = _parse(header, path, position)
         offset = position + BLOCK
-        position = offset + -(-info.size // BLOCK) * BLOCK
-        if offset + info.size > end:
+        position = offset + -(-size // BLOCK) * BLOCK
+        if offset + size > end:
             raise DataError(
-                f"shard {path} is truncated: member {info.name} needs bytes {offset} to "
-                f"{offset + info.size}, the file ends at {end}"
+                f"shard {path} is truncated: member {name} needs bytes {offset} to "
+                f"{offset + size}, the file ends at {end}"
             )
-        if info.type == tarfile.GNUTYPE_LONGNAME:
-            long_name = stream.read(info.size).rstrip(b"\0").decode("utf-8", "surrogateescape")
-        elif info.type == tarfile.XHDTYPE:
-            long_name = _pax_path(stream.read(info.size)) or long_name
+        if kind == tarfile.GNUTYPE_LONGNAME:
+            long_name = _text(stream.read(size))
+        elif kind == tarfile.XHDTYPE:
+            long_name = _pax_path(stream.read(size)) or long_name
         else:
-            if info.isreg():
-                yield Member(long_name or info.name, offset, info.size)
+            if kind in REGULAR:
+                yield Member(long_name or name, offset, size)
             long_name = None
 
 
-def _parse(header: bytes, path: Path, position: int) -> tarfile.TarInfo:
+def _parse(header: bytes, path: Path, position: int) -> tuple[str, int, bytes]:
+    """Name, size and kind of the member after a header, several times as fast as `tarfile`."""
+    checksum = sum(header) - sum(header[148:156]) + 8 * ord(" ")
     try:
-        return tarfile.TarInfo.frombuf(header, "utf-8", "surrogateescape")
-    except tarfile.HeaderError as error:
+        if int(header[148:156].rstrip(b" \0"), 8) != checksum:
+            raise ValueError("bad checksum")
+        # The first bit marks a size too large for octal digits, in base 256.
+        large = header[124] & 0x80
+        size = int.from_bytes(header[125:136]) if large else int(header[124:136].rstrip(b" \0"), 8)
+    except ValueError as error:
         raise DataError(f"shard {path} is not a tar at byte {position}: {error}") from None
+    name = _text(header[:100])
+    # Only POSIX tars have a prefix; GNU keeps other things there.
+    if header[257:263] == b"ustar\0" and header[345]:
+        name = f"{_text(header[345:500])}/{name}"
+    return name, size, header[156:157]
+
+
+def _text(field: bytes) -> str:
+    return field.split(b"\0", 1)[0].decode("utf-8", "backslashreplace")
 
 
 def _pax_path(records: bytes) -> str | None:
@@ -87,7 +121,7 @@ def _pax_path(records: bytes) -> str | None:
         length = int(records.split(b" ", 1)[0])
         key, _, value = records[:length].split(b" ", 1)[1].rstrip(b"\n").partition(b"=")
         if key == b"path":
-            return value.decode("utf-8", "surrogateescape")
+            return value.decode("utf-8", "backslashreplace")
         records = records[length:]
     return None
 
@@ -96,7 +130,7 @@ def write(path: Path, files: Iterable[tuple[str, bytes]]) -> None:
     """Write (name, content) pairs as a tar whose bytes depend on nothing else."""
     with (
         atomic_path(path) as temporary,
-        tarfile.open(temporary, "w", format=tarfile.USTAR_FORMAT) as tar,
+        tarfile.open(temporary, "w", format=tarfile.PAX_FORMAT) as tar,
     ):
         for name, content in files:
             info = tarfile.TarInfo(name)  # owner, group and time are zero

@@ -1,4 +1,4 @@
-"""Sources of speech: one module per kind, each turning a catalogue entry into tar shards."""
+"""Sources of speech: one module per kind, each turning an entry of params into tar shards."""
 
 import importlib
 from pathlib import Path
@@ -8,15 +8,14 @@ from galgame_asr.params.corpora import Corpus
 
 
 def fetch(name: str, corpus: Corpus, directory: Path) -> None:
-    """Write a corpus as tar shards (ID.ogg and ID.txt side by side) into a new directory.
+    """Write a corpus as tar shards (ID.ogg and ID.txt side by side) into an empty directory.
 
-    The module named like `corpus.kind` does it, with one function of the same
-    form: `fetch(name, corpus, directory)`.
+    The module named like `corpus.kind` does it, with one function:
+    `fetch(name, corpus, directory)`, which returns the shards.
 
     Raises:
         ConfigError: the entry asks for something the source does not have.
         DataError: the source is unreachable or what arrived is not what was pinned.
     """
     module = importlib.import_module(f"galgame_asr.corpora.{corpus.kind}")
-    module.fetch(name, corpus, directory)
-    shards.write_list(directory)
+    shards.write_list(directory, module.fetch(name, corpus, directory))

@@ -11,8 +11,8 @@ import contextlib
 import hashlib
 import io
 import itertools
-import os
 import random
+from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,8 +21,8 @@ import numpy as np
 import soxr
 from numpy.typing import NDArray
 
-from galgame_asr.audio import ogg, tar
-from galgame_asr.console import Progress
+from galgame_asr.audio import ogg, shards
+from galgame_asr.audio.shards import Shard, Utterance
 from galgame_asr.errors import ConfigError
 from galgame_asr.params.corpora import Synthetic
 
@@ -109,24 +109,17 @@ class Line:
     chords_hz: tuple[tuple[float, ...], ...]  # empty: no music
 
 
-def fetch(name: str, corpus: Synthetic, directory: Path) -> None:
+def fetch(name: str, corpus: Synthetic, directory: Path) -> list[Shard]:
     """Render a corpus into `directory` as NAME-000000.tar and so on; see `corpora.fetch`."""
     lines = compose(corpus)
-    workers = os.cpu_count() or 1
-    with (
-        ProcessPoolExecutor(workers) as pool,
-        Progress(f"render {name}", total=len(lines), unit="utterances") as progress,
-    ):
-        rendered = pool.map(render, lines, chunksize=8)
-        for number, start in enumerate(range(0, len(lines), corpus.shard_size)):
-            files = []
-            for line in lines[start : start + corpus.shard_size]:
-                files += [
-                    (f"{line.id}.ogg", next(rendered)),
-                    (f"{line.id}.txt", line.text.encode()),
-                ]
-                progress.update(1)
-            tar.write(directory / f"{name}-{number:06}.tar", files)
+
+    def utterances(start: int) -> Iterator[Utterance]:
+        rendered = pool.map(render, lines[start:], chunksize=8)
+        for line, audio in zip(lines[start:], rendered, strict=True):
+            yield Utterance(line.id, "ogg", audio, line.text)
+
+    with ProcessPoolExecutor() as pool:
+        return shards.write(directory, name, utterances, shard_size=corpus.shard_size)
 
 
 def compose(corpus: Synthetic) -> list[Line]:

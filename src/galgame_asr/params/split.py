@@ -1,6 +1,6 @@
 """Section `split`: which utterances train, tune and test."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
@@ -23,6 +23,9 @@ class SplitParams:
     group_min_letters: Annotated[int, Field(ge=1)]
     # Corpora whose test rows show what was forgotten: never in the test set proper.
     out_of_domain: tuple[str, ...]
+    # Two sets that share an utterance, as can happen where a corpus's makers chose the test
+    # set: stop (fail), or leave out the row of the less important set (drop).
+    on_leak: Literal["fail", "drop"]
     # Keep at most so many rows of each test set, nested: 1000 are among 2000. null: all.
     test_limit: Annotated[int, Field(ge=1)] | None
 

@@ -26,7 +26,9 @@ def main(_arguments: Sequence[str]) -> None:
         if isinstance(base, TinyBase):
             _pretrain(family, base, output)
         elif isinstance(base, HubBase):
-            hub.download(base.repo, base.revision, output, kind="model")
+            with hub.download(base.repo, base.revision, kind="model") as arrived:
+                for path in arrived.iterdir():
+                    shutil.move(path, output / path.name)
         else:
             shutil.copytree(base.path, output, dirs_exist_ok=True)
         families.load(family, output)  # a damaged model is refused here, not in a phase

@@ -3,26 +3,28 @@
 import json
 from collections.abc import Sequence
 
-from galgame_asr import manifest
-from galgame_asr.audio.index import index, quality
+from galgame_asr.audio.index import Corpus, index
 from galgame_asr.console import log, run
 from galgame_asr.files import write_text
 from galgame_asr.params import load
 from galgame_asr.params.manifest import ManifestParams
-from galgame_asr.paths import MANIFEST, METRICS, RAW
+from galgame_asr.paths import MANIFEST, METRICS, RAW, scratch_root
 
 
 def main(arguments: Sequence[str]) -> None:
     """Index the corpus named by the only argument."""
     (name,) = arguments
     params = load(ManifestParams, "manifest")
-    rows = index(name, RAW / name, params)
-    counts = quality(rows, params)
+    counts = index(
+        Corpus(name, RAW / name, params),
+        MANIFEST / f"{name}.parquet",
+        scratch_root() / f"manifest@{name}",
+    )
     log.info(
-        "%s: %d utterances, %d usable, %.2f hours",
+        "%s: %d utterances, %d usable, %.2f hours; flags: %s",
         name, counts["utterances"], counts["usable"], counts["hours"],
+        ", ".join(f"{flag} {count}" for flag, count in counts["flags"].items() if count) or "none",
     )  # fmt: skip
-    manifest.write(MANIFEST / f"{name}.parquet", rows)
     write_text(METRICS / "quality" / f"{name}.json", json.dumps(counts, indent=1) + "\n")
 
 

@@ -1,18 +1,20 @@
 """Stage split: which utterances train, tune and test; refuses leaks between them."""
 
+import json
 from collections.abc import Sequence
 
 import pandas as pd
 
 from galgame_asr import manifest
+from galgame_asr.audio.reader import ShardReader
 from galgame_asr.console import log, run
-from galgame_asr.files import prune
+from galgame_asr.files import prune, write_text
 from galgame_asr.params import load
 from galgame_asr.params.corpora import Corpora
-from galgame_asr.params.manifest import FlagSeverity
+from galgame_asr.params.manifest import FlagSeverity, SignalParams
 from galgame_asr.params.split import SplitParams
-from galgame_asr.paths import MANIFEST, METRICS, SPLIT
-from galgame_asr.split import split, usable
+from galgame_asr.paths import MANIFEST, METRICS, RAW, SPLIT
+from galgame_asr.split import Checks, split
 
 
 def main(_arguments: Sequence[str]) -> None:
@@ -24,10 +26,16 @@ def main(_arguments: Sequence[str]) -> None:
     rows = pd.concat(
         [manifest.read(MANIFEST / f"{name}.parquet") for name in names], ignore_index=True
     )
-    rows = rows[usable(rows, load(FlagSeverity, "manifest.severity"))]
-    for name, part in split(rows, load(SplitParams, "split")).items():
+    checks = Checks(
+        load(FlagSeverity, "manifest.severity"),
+        load(SignalParams, "manifest.signal"),
+        ShardReader(RAW),
+    )
+    parts, counts = split(rows, load(SplitParams, "split"), checks)
+    for name, part in parts.items():
         log.info("%s: %d utterances, %.2f hours", name, len(part), part["duration_s"].sum() / 3600)
         manifest.write(SPLIT / f"{name}.parquet", part)
+    write_text(METRICS / "split.json", json.dumps(counts, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -6,7 +6,6 @@ the result depends on. Other params, data or code have another fingerprint and
 start anew.
 """
 
-import fcntl
 import hashlib
 import json
 import os
@@ -18,8 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from galgame_asr.console import log
-from galgame_asr.errors import ConfigError
-from galgame_asr.files import content_hash, remove
+from galgame_asr.files import content_hash, locked, remove
+from galgame_asr.paths import scratch_root
 
 COMPLETE = "complete"  # the last file written into a saved state
 
@@ -33,21 +32,11 @@ def scratch(inputs: list[Path], params: Mapping[str, Any]) -> Iterator[Path]:
         params: values it depends on; anything whose `str` tells them apart.
 
     Raises:
-        ConfigError: another process is working in it.
+        DataError: another process is working in it.
     """
-    # DVC_ROOT is the repository also inside the copies that `dvc exp run --temp` makes.
-    root = Path(os.environ.get("DVC_ROOT", "."))
     stage = os.environ.get("DVC_STAGE", "manual").replace("/", "_")
-    directory = root / ".scratch" / stage / fingerprint(inputs, params)
-    directory.mkdir(parents=True, exist_ok=True)
-    with (directory / "lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise ConfigError(
-                f"another process already runs this stage in {directory}; "
-                "wait for it, or stop it first"
-            ) from None
+    directory = scratch_root() / stage / fingerprint(inputs, params)
+    with locked(directory):
         yield directory
         remove(directory)
 

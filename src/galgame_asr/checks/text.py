@@ -1,0 +1,47 @@
+"""Checks of an utterance's text file."""
+
+import re
+import unicodedata
+
+BOM = "\ufeff"
+# Everything str.splitlines takes for a line's end, and tabs, which part columns.
+LINE_BREAKS = re.compile("[\r\n\t\v\f\x1c-\x1e\x85\u2028\u2029]+")
+
+
+def check(data: bytes | None, charset: re.Pattern[str] | None) -> tuple[str, list[str]]:
+    """The text of a file, cleaned so that it is one line, and what is wrong with it.
+
+    Args:
+        data: the file's bytes; None if there is no file.
+        charset: matches the characters this corpus may have; None allows all.
+    """
+    if data is None:
+        return "", ["text_missing"]
+    flags = []
+    try:
+        text = data.decode("utf-8")
+    except UnicodeDecodeError:
+        flags.append("text_not_utf8")
+        text = data.decode("utf-8", "replace")
+    if BOM in text:
+        flags.append("text_bom")
+        text = text.replace(BOM, "")
+    if "\0" in text:
+        flags.append("text_nul")
+        text = text.replace("\0", "")
+    text = text.strip()
+    if LINE_BREAKS.search(text):
+        flags.append("text_multiline")
+        text = LINE_BREAKS.sub(" ", text)
+    if not text:
+        flags.append("text_empty")
+    elif not letters(text):
+        flags.append("text_symbols")
+    if charset and charset.sub("", text):
+        flags.append("text_charset")
+    return text, flags
+
+
+def letters(text: str) -> int:
+    """How many letters and numbers a text has."""
+    return sum(unicodedata.category(c)[0] in "LN" for c in text)

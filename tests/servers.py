@@ -1,0 +1,143 @@
+"""Loopback servers that stand in for the web: files over HTTP with ranges, and a hub."""
+
+import hashlib
+import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any, ClassVar
+from urllib.parse import unquote, urlsplit
+
+
+@dataclass
+class Files:
+    """What a server has, and how it misbehaves."""
+
+    files: dict[str, bytes] = field(default_factory=dict)
+    # Requests for a path that are still to be cut after so many bytes.
+    cut: dict[str, list[int]] = field(default_factory=dict)
+    # (path, first byte asked for) of each request for content.
+    requests: list[tuple[str, int]] = field(default_factory=list)
+    url: str = ""
+
+
+class _Handler(BaseHTTPRequestHandler):
+    served: ClassVar[Files]
+    protocol_version = "HTTP/1.1"
+
+    def do_HEAD(self) -> None:
+        self._answer(body=False)
+
+    def do_GET(self) -> None:
+        self._answer(body=True)
+
+    def log_message(self, *_arguments: Any) -> None:
+        """Keep the test's output clean."""
+
+    def content(self, path: str) -> tuple[bytes | None, dict[str, str]]:
+        data = self.served.files.get(path.lstrip("/"))
+        return data, {"ETag": f'"{hashlib.md5(data).hexdigest()}"'} if data is not None else {}
+
+    def _answer(self, *, body: bool) -> None:
+        path = unquote(urlsplit(self.path).path)
+        data, headers = self.content(path)
+        if data is None:
+            self.send_response(404)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+            return
+        start = 0
+        wanted = self.headers.get("Range")
+        same = self.headers.get("If-Range") in (None, headers.get("ETag"))
+        if wanted and same:
+            start = int(wanted.removeprefix("bytes=").partition("-")[0])
+        if start >= len(data) > 0:
+            self.send_response(416)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+            return
+        self.send_response(206 if start else 200)
+        for name, value in headers.items():
+            self.send_header(name, value)
+        if start:
+            self.send_header("Content-Range", f"bytes {start}-{len(data) - 1}/{len(data)}")
+        self.send_header("Content-Length", str(len(data) - start))
+        self.end_headers()
+        if body:
+            self.served.requests.append((path, start))
+            cuts = self.served.cut.get(path.lstrip("/"), [])
+            end = start + cuts.pop(0) if cuts else len(data)
+            self.wfile.write(data[start:end])
+            self.close_connection = end < len(data)
+
+
+class _HubHandler(_Handler):
+    """The routes of huggingface.co that listing and downloading use.
+
+    Files are named REPO/PATH and have one revision; those that end in .tar are LFS files.
+    """
+
+    def content(self, path: str) -> tuple[bytes | None, dict[str, str]]:
+        kind, _, rest = path.lstrip("/").removeprefix("api/").partition("/")
+        if kind not in ("datasets", "models") or "/resolve/" in path:
+            return self._file(path.lstrip("/").removeprefix("datasets/"))
+        owner, name, action, revision, *_ = [*rest.split("/"), "", "", ""]
+        repo = f"{owner}/{name}"
+        own = {n: d for n, d in self.served.files.items() if n.startswith(f"{repo}/")}
+        if not own:
+            return None, {}
+        described = [_describe(n.removeprefix(f"{repo}/"), data) for n, data in sorted(own.items())]
+        if action == "tree":
+            return json.dumps(described).encode(), {"Content-Type": "application/json"}
+        info = {
+            "id": repo,
+            "sha": revision,
+            "siblings": [{"rfilename": d["path"]} for d in described],
+        }
+        return json.dumps(info).encode(), {"Content-Type": "application/json"}
+
+    def _file(self, path: str) -> tuple[bytes | None, dict[str, str]]:
+        repo, _, rest = path.partition("/resolve/")
+        revision, _, name = rest.partition("/")
+        data = self.served.files.get(f"{repo}/{name}")
+        if data is None:
+            return None, {}
+        found = _describe(name, data)
+        etag = found.get("lfs", {}).get("oid") or found["oid"]
+        return data, {
+            "ETag": f'"{etag}"',
+            "X-Repo-Commit": revision,
+            "X-Linked-Size": str(len(data)),
+            "X-Linked-ETag": f'"{etag}"',
+        }
+
+
+def _describe(path: str, data: bytes) -> dict[str, Any]:
+    described: dict[str, Any] = {
+        "type": "file",
+        "path": path,
+        "size": len(data),
+        "oid": hashlib.sha1(f"blob {len(data)}\0".encode() + data).hexdigest(),
+    }
+    if path.endswith(".tar"):
+        oid = hashlib.sha256(data).hexdigest()
+        described["lfs"] = {"oid": oid, "size": len(data), "pointerSize": 134}
+    return described
+
+
+@contextmanager
+def serving(*, hub: bool = False) -> Iterator[Files]:
+    """Serve files from 127.0.0.1 until the block ends."""
+    served = Files()
+    base = _HubHandler if hub else _Handler
+    handler = type("Handler", (base,), {"served": served})
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    served.url = f"http://127.0.0.1:{server.server_port}"
+    try:
+        yield served
+    finally:
+        server.shutdown()
+        server.server_close()
