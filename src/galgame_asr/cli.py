@@ -4,7 +4,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from galgame_asr import profile
+from galgame_asr import profile, storage
 from galgame_asr.console import run
 from galgame_asr.paths import METRICS
 from galgame_asr.report import readme
@@ -30,6 +30,12 @@ def make_parser() -> argparse.ArgumentParser:
     command.add_argument("name", metavar="NAME")
     command.set_defaults(run=_profile)
 
+    command = commands.add_parser("fsck", help="compare a remote with what the outputs need")
+    command.add_argument("--remote", help="its name in .dvc/config; the default one if not given")
+    command.add_argument("--all-commits", action="store_true", help="what any commit needs")
+    command.add_argument("--repair", action="store_true", help="upload from the cache")
+    command.set_defaults(run=_fsck)
+
     command = commands.add_parser("readme", help="write the result tables into README.md")
     command.set_defaults(run=_readme)
 
@@ -40,6 +46,10 @@ def _profile(options: argparse.Namespace) -> None:
     keys = profile.apply(options.name)
     print(f"params.yaml now holds profile {options.name}: {', '.join(keys)}")
     print("`dvc repro` runs it; `git checkout params.yaml` goes back")
+
+
+def _fsck(options: argparse.Namespace) -> None:
+    storage.check(options.remote, all_commits=options.all_commits, repair=options.repair)
 
 
 def _readme(_options: argparse.Namespace) -> None:

@@ -8,7 +8,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, fields
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -31,8 +31,10 @@ from galgame_asr.hashing import unit_hash
 from galgame_asr.params.manifest import ManifestParams
 from galgame_asr.paths import HOW_TO_GET_SHARDS
 from galgame_asr.text.group import group_text
+from galgame_asr.text.letters import letters
 
 SHOWN = 10  # utterances named in a message
+CHUNK = 4096
 
 
 @dataclass(frozen=True)
@@ -101,19 +103,21 @@ def _joined(parts: list[Part], counts: "_Counts") -> Iterator[pa.Table]:
     }
     start = 0
     for part in parts:
-        table = pq.read_table(part.path)
+        for batch in pq.ParquetFile(part.path).iter_batches(CHUNK):
+            table = pa.Table.from_batches([batch])
+            flags = table["flags"].to_pylist()
+            for flag, mask in masks.items():
+                for row in np.flatnonzero(mask[start : start + len(table)]):
+                    if flag not in flags[row]:
+                        flags[row].append(flag)
+            start += len(table)
+            column = manifest.SCHEMA.get_field_index("flags")
+            table = table.set_column(
+                column, manifest.SCHEMA.field(column), pa.array(flags, pa.list_(pa.string()))
+            )
+            counts.add(table, flags)
+            yield table
         part.path.unlink()
-        flags = table["flags"].to_pylist()
-        for flag, mask in masks.items():
-            for row in np.flatnonzero(mask[start : start + len(table)]):
-                flags[row].append(flag)
-        start += len(table)
-        column = manifest.SCHEMA.get_field_index("flags")
-        table = table.set_column(
-            column, manifest.SCHEMA.field(column), pa.array(flags, pa.list_(pa.string()))
-        )
-        counts.add(table, flags)
-        yield table
     counts.refuse_failed()
 
 
@@ -168,79 +172,102 @@ class _Counts:
         }
 
 
+@dataclass(slots=True)
+class _Row:
+    """A row of the manifest; slots, because a shard's rows are in memory together."""
+
+    id: str
+    offset: int = -1
+    size: int = 0
+    audio_hash: str = ""
+    duration_s: float = 0.0
+    sample_rate_hz: int = 0
+    text: str = ""
+    flags: list[str] = field(default_factory=list)
+
+
 def _index_shard(shard: Shard, corpus: Corpus, scratch: Path) -> Part:
-    rows, checked = _rows(shard, corpus)
-    if shard.utterances is not None:
-        count = sum("audio_missing" not in row["flags"] for row in rows)
-        if count != shard.utterances:
-            raise DataError(
-                f"shard {shard.path} holds {count} utterances instead of {shard.utterances}; "
-                f"{HOW_TO_GET_SHARDS}"
-            )
+    rows, checked = _rows(shard.path, corpus)
+    count = sum(row.offset >= 0 for row in rows)
+    if shard.utterances not in (None, count):
+        raise DataError(
+            f"shard {shard.path} holds {count} utterances instead of {shard.utterances}; "
+            f"{HOW_TO_GET_SHARDS}"
+        )
+    name = f"{corpus.name}/{shard.path.name}"
+    constants = {"corpus": corpus.name, "shard": name, "upstream_set": shard.upstream_set}
     path = scratch / f"{shard.path.name}.parquet"
-    table = pa.Table.from_pylist(rows, schema=manifest.SCHEMA)
-    pq.write_table(table, path, compression="none")
+    manifest.write_parts(path, (_table(chunk, constants) for chunk in _chunks(rows)))
     return Part(
         path,
-        ids=_keys(row["id"] for row in rows),
+        ids=_keys(row.id for row in rows),
         # A row without audio or text repeats nothing: its own place stands for it.
-        audio=_keys(row["audio_hash"] or f"{shard.path.name} {n}" for n, row in enumerate(rows)),
+        audio=_keys(row.audio_hash or f"{name} {number}" for number, row in enumerate(rows)),
         texts=_keys(
-            f"{group_text(row['text'])} {row['duration_s']:.2f}"
-            if row["text"] and row["duration_s"]
-            else f"{shard.path.name} {number}"
+            f"{group_text(row.text)} {row.duration_s:.2f}"
+            if row.text and row.duration_s
+            else f"{name} {number}"
             for number, row in enumerate(rows)
         ),
         checked=checked,
     )
 
 
+def _chunks(rows: list[_Row]) -> Iterator[list[_Row]]:
+    """A few rows at a time, so that a shard's table is never in memory twice."""
+    return (rows[start : start + CHUNK] for start in range(0, len(rows), CHUNK))
+
+
+def _table(rows: list[_Row], constants: dict[str, str | None]) -> pa.Table:
+    columns: dict[str, list[Any]] = {
+        item.name: [getattr(row, item.name) for row in rows] for item in fields(_Row)
+    }
+    columns |= {name: [value] * len(rows) for name, value in constants.items()}
+    return pa.table({n: columns[n] for n in manifest.SCHEMA.names}, schema=manifest.SCHEMA)
+
+
 def _keys(values: Iterator[str]) -> repeats.Keys:
     return np.fromiter((xxhash.xxh3_64_intdigest(value.encode()) for value in values), np.uint64)
 
 
-def _rows(shard: Shard, corpus: Corpus) -> tuple[list[dict[str, Any]], int]:
+def _rows(shard: Path, corpus: Corpus) -> tuple[list[_Row], int]:
     """The rows of a shard, sorted by id, and how many had their signal checked."""
-    heard: list[dict[str, Any]] = []
+    rows: list[_Row] = []
     texts: dict[str, bytes] = {}
     repeated = set()
     checked = 0
-    for member, data in tar.contents(shard.path):
+    for member, data in tar.contents(shard):
         stem, _, extension = member.name.rpartition(".")
         if extension == "txt":
             if stem in texts:
                 repeated.add(stem)
             texts[stem] = data
             continue
-        row: dict[str, Any] = {"id": stem, "offset": member.offset, "size": member.size}
-        row |= _audio_columns(data, corpus.params)
-        sampled = unit_hash(stem, "signal") < corpus.params.signal.share
-        if sampled and row["duration_s"]:
-            row["flags"] += signal.check(data, row["duration_s"], corpus.params.signal)
-            checked += 1
-        heard.append(row)
-    silent = texts.keys() - {row["id"] for row in heard}
-    nothing = {"offset": -1, "size": 0} | _audio_columns(None, corpus.params)
-    heard += [nothing | {"id": stem, "flags": list(nothing["flags"])} for stem in silent]
-    for row in heard:
-        row["text"], flags = text_checks.check(texts.get(row["id"]), corpus.charset)
-        row["flags"] += flags
-        row["flags"] += audio_checks.check_rate(
-            text_checks.letters(row["text"]), row["duration_s"], corpus.params
-        )
-        if row["id"] in repeated:
-            row["flags"].append("duplicate_id")
-        row["corpus"] = corpus.name
-        row["shard"] = f"{corpus.name}/{shard.path.name}"
-        row["upstream_set"] = shard.upstream_set
-    return sorted(heard, key=lambda row: (row["id"], row["offset"])), checked
+        row = _Row(stem, member.offset, member.size)
+        checked += _describe_audio(row, data, corpus.params)
+        rows.append(row)
+    for stem in texts.keys() - {row.id for row in rows}:
+        rows.append(_Row(stem))
+        _describe_audio(rows[-1], None, corpus.params)
+    for row in rows:
+        row.text, flags = text_checks.check(texts.get(row.id), corpus.charset)
+        row.flags += flags
+        row.flags += audio_checks.check_rate(len(letters(row.text)), row.duration_s, corpus.params)
+        if row.id in repeated:
+            row.flags.append("duplicate_id")
+    return sorted(rows, key=lambda row: (row.id, row.offset)), checked
 
 
-def _audio_columns(data: bytes | None, params: ManifestParams) -> dict[str, Any]:
+def _describe_audio(row: _Row, data: bytes | None, params: ManifestParams) -> bool:
+    """Fill in what the audio tells; whether its signal was checked."""
     header, flags = audio_checks.check(data, params)
-    return {
-        "audio_hash": xxhash.xxh3_128_hexdigest(data) if data else "",
-        "duration_s": header.duration_s if header else 0.0,
-        "sample_rate_hz": header.sample_rate_hz if header else 0,
-        "flags": flags,
-    }
+    row.flags += flags
+    if data:
+        row.audio_hash = xxhash.xxh3_128_hexdigest(data)
+    if header is None or data is None:
+        return False
+    row.duration_s, row.sample_rate_hz = header.duration_s, header.sample_rate_hz
+    if unit_hash(row.id, "signal") >= params.signal.share:
+        return False
+    row.flags += signal.check(data, row.duration_s, params.signal)
+    return True

@@ -1,7 +1,8 @@
 """Checks of an utterance's text file."""
 
 import re
-import unicodedata
+
+from galgame_asr.text.letters import letters
 
 BOM = "\ufeff"
 # Everything str.splitlines takes for a line's end, and tabs, which part columns.
@@ -40,8 +41,3 @@ def check(data: bytes | None, charset: re.Pattern[str] | None) -> tuple[str, lis
     if charset and charset.sub("", text):
         flags.append("text_charset")
     return text, flags
-
-
-def letters(text: str) -> int:
-    """How many letters and numbers a text has."""
-    return sum(unicodedata.category(c)[0] in "LN" for c in text)

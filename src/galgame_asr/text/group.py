@@ -6,8 +6,9 @@ move utterances from training into a test set. Scoring has its own rules.
 
 import unicodedata
 
+from galgame_asr.text.letters import letters
+
 
 def group_text(text: str) -> str:
     """Letters and numbers of a text, in compatibility form and lower case."""
-    folded = unicodedata.normalize("NFKC", text).lower()
-    return "".join(c for c in folded if unicodedata.category(c)[0] in "LN")
+    return letters(unicodedata.normalize("NFKC", text).lower())

@@ -2,6 +2,8 @@
 
 import unicodedata
 
+from galgame_asr.text.letters import letters
+
 # Wave dashes that writers use for a drawn-out vowel.
 ELONGATION = str.maketrans(dict.fromkeys("〜～〰∼∾", "ー"))
 
@@ -12,5 +14,4 @@ def normalise(text: str) -> str:
     >>> normalise("すご〜い、ＯＫ！")
     'すごーいok'
     """
-    folded = unicodedata.normalize("NFKC", text.translate(ELONGATION)).lower()
-    return "".join(c for c in folded if unicodedata.category(c)[0] in "LN")
+    return letters(unicodedata.normalize("NFKC", text.translate(ELONGATION)).lower())

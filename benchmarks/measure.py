@@ -1,0 +1,61 @@
+"""CPU time and memory of a piece of work and all processes it starts."""
+
+import json
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+
+import psutil
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a command took."""
+
+    cpu_s: float
+    wall_s: float
+    peak_mb: float  # of all its processes together; pages they share count once (PSS)
+
+    def __str__(self) -> str:
+        """One line."""
+        return f"{self.cpu_s:8.2f} CPU s {self.wall_s:8.2f} s {self.peak_mb:7.0f} MB"
+
+
+def command(*words: str) -> tuple[Cost, str]:
+    """Run a command; its cost and its standard output.
+
+    Raises:
+        subprocess.CalledProcessError: it failed.
+    """
+    start, peak, cpu = time.monotonic(), 0, 0.0
+    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as process:
+        family = psutil.Process(process.pid)
+        while process.poll() is None:
+            try:
+                members = [family, *family.children(recursive=True)]
+                peak = max(peak, sum(member.memory_full_info().pss for member in members))
+            except (psutil.NoSuchProcess, psutil.AccessDenied):
+                pass  # it just ended
+            time.sleep(0.05)
+        output = process.stdout.read() if process.stdout else ""
+    if process.returncode:
+        raise subprocess.CalledProcessError(process.returncode, words)
+    cpu = json.loads(output.splitlines()[-1])["cpu_s"]
+    return Cost(cpu, time.monotonic() - start, peak / 1e6), output
+
+
+def part(module: str, *arguments: str) -> tuple[Cost, str]:
+    """Run a part of a benchmark in a Python of its own, which ends with `report_cpu`."""
+    return command(sys.executable, "-m", module, *arguments)
+
+
+def report_cpu(since: float) -> None:
+    """Print the CPU seconds of this process and its children, for `command`."""
+    print(json.dumps({"cpu_s": cpu_s() - since}))
+
+
+def cpu_s() -> float:
+    """CPU seconds of this process and of its children that have ended."""
+    times = psutil.Process().cpu_times()
+    return float(times.user + times.system + times.children_user + times.children_system)
