@@ -6,7 +6,7 @@ PYTHON ?= python3
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 PIP_INSTALL := .venv/bin/python -m pip install --quiet --constraint constraints.txt
 
-.PHONY: help repro test lint types check readme constraints clean-scratch
+.PHONY: help repro test lint types check readme remote push pull fsck constraints clean-scratch
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -26,6 +26,21 @@ types: .venv/dev ## check types
 	mypy
 
 check: lint types test ## what CI runs
+
+remote: .venv/run ## keep data in a bucket: make remote URL=s3://BUCKET/PATH [ENDPOINT=https://HOST]
+	dvc remote add --local --force --default storage $(URL)
+	dvc remote modify --local storage verify true
+	$(if $(ENDPOINT),dvc remote modify --local storage endpointurl $(ENDPOINT))
+
+push: .venv/run ## copy data and checkpoints to the remote, and check that they arrived
+	dvc push
+	galgame-asr fsck
+
+pull: .venv/run ## bring data and checkpoints from the remote
+	dvc pull
+
+fsck: .venv/run ## compare the remote with what the outputs need, byte for byte
+	galgame-asr fsck
 
 readme: .venv/run ## write the result tables of metrics/ into README.md
 	galgame-asr readme

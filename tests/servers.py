@@ -4,7 +4,7 @@ import hashlib
 import json
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, ClassVar
@@ -21,6 +21,21 @@ class Files:
     # (path, first byte asked for) of each request for content.
     requests: list[tuple[str, int]] = field(default_factory=list)
     url: str = ""
+    _held: dict[str, threading.Event] = field(default_factory=dict)
+
+    def hold(self, path: str) -> None:
+        """Let requests for a path's content wait until `release`."""
+        self._held[path] = threading.Event()
+
+    def release(self, path: str) -> None:
+        """Answer the requests that wait."""
+        self._held.pop(path).set()
+
+    def wait(self, path: str) -> None:
+        """Wait while a path is held."""
+        for held, event in list(self._held.items()):
+            if path.endswith(held.rpartition("/")[2]):
+                event.wait()
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -67,9 +82,11 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         if body:
             self.served.requests.append((path, start))
+            self.served.wait(path)
             cuts = self.served.cut.get(path.lstrip("/"), [])
             end = start + cuts.pop(0) if cuts else len(data)
-            self.wfile.write(data[start:end])
+            with suppress(ConnectionError):  # the client was killed
+                self.wfile.write(data[start:end])
             self.close_connection = end < len(data)
 
 

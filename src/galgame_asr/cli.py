@@ -1,12 +1,15 @@
 """The `galgame-asr` command."""
 
 import argparse
+import importlib
 from collections.abc import Sequence
 from pathlib import Path
 
-from galgame_asr import profile, storage
+from galgame_asr import manifest, params, profile, storage
+from galgame_asr.audio.reader import ShardReader
 from galgame_asr.console import run
-from galgame_asr.paths import METRICS
+from galgame_asr.params.prompts import Prompt
+from galgame_asr.paths import METRICS, MODELS, RAW, SETS, SPLIT
 from galgame_asr.report import readme
 
 
@@ -36,6 +39,13 @@ def make_parser() -> argparse.ArgumentParser:
     command.add_argument("--repair", action="store_true", help="upload from the cache")
     command.set_defaults(run=_fsck)
 
+    command = commands.add_parser("jsonl", help="write a set for FunASR's own trainer")
+    command.add_argument("set", choices=SETS, metavar="SET", help=", ".join(SETS))
+    command.add_argument("directory", type=Path, metavar="DIR", help="a new folder")
+    command.add_argument("--prompt", required=True, help="one of params.yaml's prompts")
+    command.add_argument("--model", type=Path, default=MODELS / "base", help="models/base")
+    command.set_defaults(run=_jsonl)
+
     command = commands.add_parser("readme", help="write the result tables into README.md")
     command.set_defaults(run=_readme)
 
@@ -50,6 +60,14 @@ def _profile(options: argparse.Namespace) -> None:
 
 def _fsck(options: argparse.Namespace) -> None:
     storage.check(options.remote, all_commits=options.all_commits, repair=options.repair)
+
+
+def _jsonl(options: argparse.Namespace) -> None:
+    # Torch and funasr take seconds to import, which the other commands need not wait for.
+    jsonl = importlib.import_module("galgame_asr.jsonl")
+    prompt = params.load(Prompt, f"prompts.{options.prompt}")
+    rows = manifest.read(SPLIT / f"{options.set}.parquet")
+    jsonl.write(rows, ShardReader(RAW), options.model, prompt, options.directory)
 
 
 def _readme(_options: argparse.Namespace) -> None:

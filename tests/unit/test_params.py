@@ -116,3 +116,27 @@ def _fields(kind: Any, found: dict[str, Any] | None = None) -> dict[str, Any]:
         if not isinstance(argument, str):
             _fields(argument, found)
     return found
+
+
+@pytest.mark.parametrize(
+    ("section", "key", "value", "message"),
+    [
+        ("split", "out_of_domain", ["readng"], "split.out_of_domain names readng; corpora: readi"),
+        (
+            "decode",
+            "checkpoints",
+            ["full/p99"],
+            "decode.checkpoints names full/p99; checkpoints: a",
+        ),
+    ],
+)
+def test_names_that_nothing_defines(section: str, key: str, value: object, message: str) -> None:
+    """A profile with a wrong name is refused at once, not by the stage that meets it last."""
+    values = read_yaml(REPOSITORY / "params.yaml")
+    values[section][key] = value
+    with pytest.raises(ConfigError, match=message):
+        parse(Params, values, "")
+    values = read_yaml(REPOSITORY / "params.yaml")
+    values["train"]["phases"]["full"] |= {"init": "encodr/p100"}
+    with pytest.raises(ConfigError, match=r"train\.phases\.full\.init names encodr/p100"):
+        parse(Params, values, "")

@@ -21,9 +21,14 @@ SHELL = [
 ]
 INLINE = re.findall(r"`([^`\n]+)`", re.sub(r"```.*?```", "", TEXT, flags=re.DOTALL))
 COMMANDS = [shlex.split(text) for text in [*SHELL, *INLINE] if re.match(r"[a-z-]+ [a-z-]", text)]
-# Not in git: what stages and tools write, and files inside a model directory.
-WRITTEN = ("data/", "models/", "metrics/", "logs/", ".scratch/", ".remote/", ".venv/", ".dvc/")
-IN_OUTPUTS = {"log.tsv", "dev.tsv", "config.yaml", "configuration.json", "model.pt"}
+# Not in git: what stages and tools write, and files inside a model directory or a corpus.
+WRITTEN = (
+    "data/", "models/", "metrics/", "logs/", "sources/", ".scratch/", ".remote/", ".venv/", ".dvc/",
+)  # fmt: skip
+ELSEWHERE = {
+    "log.tsv", "dev.tsv", "config.yaml", "configuration.json", "model.pt", "left_out.parquet",
+    "wav.scp", "num_samples_of_tar.json", "/data/my-checkpoint",
+}  # fmt: skip
 PARAMS = read_yaml(REPOSITORY / "params.yaml")
 
 
@@ -67,7 +72,7 @@ def test_paths_exist() -> None:
         and not (REPOSITORY / path).exists()
         and not (folders / path).exists()
         and path not in PARAMS["decode"]["checkpoints"]
-        and path not in IN_OUTPUTS
+        and path not in ELSEWHERE
     ]
     assert missing == []
 
@@ -75,7 +80,11 @@ def test_paths_exist() -> None:
 def test_params_exist() -> None:
     """Every key is a key of params.yaml."""
     keys = re.findall(r"-S '?([\w.]+)=", TEXT)
-    keys += [text for text in INLINE if re.fullmatch(r"(train|decode|prompts|split)\.[\w.]+", text)]
+    keys += [
+        text
+        for text in INLINE
+        if re.fullmatch(r"(train|decode|prompts|split|manifest)\.[a-z_.]+", text)
+    ]
     assert len(keys) > 3
     for key in keys:
         value = PARAMS

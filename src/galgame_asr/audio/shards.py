@@ -54,6 +54,7 @@ def write(
     utterances: Callable[[int], Iterator[Utterance]],
     *,
     shard_size: int,
+    total: int | None = None,
     upstream_set: str | None = None,
 ) -> list[Shard]:
     """Write utterances as PREFIX-000000.tar and so on, each whole or not at all.
@@ -65,12 +66,14 @@ def write(
         prefix: of their names.
         utterances: gives those from a number on.
         shard_size: utterances per shard.
+        total: how many utterances there are, where that is known.
         upstream_set: train, dev or test, where the corpus's makers split it.
     """
     done = sorted(directory.glob(f"{prefix}-*.tar"))
     shards = [Shard(path, _count(path), upstream_set) for path in done]
     remaining = utterances(len(done) * shard_size)
-    with Progress(f"write {prefix}", total=None, unit="utterances") as progress:
+    with Progress(f"write {prefix}", total=total, unit="utterances") as progress:
+        progress.update(sum(shard.utterances or 0 for shard in shards))
         while first := list(itertools.islice(remaining, 1)):
             chunk = itertools.chain(first, itertools.islice(remaining, shard_size - 1))
             path = directory / f"{prefix}-{len(shards):06}.tar"

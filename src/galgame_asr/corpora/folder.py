@@ -48,7 +48,9 @@ def fetch(name: str, corpus: Folder, directory: Path) -> list[Shard]:
             extension = recording.audio.suffix.lstrip(".").lower()
             yield Utterance(recording.id, extension, audio, recording.text)
 
-    return shards.write(directory, name, utterances, shard_size=corpus.shard_size)
+    return shards.write(
+        directory, name, utterances, shard_size=corpus.shard_size, total=len(recordings)
+    )
 
 
 def _tree(root: Path) -> Iterator[Recording]:

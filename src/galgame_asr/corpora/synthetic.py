@@ -119,7 +119,9 @@ def fetch(name: str, corpus: Synthetic, directory: Path) -> list[Shard]:
             yield Utterance(line.id, "ogg", audio, line.text)
 
     with ProcessPoolExecutor() as pool:
-        return shards.write(directory, name, utterances, shard_size=corpus.shard_size)
+        return shards.write(
+            directory, name, utterances, shard_size=corpus.shard_size, total=len(lines)
+        )
 
 
 def compose(corpus: Synthetic) -> list[Line]:

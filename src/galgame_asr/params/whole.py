@@ -1,7 +1,12 @@
 """All sections together: what a complete params.yaml holds."""
 
+from collections.abc import Iterable
+
+from pydantic import model_validator
+
+from galgame_asr.errors import ConfigError
 from galgame_asr.params import section
-from galgame_asr.params.base import Base
+from galgame_asr.params.base import Base, TinyBase
 from galgame_asr.params.compute import ComputeParams
 from galgame_asr.params.corpora import Corpora
 from galgame_asr.params.decode import DecodeParams
@@ -33,3 +38,30 @@ class Params:
     train: TrainParams
     decode: DecodeParams
     prompts: Prompts
+
+    @model_validator(mode="after")
+    def _names_are_known(self) -> "Params":
+        """Names in one section that another defines, before a stage meets them days later."""
+        phases = self.train.phases
+        checkpoints = {"base"} | {
+            f"{name}/p{percent}" for name, phase in phases.items() for percent in phase.checkpoints
+        }
+        used = {
+            "split.out_of_domain": self.split.out_of_domain,
+            "manifest.charset": self.manifest.charset,
+            **{f"train.phases.{name}.mix": phase.mix for name, phase in phases.items()},
+        }
+        if isinstance(self.base, TinyBase):
+            used["base.pretrain.mix"] = self.base.pretrain.mix
+        for key, names in used.items():
+            _refuse_unknown(key, names, self.corpora, "corpora")
+        inits = {f"train.phases.{name}.init": [phase.init] for name, phase in phases.items()}
+        for key, names in (inits | {"decode.checkpoints": self.decode.checkpoints}).items():
+            _refuse_unknown(key, names, checkpoints, "checkpoints")
+        return self
+
+
+def _refuse_unknown(key: str, names: Iterable[str], known: Iterable[str], what: str) -> None:
+    unknown = sorted(set(names) - set(known))
+    if unknown:
+        raise ConfigError(f"{key} names {', '.join(unknown)}; {what}: {', '.join(sorted(known))}")

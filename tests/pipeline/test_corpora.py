@@ -1,0 +1,141 @@
+"""The real profile's data stages, with a loopback server in the hub's place; kills in them."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from galgame_asr import manifest
+from tests.pipeline.conftest import Workspace, executed
+from tests.servers import Files, serving
+
+REPO = "litagin/Galgame_Speech_ASR_16kHz"
+SHARD = "data/galgame-speech-asr-16kHz-train-{:06}.tar"
+
+
+@pytest.fixture
+def hub(workspace: Workspace) -> Iterator[Files]:
+    """The galgame corpus in its layout, made of the workspace's own shards."""
+    with serving(hub=True) as server:
+        raw = workspace.root / "data/raw"
+        shards = {0: "vn/vn-000000.tar", 1: "reading/reading-000000.tar", 103: "vn/vn-000001.tar"}
+        counts = {}
+        for number, source in shards.items():
+            name = SHARD.format(number)
+            server.files[f"{REPO}/{name}"] = (raw / source).read_bytes()
+            rows = manifest.read(workspace.root / f"data/manifest/{source.split('/')[0]}.parquet")
+            counts[Path(name).name] = int((rows["shard"] == source).sum())
+        server.files[f"{REPO}/num_samples_of_tar.json"] = json.dumps(counts).encode()
+        yield server
+
+
+def use_profile(workspace: Workspace) -> None:
+    """The profile as it is, but for shares that leave something of so few utterances."""
+    workspace.run("galgame-asr", "profile", "galgame")
+    workspace.edit(lambda values: values["split"].update(dev=0.2, test=0.0))
+
+
+def test_the_profile_plans_the_real_run(workspace: Workspace) -> None:
+    """Every stage of the real run stands there before anything is downloaded."""
+    workspace.run("galgame-asr", "profile", "galgame")
+    plan = executed(workspace.run("dvc", "repro", "--dry").stdout)
+    assert plan[:4] == ["fetch@galgame", "manifest@galgame", "split", "base"]
+    assert {"train@adaptor", "train@encoder", "train@full", "report"} <= set(plan)
+    assert not [stage for stage in plan if "vn" in stage or "reading" in stage]
+
+
+def test_fetch_manifest_and_split_of_the_real_profile(workspace: Workspace, hub: Files) -> None:
+    """Through huggingface_hub and DVC; the makers' test shard is the test set."""
+    use_profile(workspace)
+    workspace.run("dvc", "repro", "split", HF_ENDPOINT=hub.url)
+    split = {
+        name: pd.read_parquet(workspace.root / f"data/split/{name}.parquet")
+        for name in ("train", "dev", "test", "left_out")
+    }
+    assert set(split["test"]["shard"]) == {f"galgame/{Path(SHARD.format(103)).name}"}
+    assert not {f"galgame/{Path(SHARD.format(103)).name}"} & {*split["train"]["shard"]}
+    # The vn recipe's two shards share no sentence, but the narrator reads some of them.
+    assert set(split["left_out"]["flags"].map(tuple)) <= {("leak",)}
+    assert sum(len(part) for part in split.values()) == 100
+    lock = (workspace.root / f"sources/{REPO.replace('/', '--')}.tsv").read_text()
+    assert lock.count(".tar\t") == 3
+    assert not list((workspace.root / ".scratch/downloads").glob("*/*"))
+    # Again: nothing runs, so no server is needed.
+    hub.requests.clear()
+    assert executed(workspace.run("dvc", "repro", "split").stdout) == []
+    assert hub.requests == []
+
+
+def test_without_the_hub_the_message_says_so(workspace: Workspace) -> None:
+    """And nothing half-written stays."""
+    use_profile(workspace)
+    done = workspace.run(
+        "dvc", "repro", "fetch@galgame", check=False, HF_ENDPOINT="http://127.0.0.1:9",
+        HF_HUB_DOWNLOAD_TIMEOUT="1",
+    )  # fmt: skip
+    assert done.returncode != 0
+    assert f"DataError: dataset {REPO} at 3fb86654" in done.stdout
+    assert "Traceback" not in done.stdout
+    assert not (workspace.root / "data/raw/galgame").exists()
+
+
+def start(workspace: Workspace, *arguments: str, **environment: str) -> subprocess.Popen[bytes]:
+    """A stage in the background, in a session of its own."""
+    return subprocess.Popen(
+        [sys.executable, "-m", *arguments],
+        cwd=workspace.root,
+        env=os.environ | {"PYTHONPATH": "src"} | environment,
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+
+
+def wait_for(path: Path, pattern: str) -> None:
+    for _ in range(600):
+        if list(path.glob(pattern)):
+            return
+        time.sleep(0.02)
+    raise AssertionError(f"{path}/{pattern} did not appear")
+
+
+def test_a_killed_download_goes_on(workspace: Workspace, hub: Files) -> None:
+    """What had arrived is not asked for again, and the corpus is that of one go."""
+    use_profile(workspace)
+    held = f"{REPO}/{SHARD.format(103)}"
+    hub.hold(held)
+    stage = start(workspace, "galgame_asr.stages.fetch", "galgame", HF_ENDPOINT=hub.url)
+    downloads = workspace.root / ".scratch/downloads"
+    for number in (0, 1):
+        wait_for(downloads, f"*/{SHARD.format(number)}")
+    stage.kill()
+    stage.wait()
+    assert not (workspace.root / "data/raw/galgame").exists()
+    hub.release(held)
+    hub.requests.clear()
+    workspace.run("dvc", "repro", "split", HF_ENDPOINT=hub.url)
+    fetched = [path for path, _ in hub.requests if path.endswith(".tar")]
+    assert len(fetched) == 1
+    assert fetched[0].endswith(SHARD.format(103))
+    for number in (0, 1, 103):
+        name = SHARD.format(number)
+        found = (workspace.root / "data/raw/galgame" / Path(name).name).read_bytes()
+        assert found == hub.files[f"{REPO}/{name}"]
+
+
+def test_a_killed_manifest_stage_leaves_nothing_half_written(workspace: Workspace) -> None:
+    """The next run gives the same bytes."""
+    path = workspace.root / "data/manifest/vn.parquet"
+    before = path.read_bytes()
+    path.unlink()
+    stage = start(workspace, "galgame_asr.stages.manifest", "vn")
+    wait_for(workspace.root / ".scratch", "manifest@vn")
+    stage.kill()
+    stage.wait()
+    assert not path.exists()
+    workspace.stage("manifest", "vn")
+    assert path.read_bytes() == before
