@@ -60,7 +60,8 @@ clean-scratch: ## delete unfinished training runs
 
 # Installed anew when the dependencies change.
 .venv/run: pyproject.toml constraints.txt
-	$(PYTHON) -m venv .venv
+	@echo "installing into .venv (2.5 GB): some minutes, without further output"
+	@$(PYTHON) -m venv .venv
 	$(PIP_INSTALL) torch
 	$(PIP_INSTALL) --editable .
 	@touch $@

@@ -3,6 +3,7 @@
 import csv
 import json
 import shutil
+from typing import Any
 
 from tests.pipeline.conftest import Workspace, executed
 
@@ -47,6 +48,21 @@ def test_editing_one_prompt_reruns_only_its_decodes(workspace: Workspace) -> Non
     decodes = [stage for stage in ran if not stage.startswith(("score@", "report"))]
     assert decodes == ["decode@base-none", "decode@full/p100-none"]
     assert not [stage for stage in ran if "japanese" in stage]
+
+
+def test_a_renamed_phase_is_not_scored_by_its_old_name(workspace: Workspace) -> None:
+    """What the old phase left in models/ must not stand in the new table."""
+
+    def rename(values: dict[str, Any]) -> None:
+        phases = values["train"]["phases"]
+        phases["renamed"] = phases.pop("full")
+
+    workspace.edit(rename)
+    done = workspace.run("dvc", "repro", "report", check=False)
+    assert done.returncode != 0
+    assert "decode.checkpoints names full/p100; checkpoints: adaptor/p100, base, renamed" in (
+        done.stdout
+    )
 
 
 def test_editing_unrelated_code_reruns_nothing(workspace: Workspace) -> None:

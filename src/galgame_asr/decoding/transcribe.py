@@ -19,6 +19,8 @@ def transcribe(
     Raises:
         DataError: an utterance cannot be read; the message names it.
     """
+    if rows.empty:
+        return []
     frames = num_frames(rows["duration_s"].to_numpy())
     order = np.argsort(frames, kind="stable")
     texts = [""] * len(rows)

@@ -4,11 +4,18 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
+import pandas as pd
+
 from galgame_asr.errors import DataError
 from galgame_asr.files import write_text
 
 # set -> utterance id -> text
 Transcripts = dict[str, dict[str, str]]
+
+
+def keys(rows: pd.DataFrame) -> "pd.Series[str]":
+    """What names each utterance of a table: CORPUS/ID, as two corpora may have the same ids."""
+    return rows["corpus"] + "/" + rows["id"]
 
 
 def write(path: Path, transcripts: Mapping[str, Mapping[str, str]]) -> None:

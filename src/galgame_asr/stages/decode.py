@@ -32,7 +32,7 @@ def main(arguments: Sequence[str]) -> None:
         for name in TEST_SETS:
             rows = manifest.read(SPLIT / f"{name}.parquet")
             texts = transcribe(rows, family, reader, prompt, params)
-            decoded[name] = dict(zip(rows["id"], texts, strict=True))
+            decoded[name] = dict(zip(transcripts.keys(rows), texts, strict=True))
     transcripts.write(Path(output), decoded)
 
 

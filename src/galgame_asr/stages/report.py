@@ -5,9 +5,8 @@ from collections.abc import Sequence
 
 from galgame_asr.console import run
 from galgame_asr.files import prune, write_text
-from galgame_asr.params import load
-from galgame_asr.params.decode import DecodeParams
-from galgame_asr.params.prompts import Prompts
+from galgame_asr.params import PARAMS_FILE, parse, read_yaml
+from galgame_asr.params.whole import Params
 from galgame_asr.paths import METRICS
 from galgame_asr.report import table
 from galgame_asr.scoring.counts import ErrorCounts
@@ -15,8 +14,10 @@ from galgame_asr.scoring.counts import ErrorCounts
 
 def main(_arguments: Sequence[str]) -> None:
     """Collect the scores of every checkpoint with every prompt."""
-    checkpoints = load(DecodeParams, "decode").checkpoints
-    prompts = list(load(Prompts, "prompts"))
+    # All of params, so that a score never stands for a phase or prompt that is no more: DVC
+    # would go on with what it left in models/.
+    params = parse(Params, read_yaml(PARAMS_FILE), "")
+    checkpoints, prompts = params.decode.checkpoints, list(params.prompts)
     variants = {(c, p): f"{c}-{p}" for c in checkpoints for p in prompts}
     # DVC hashes the folder, so scores of variants that are no more must go.
     prune(METRICS / "variants", {f"{name}.json" for name in variants.values()})

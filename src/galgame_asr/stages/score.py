@@ -23,7 +23,7 @@ def main(arguments: Sequence[str]) -> None:
         rows = manifest.read(SPLIT / f"{name}.parquet")
         if rows.empty:
             continue
-        references = dict(zip(rows["id"], rows["text"], strict=True))
+        references = dict(zip(transcripts.keys(rows), rows["text"], strict=True))
         try:
             counts = count_errors(references, decoded.get(name, {}))
         except DataError as error:
