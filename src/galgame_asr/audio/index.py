@@ -7,7 +7,6 @@ are then found over all parts by their hashes, and the parts are joined.
 import re
 from collections import Counter
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass, field, fields
 from functools import partial
 from pathlib import Path
@@ -18,7 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import xxhash
 
-from galgame_asr import manifest
+from galgame_asr import manifest, processes
 from galgame_asr.audio import shards, tar
 from galgame_asr.audio.shards import Shard
 from galgame_asr.checks import audio as audio_checks
@@ -83,7 +82,7 @@ def index(corpus: Corpus, output: Path, scratch: Path) -> dict[str, Any]:
     with (
         scratch_directory(scratch) as directory,
         Progress(f"index {corpus.name}", total=len(found), unit="shards") as progress,
-        ProcessPoolExecutor() as pool,
+        processes.pool() as pool,
     ):
         parts = []
         for part in pool.map(partial(_index_shard, corpus=corpus, scratch=directory), found):

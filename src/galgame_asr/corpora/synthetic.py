@@ -13,7 +13,6 @@ import io
 import itertools
 import random
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,6 +20,7 @@ import numpy as np
 import soxr
 from numpy.typing import NDArray
 
+from galgame_asr import processes
 from galgame_asr.audio import ogg, shards
 from galgame_asr.audio.shards import Shard, Utterance
 from galgame_asr.errors import ConfigError
@@ -118,7 +118,7 @@ def fetch(name: str, corpus: Synthetic, directory: Path) -> list[Shard]:
         for line, audio in zip(lines[start:], rendered, strict=True):
             yield Utterance(line.id, "ogg", audio, line.text)
 
-    with ProcessPoolExecutor() as pool:
+    with processes.pool() as pool:
         return shards.write(
             directory, name, utterances, shard_size=corpus.shard_size, total=len(lines)
         )
