@@ -13,10 +13,11 @@ import dataclasses
 import json
 import random
 import subprocess
-import sys
 import tempfile
+from collections.abc import Callable, Hashable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import soundfile as sf
@@ -169,12 +170,13 @@ def read(root: Path) -> None:
     rows = manifest.read(root / "c.parquet").sample(RANDOM_READS, random_state=0)
     reader = ShardReader(root / "raw")
     records = rows.to_dict("records")
-    for title, work in {
+    ways: dict[str, Callable[[dict[Hashable, Any]], object]] = {
         "bytes from the shard": lambda r: reader.read_bytes(r["shard"], r["offset"], r["size"]),
         "bytes of a loose file": lambda r: (root / f"loose/{r['id']}.ogg").read_bytes(),
         "decoded from the shard": reader.read_row,
         "decoded from a loose file": lambda r: sf.read(root / f"loose/{r['id']}.ogg"),
-    }.items():
+    }
+    for title, work in ways.items():
         start = measure.cpu_s()
         for record in records:
             work(record)
@@ -182,4 +184,4 @@ def read(root: Path) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()
