@@ -112,6 +112,11 @@ def test_a_leak_between_the_sets(workspace: Workspace) -> None:
         copies.append((name, content if name.endswith("ogg") else f"別の台詞{name}".encode()))
     tar.write(directory / "vn-000002.tar", copies)
     list_shards(directory)
+    # The checks of one corpus find copies too; here they only count them.
+    flags = ("too_fast", "duplicate_audio", "duplicate_text")
+    workspace.edit(
+        lambda values: values["manifest"]["severity"].update(dict.fromkeys(flags, "warn"))
+    )
     workspace.stage("manifest", "vn")
     output = workspace.stage("split", check=False)
     assert "leaks between the sets" in one_message(output, "DataError")

@@ -29,10 +29,11 @@ json.dump(texts, open(sys.argv[3], "w"))
 def test_automodel_gives_the_decoded_text_for_the_whole_test_set(workspace: Workspace) -> None:
     """`AutoModel.generate`, one utterance at a time, equals the batches of stage decode."""
     root = workspace.root
-    rows = pd.read_parquet(root / "data/split/test.parquet").to_dict("records")
+    rows = pd.read_parquet(root / "data/split/test.parquet")
     reader = ShardReader(root / "data/raw")
     requests = [
-        {"id": row["id"], "audio": reader.read_row(row).tolist(), "max_tokens": 12} for row in rows
+        {"id": key, "audio": reader.read_row(row).tolist(), "max_tokens": 12}
+        for key, row in zip(transcripts.keys(rows), rows.to_dict("records"), strict=True)
     ]
     (root / "requests.json").write_text(json.dumps(requests))
     subprocess.run(
