@@ -20,8 +20,9 @@ SECONDS_BETWEEN_LINES = 30.0
 def run(main: Callable[[Sequence[str]], None]) -> None:
     """Run a command's main with the process arguments and exit.
 
-    Exit status 0 on success, 1 with one message on standard error for a
-    `GalgameAsrError`. Other exceptions keep their traceback: they are bugs.
+    Exit status 0 on success; for a `GalgameAsrError` its own (1, but 75 after a
+    SIGTERM) with one message on standard error. Other exceptions keep their
+    traceback: they are bugs.
     """
     logging.basicConfig(format="%(asctime)s %(message)s", datefmt="%H:%M:%S", level=logging.WARNING)
     log.setLevel(logging.INFO)
@@ -29,20 +30,21 @@ def run(main: Callable[[Sequence[str]], None]) -> None:
         main(sys.argv[1:])
     except GalgameAsrError as error:
         print(f"{type(error).__name__}: {error}", file=sys.stderr)
-        sys.exit(1)
+        sys.exit(error.exit_status)
 
 
 class Progress:
     """Progress of `total` units: a bar with ETA on a terminal, a line now and then in a log.
 
-    A total of None, where nobody knows it, shows no ETA.
+    A total of None, where nobody knows it, shows no ETA. `done` units are of an
+    earlier run and tell nothing about speed.
     """
 
-    def __init__(self, task: str, *, total: int | None, unit: str) -> None:
+    def __init__(self, task: str, *, total: int | None, unit: str, done: int = 0) -> None:
         self.task, self.total, self.unit = task, total, unit
-        self.done = 0
+        self.done = self._first = done
         self._started = self._last_line = time.monotonic()
-        self._bar = tqdm(total=total, desc=task, unit=unit, leave=False, disable=None)
+        self._bar = tqdm(total=total, initial=done, desc=task, unit=unit, leave=False, disable=None)
 
     def update(self, units: int, note: str = "") -> None:
         """Count `units` more as done; `note` is shown beside the bar."""
@@ -58,7 +60,7 @@ class Progress:
         if self.total is None:
             log.info("%s %d %s %s", self.task, self.done, self.unit, note)
             return
-        eta_s = (now - self._started) / self.done * (self.total - self.done)
+        eta_s = (now - self._started) / (self.done - self._first) * (self.total - self.done)
         log.info(
             "%s %d/%d %s, ETA %s %s",
             self.task, self.done, self.total, self.unit, clock(eta_s), note,
@@ -76,7 +78,8 @@ class Progress:
         self._bar.close()
         if error is None:
             elapsed_s = time.monotonic() - self._started
-            log.info("%s %d %s in %s", self.task, self.done, self.unit, clock(elapsed_s))
+            new = self.done - self._first
+            log.info("%s %d %s in %s", self.task, new, self.unit, clock(elapsed_s))
 
 
 def clock(seconds: float) -> str:

@@ -4,6 +4,8 @@
 class GalgameAsrError(Exception):
     """Base of every error this project raises on purpose."""
 
+    exit_status = 1
+
 
 class ConfigError(GalgameAsrError):
     """A value in params.yaml, a profile or the command line cannot be used."""
@@ -19,3 +21,9 @@ class CheckpointError(GalgameAsrError):
 
 class ExportError(GalgameAsrError):
     """An exported model could not be written or does not agree with its checkpoint."""
+
+
+class InterruptionError(GalgameAsrError):
+    """The process was asked to stop, and has saved what the next run needs to go on."""
+
+    exit_status = 75  # EX_TEMPFAIL of sysexits.h: try again later

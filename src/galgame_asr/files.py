@@ -61,14 +61,22 @@ def locked(directory: Path) -> Iterator[None]:
         DataError: one does.
     """
     directory.mkdir(parents=True, exist_ok=True)
-    with directory.with_name(f"{directory.name}.lock").open("w") as lock:
+    path = directory.with_name(f"{directory.name}.lock")
+    with path.open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            # The file may have been removed, at the end of another process, since it was opened.
+            held = path.exists() and path.stat().st_ino == os.fstat(lock.fileno()).st_ino
         except BlockingIOError:
+            held = False
+        if not held:
             raise DataError(
                 f"another process already works in {directory}; wait for it, or stop it first"
-            ) from None
-        yield
+            )
+        try:
+            yield
+        finally:
+            path.unlink()
 
 
 def write_text(path: Path, text: str) -> None:

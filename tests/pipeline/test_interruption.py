@@ -12,15 +12,17 @@ from tests.pipeline.conftest import Workspace
 PATIENCE_S = 120
 
 
-def kill_in_mid_phase(workspace: Workspace, stage: str) -> None:
-    """Start a stage under DVC and kill -9 everything once a state has been saved."""
+def kill_in_mid_phase(
+    workspace: Workspace, stage: str, command: list[str], how: signal.Signals
+) -> int:
+    """Start a command and end all its processes once a state has been saved; its exit status."""
     environment = os.environ | {
         "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
         "PYTHONPATH": "src",
     }
     with (workspace.root / ".scratch.log").open("w") as log:
         process = subprocess.Popen(
-            ["dvc", "repro", stage],
+            command,
             cwd=workspace.root,
             env=environment,
             stdout=log,
@@ -33,8 +35,8 @@ def kill_in_mid_phase(workspace: Workspace, stage: str) -> None:
             assert process.poll() is None, "the stage ended before it could be killed"
             assert time.monotonic() < deadline, "no state was saved"
             time.sleep(0.05)
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
+        os.killpg(process.pid, how)
+        return process.wait()
 
 
 def test_a_killed_phase_resumes_and_ends_in_the_same_bytes(workspace: Workspace) -> None:
@@ -50,10 +52,28 @@ def test_a_killed_phase_resumes_and_ends_in_the_same_bytes(workspace: Workspace)
 
     # Without the run cache, which would bring the finished result back.
     subprocess.run(["rm", "-rf", ".dvc/cache/runs"], cwd=workspace.root, check=True)
-    kill_in_mid_phase(workspace, "train@full")
+    kill_in_mid_phase(workspace, "train@full", ["dvc", "repro", "train@full"], signal.SIGKILL)
     assert not (workspace.root / "models/full").exists(), "a killed stage left a half output"
 
     output = workspace.run("dvc", "repro", "train@full").stdout
     assert "resuming at" in output
     assert workspace.output_hash("train@full") == whole
     assert not list((workspace.root / ".scratch").glob("train@full/*"))
+
+
+def test_sigterm_saves_a_state_and_has_an_exit_status_of_its_own(workspace: Workspace) -> None:
+    """As rented machines and Slurm end a job: the next run ends in the same bytes."""
+    workspace.edit(lambda values: values["train"]["phases"]["full"].update(epochs=12))
+    full = workspace.root / "models/full"
+    workspace.stage("train", "full")
+    whole = {path.relative_to(full): path.read_bytes() for path in full.rglob("*.*")}
+    assert whole
+
+    command = [sys.executable, "-m", "galgame_asr.stages.train", "full"]
+    assert kill_in_mid_phase(workspace, "manual", command, signal.SIGTERM) == 75
+    log = (workspace.root / ".scratch.log").read_text()
+    assert "InterruptionError: stopped by SIGTERM at step" in log
+    assert "Traceback" not in log
+    assert "resuming at" in workspace.stage("train", "full")
+    again = {path.relative_to(full): path.read_bytes() for path in full.rglob("*.*")}
+    assert again == whole

@@ -5,6 +5,8 @@ import json
 import shutil
 from typing import Any
 
+import torch
+
 from tests.pipeline.conftest import Workspace, executed
 
 VARIANTS = ["base-none", "base-japanese", "full/p100-none", "full/p100-japanese"]
@@ -115,6 +117,25 @@ def test_pull_brings_back_what_was_pushed(workspace: Workspace) -> None:
     assert workspace.run("dvc", "status").stdout.strip() == "Data and pipelines are up to date."
     workspace.run("dvc", "data", "status", "--granular")
     assert workspace.repro() == []
+
+
+def test_a_run_can_start_from_a_checkpoint_of_funasrs_trainer(workspace: Workspace) -> None:
+    """The directory gives the layout, another file the tensors."""
+    root = workspace.root
+    shutil.copytree(root / "models/base", root / "mine")
+    shutil.copy(root / "models/full/p100/model.pt", root / "mine/model.pt.best")
+    workspace.edit(
+        lambda values: values.update(
+            base={"kind": "directory", "path": "mine", "weights": "mine/model.pt.best"}
+        )
+    )
+    workspace.stage("base")
+    first, second = (
+        torch.load(root / f"models/{name}/model.pt")["state_dict"] for name in ("base", "full/p100")
+    )
+    assert first.keys() == second.keys()
+    assert all(torch.equal(first[name], second[name]) for name in first)
+    assert not (root / "models/base/model.pt.best").exists()
 
 
 def test_plots_show_scores_and_losses(workspace: Workspace) -> None:

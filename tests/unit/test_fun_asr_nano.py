@@ -11,7 +11,7 @@ import torch
 from ruamel.yaml import YAML
 
 from galgame_asr.errors import CheckpointError
-from galgame_asr.families import fun_asr_nano, load
+from galgame_asr.families import Search, fun_asr_nano, load
 from galgame_asr.families.fun_asr_nano import FunAsrNano, num_speech_tokens, read_config
 from galgame_asr.params.prompts import Prompt
 from galgame_asr.training.freezing import freeze
@@ -119,9 +119,17 @@ def test_text_and_loss_do_not_depend_on_the_batch(tmp_path: Path, rate: int) -> 
     family = fun_asr_nano.load(directory)
     batch = examples(family, [0.1, 0.7, 2.9, 1.4, 0.03])
     features = [example.features for example in batch]
-    together = family.transcribe(features, JAPANESE, max_new_tokens=12)
-    alone = [family.transcribe([f], JAPANESE, max_new_tokens=12)[0] for f in features]
-    assert together == alone
+    together = family.transcribe(features, JAPANESE, Search([12, 12, 3, 12, 12]))
+    limits = [12, 12, 3, 12, 12]
+    alone = [
+        family.transcribe([f], JAPANESE, Search([limit]))[0]
+        for f, limit in zip(features, limits, strict=True)
+    ]
+    assert [t.text for t in together] == [t.text for t in alone]
+    assert [t.num_tokens for t in together] == [t.num_tokens for t in alone]
+    assert together[2].num_tokens == 3
+    for first, second in zip(together, alone, strict=True):
+        assert first.log_prob == pytest.approx(second.log_prob, abs=1e-3)
     num_tokens = [len(family.tokenizer.encode(e.text + "<|im_end|>")) for e in batch]
     losses = [family.model(**family.training_batch([e]))["loss"] for e in batch]
     mean = sum(n * loss for n, loss in zip(num_tokens, losses, strict=True)) / sum(num_tokens)
@@ -132,8 +140,10 @@ def test_decoding_equals_funasr_one_by_one(family: FunAsrNano) -> None:
     """The text of a batch is what funasr's own inference gives for each utterance."""
     theirs = upstream_model(family)
     audio = [noise(s, i) for i, s in enumerate([0.4, 1.9, 1.0])]
-    ours = family.transcribe([family.features(a) for a in audio], JAPANESE, max_new_tokens=10)
-    for samples, text in zip(audio, ours, strict=True):
+    ours = family.transcribe(
+        [family.features(a) for a in audio], JAPANESE, Search([10] * len(audio))
+    )
+    for samples, transcript in zip(audio, ours, strict=True):
         results, _ = theirs.inference(
             [torch.from_numpy(samples)],
             key=["u"],
@@ -143,7 +153,49 @@ def test_decoding_equals_funasr_one_by_one(family: FunAsrNano) -> None:
             device="cpu",
             max_length=10,
         )
-        assert results[0]["text"] == text
+        assert results[0]["text"] == transcript.text
+
+
+def greedy(family: FunAsrNano, features: torch.Tensor, limit: int) -> tuple[list[int], float]:
+    """Greedy search without a cache or a batch: tokens and their log probability."""
+    source, start, num = family._prompt_tokens(features, JAPANESE)
+    embeddings, _, _ = family.model.embed(
+        features[None], torch.tensor([len(features)]), torch.tensor([source]),
+        torch.tensor([start]), torch.tensor([num]),
+    )  # fmt: skip
+    tokens: list[int] = []
+    log_prob = 0.0
+    for _ in range(limit):
+        log_probs = family.model.llm(inputs_embeds=embeddings).logits[0, -1].log_softmax(-1)
+        tokens.append(int(log_probs.argmax()))
+        log_prob += float(log_probs.max())
+        added = family.model.llm.get_input_embeddings()(torch.tensor([tokens[-1:]]))
+        embeddings = torch.cat([embeddings, added], dim=1)
+    return tokens, log_prob
+
+
+@torch.no_grad()
+def test_log_probabilities_are_those_of_the_tokens(family: FunAsrNano) -> None:
+    """In a batch with padding, equal to the sum of a plain greedy search's."""
+    features = [family.features(noise(s, i)) for i, s in enumerate([0.4, 1.9, 1.0])]
+    found = family.transcribe(features, JAPANESE, Search([6, 9, 7]))
+    for item, transcript, limit in zip(features, found, [6, 9, 7], strict=True):
+        tokens, log_prob = greedy(family, item, limit)
+        assert transcript.num_tokens == len(tokens)
+        text = family.tokenizer.decode(tokens, skip_special_tokens=True)
+        assert transcript.text.split() == text.split()
+        assert transcript.log_prob == pytest.approx(log_prob, rel=1e-4)
+
+
+def test_beams_find_more_probable_texts_and_loops_can_be_forbidden(family: FunAsrNano) -> None:
+    """Of the same length, the best of four is at least as probable; no token comes twice."""
+    features = [family.features(noise(s, i)) for i, s in enumerate([0.4, 1.9])]
+    limits = [8, 8]
+    one, four = (family.transcribe(features, JAPANESE, Search(limits, beams)) for beams in (1, 4))
+    assert sum(t.log_prob for t in four) >= sum(t.log_prob for t in one) - 1e-3
+    for transcript in family.transcribe(features, JAPANESE, Search(limits, 1, 1)):
+        words = transcript.text.split()
+        assert len(set(words)) == len(words)
 
 
 def test_frozen_parts_stay_in_eval_mode_and_out_of_the_graph(family: FunAsrNano) -> None:

@@ -1,11 +1,13 @@
 """Error counts are right, and nothing is scored twice or left out."""
 
+import json
 import random
 from pathlib import Path
 
 import pytest
 
 from galgame_asr.decoding import transcripts
+from galgame_asr.decoding.transcript import Transcript
 from galgame_asr.errors import DataError
 from galgame_asr.report import table
 from galgame_asr.scoring.cer import count_errors
@@ -88,8 +90,15 @@ def test_transcripts_round_trip(tmp_path: Path) -> None:
     """Raw text survives, line separators included; a repeated id or damage is an error."""
     path = tmp_path / "t.jsonl"
     decoded = {"test": {"b": "二\u2028行", "a": ""}, "ood": {"a": '"'}}
-    transcripts.write(path, decoded)
+    transcripts.write(
+        path,
+        {
+            name: {id_: Transcript(text, 3, -0.25) for id_, text in texts.items()}
+            for name, texts in decoded.items()
+        },
+    )
     assert transcripts.read(path) == decoded
+    assert json.loads(path.read_text().splitlines()[0])["log_prob"] == -0.25
     path.write_text(path.read_text() * 2)
     with pytest.raises(DataError, match="repeats utterance a of set ood"):
         transcripts.read(path)

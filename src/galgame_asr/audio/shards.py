@@ -72,8 +72,8 @@ def write(
     done = sorted(directory.glob(f"{prefix}-*.tar"))
     shards = [Shard(path, _count(path), upstream_set) for path in done]
     remaining = utterances(len(done) * shard_size)
-    with Progress(f"write {prefix}", total=total, unit="utterances") as progress:
-        progress.update(sum(shard.utterances or 0 for shard in shards))
+    kept = sum(shard.utterances or 0 for shard in shards)
+    with Progress(f"write {prefix}", total=total, unit="utterances", done=kept) as progress:
         while first := list(itertools.islice(remaining, 1)):
             chunk = itertools.chain(first, itertools.islice(remaining, shard_size - 1))
             path = directory / f"{prefix}-{len(shards):06}.tar"

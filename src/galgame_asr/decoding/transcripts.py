@@ -3,9 +3,11 @@
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
+from galgame_asr.decoding.transcript import Transcript
 from galgame_asr.errors import DataError
 from galgame_asr.files import write_text
 
@@ -18,14 +20,24 @@ def keys(rows: pd.DataFrame) -> "pd.Series[str]":
     return rows["corpus"] + "/" + rows["id"]
 
 
-def write(path: Path, transcripts: Mapping[str, Mapping[str, str]]) -> None:
+def write(path: Path, transcripts: Mapping[str, Mapping[str, Transcript]]) -> None:
     """Write transcripts sorted by set and id."""
     lines = [
-        json.dumps({"set": name, "id": id_, "text": texts[id_]}, ensure_ascii=False)
-        for name, texts in sorted(transcripts.items())
-        for id_ in sorted(texts)
+        json.dumps(_line(name, id_, by_id[id_]), ensure_ascii=False)
+        for name, by_id in sorted(transcripts.items())
+        for id_ in sorted(by_id)
     ]
     write_text(path, "".join(f"{line}\n" for line in lines))
+
+
+def _line(name: str, id_: str, transcript: Transcript) -> dict[str, Any]:
+    return {
+        "set": name,
+        "id": id_,
+        "text": transcript.text,
+        "tokens": transcript.num_tokens,
+        "log_prob": round(transcript.log_prob, 3),
+    }
 
 
 def read(path: Path) -> Transcripts:

@@ -15,6 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from galgame_asr.decoding.transcript import Transcript
 from galgame_asr.params.prompts import Prompt
 
 
@@ -27,6 +28,16 @@ class Example:
     features: torch.Tensor
     prompt: Prompt
     text: str
+
+
+@dataclass(frozen=True)
+class Search:
+    """How texts are searched for."""
+
+    # For each utterance of the batch: no more tokens than this.
+    max_new_tokens: Sequence[int]
+    beams: int = 1  # 1 is greedy
+    no_repeat_ngram_size: int = 0  # 0 allows all
 
 
 class Family(Protocol):
@@ -49,21 +60,21 @@ class Family(Protocol):
         """Add an auxiliary CTC loss on the encoder; its head is trained but not saved."""
 
     def transcribe(
-        self, features: Sequence[torch.Tensor], prompt: Prompt, *, max_new_tokens: int
-    ) -> list[str]:
-        """Decode greedily, one text per item; the text does not depend on the batch."""
+        self, features: Sequence[torch.Tensor], prompt: Prompt, search: Search
+    ) -> list[Transcript]:
+        """Decode a batch, one transcript per item; its text does not depend on the others."""
 
     def save(self, directory: Path) -> None:
         """Write a complete model directory in the family's native layout."""
 
 
-def load(family: str, directory: Path) -> Family:
-    """Load a model directory.
+def load(family: str, directory: Path, weights: Path | None = None) -> Family:
+    """Load a model directory, with the tensors of another file if `weights` names one.
 
     Raises:
         CheckpointError: a file is missing or damaged, or tensors are missing,
             unexpected or of another shape; the message names them.
     """
     module = importlib.import_module(f"galgame_asr.families.{family}")
-    loaded: Family = module.load(directory)
+    loaded: Family = module.load(directory, weights)
     return loaded

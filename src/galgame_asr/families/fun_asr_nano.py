@@ -12,6 +12,7 @@ import io
 import json
 import re
 import shutil
+import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -25,8 +26,9 @@ from torch import nn
 from torch.nn.utils.rnn import pad_sequence
 from transformers import AutoTokenizer
 
+from galgame_asr.decoding.transcript import Transcript
 from galgame_asr.errors import CheckpointError
-from galgame_asr.families import Example
+from galgame_asr.families import Example, Search
 from galgame_asr.files import atomic_path
 from galgame_asr.params.prompts import Prompt
 
@@ -40,6 +42,7 @@ with (
     import funasr.models.llm_asr.adaptor  # registers the adaptor
     import funasr.models.sense_voice.model  # noqa: F401  registers the encoder
     from funasr.frontends.wav_frontend import WavFrontend
+    from funasr.models.fun_asr_nano.checkpoint_utils import normalize_checkpoint_state
     from funasr.models.fun_asr_nano.model import FunASRNano
 
 PARTS = {"encoder": "audio_encoder.", "adaptor": "audio_adaptor.", "llm": "llm."}
@@ -48,6 +51,8 @@ IGNORED = -100  # label of a position without loss, as in torch and transformers
 SYSTEM = "You are a helpful assistant."
 # Prefix of training-only parameters.
 CTC_HEAD = "ctc_head."
+# Prefixes of the published branch for timestamps.
+CTC_BRANCH = ("ctc_decoder.", "ctc.")
 
 
 class Model(FunASRNano):  # type: ignore[misc]
@@ -160,10 +165,16 @@ class FunAsrNano:
     parts: Mapping[str, str] = PARTS
 
     def __init__(
-        self, directory: Path, model: Model, tokenizer: Any, frontend: WavFrontend
+        self,
+        directory: Path,
+        model: Model,
+        tokenizer: Any,
+        frontend: WavFrontend,
+        saved: Mapping[str, torch.Tensor],
     ) -> None:
         self.directory, self.model = directory, model
         self.tokenizer, self.frontend = tokenizer, frontend
+        self.saved = saved
 
     def features(self, audio: NDArray[np.float32]) -> torch.Tensor:
         """Filter banks, seven frames stacked every six: (T, 560), 60 ms per frame."""
@@ -200,11 +211,11 @@ class FunAsrNano:
 
     @torch.no_grad()
     def transcribe(
-        self, features: Sequence[torch.Tensor], prompt: Prompt, *, max_new_tokens: int
-    ) -> list[str]:
-        """Decode greedily; see `Family`. Left-padded, so that every row ends where it goes on."""
+        self, features: Sequence[torch.Tensor], prompt: Prompt, search: Search
+    ) -> list[Transcript]:
+        """Decode; see `Family`. Left-padded, so that every row ends where it goes on."""
         self.model.eval()
-        device = next(self.model.parameters()).device
+        llm, device = self.model.llm, next(self.model.parameters()).device
         rows = [self._prompt_tokens(item, prompt) for item in features]
         length = max(len(source) for source, _, _ in rows)
         starts = [length - len(source) + start for source, start, _ in rows]
@@ -216,16 +227,48 @@ class FunAsrNano:
         }
         embeddings, _, _ = self.model.embed(**{k: v.to(device) for k, v in batch.items()})
         mask = _pad([[1] * len(source) for source, _, _ in rows], 0, left=True)
-        tokens = self.model.llm.generate(
+        found = llm.generate(
             inputs_embeds=embeddings,
             attention_mask=mask.to(device),
-            max_new_tokens=max_new_tokens,
+            max_new_tokens=max(search.max_new_tokens),
             do_sample=False,
-            pad_token_id=self.model.llm.config.pad_token_id or self.model.llm.config.eos_token_id,
+            num_beams=search.beams,
+            no_repeat_ngram_size=search.no_repeat_ngram_size,
+            pad_token_id=_or_end(llm.config.pad_token_id, llm.config),
         )
+        ends = set(np.atleast_1d(llm.generation_config.eos_token_id or llm.config.eos_token_id))
+        tokens = [
+            _until_end(row.tolist()[:limit], ends)
+            for row, limit in zip(found, search.max_new_tokens, strict=True)
+        ]
+        log_probs = self._log_probs(embeddings, mask.to(device), tokens)
         texts = self.tokenizer.batch_decode(tokens, skip_special_tokens=True)
         # As in FunASRNano.inference_llm: /sil is its silence mark.
-        return [re.sub(r"\s+", " ", text.replace("/sil", " ")) for text in texts]
+        return [
+            Transcript(re.sub(r"\s+", " ", text.replace("/sil", " ")), len(row), log_prob)
+            for text, row, log_prob in zip(texts, tokens, log_probs, strict=True)
+        ]
+
+    def _log_probs(
+        self, embeddings: torch.Tensor, mask: torch.Tensor, tokens: list[list[int]]
+    ) -> list[float]:
+        """Log probability of each row's tokens after its prompt, whatever search found them."""
+        given = _pad(tokens, 0).to(mask.device)
+        real = _pad([[1] * len(row) for row in tokens], 0).to(mask.device)
+        embedded = self.model.llm.get_input_embeddings()(given).to(embeddings.dtype)
+        whole = torch.cat([mask, real], dim=1)
+        hidden = self.model.llm.model(
+            inputs_embeds=torch.cat([embeddings, embedded], dim=1),
+            attention_mask=whole,
+            # As in `generate`: counted over real positions alone.
+            position_ids=(whole.cumsum(1) - 1).clamp(min=0),
+            use_cache=False,
+        ).last_hidden_state[:, embeddings.shape[1] - 1 : -1]
+        is_token = real.bool()
+        logits = self.model.llm.lm_head(hidden[is_token]).float()
+        chosen = -nn.functional.cross_entropy(logits, given[is_token], reduction="none")
+        parts = torch.split(chosen, [len(row) for row in tokens])
+        return [float(part.sum()) for part in parts]
 
     def save(self, directory: Path) -> None:
         """Write a model directory: the files this one was loaded with, and the new weights."""
@@ -237,7 +280,7 @@ class FunAsrNano:
                 dirs_exist_ok=True,
                 copy_function=shutil.copyfile,  # DVC keeps its files read-only; a copy is not
             )
-        save_weights(self.model, directory / WEIGHTS)
+        save_weights(self.model, directory / WEIGHTS, kept=self.saved)
 
     def _speech(self, features: Sequence[torch.Tensor]) -> dict[str, torch.Tensor]:
         return {
@@ -272,16 +315,23 @@ def num_speech_tokens(num_frames: int) -> int:
     return (quartered - 1) // 2 + 1
 
 
-def load(directory: Path) -> FunAsrNano:
-    """Load a model directory in FunASR's layout; see `families.load`."""
+def load(directory: Path, weights: Path | None = None) -> FunAsrNano:
+    """Load a model directory in FunASR's layout; see `families.load`.
+
+    The published CTC branch (timestamps) is no part of the model here: nothing
+    trains it, and text does not depend on it. Its tensors are kept as they are.
+    """
     config = read_config(directory)
+    config.pop("ctc_decoder", None)
+    # What learns must not be in bf16, whose steps are larger than most updates.
+    config["llm_conf"]["llm_dtype"] = "fp32"
     tokenizer = AutoTokenizer.from_pretrained(
         config["tokenizer_conf"]["init_param_path"], local_files_only=True
     )
     frontend = WavFrontend(**config["frontend_conf"] | {"dither": 0.0})
     model = Model(**config, input_size=frontend.output_size(), vocab_size=-1)
-    load_weights(model, directory / WEIGHTS)
-    return FunAsrNano(directory, model.eval(), tokenizer, frontend)
+    saved = load_weights(model, weights or directory / WEIGHTS)
+    return FunAsrNano(directory, model.eval(), tokenizer, frontend, saved)
 
 
 def read_config(directory: Path) -> dict[str, Any]:
@@ -304,32 +354,54 @@ def read_config(directory: Path) -> dict[str, Any]:
     return config
 
 
-def save_weights(model: nn.Module, file: Path) -> None:
-    """Write a model's tensors as FunASR does, {"state_dict": ...}; equal tensors, equal bytes."""
-    weights = {k: v for k, v in model.state_dict().items() if not k.startswith(CTC_HEAD)}
+def save_weights(
+    model: nn.Module, file: Path, *, kept: Mapping[str, torch.Tensor] | None = None
+) -> None:
+    """Write a model's tensors as FunASR does, {"state_dict": ...}; equal tensors, equal bytes.
+
+    Args:
+        model: a `Model`.
+        file: where to write.
+        kept: the tensors of the file it was loaded from. What did not learn goes
+            back as it was there, in its type; so does what is no part of the model.
+    """
+    kept = dict(kept or {})
+    parameters = model.named_parameters(remove_duplicate=False)
+    frozen = {name for name, p in parameters if not p.requires_grad}
+    # By place in memory: tied tensors stay one, which the file then holds once.
+    converted: dict[tuple[object, ...], torch.Tensor] = {}
+    weights = {}
+    for name, tensor in model.state_dict().items():
+        if name.startswith(CTC_HEAD):
+            continue
+        dtype = kept[name].dtype if name in frozen and name in kept else tensor.dtype
+        place = (tensor.data_ptr(), tensor.shape, dtype)
+        weights[name] = converted.setdefault(place, tensor.to(dtype))
+    weights |= {name: kept[name] for name in kept if name.startswith(CTC_BRANCH)}
     with atomic_path(file) as temporary, temporary.open("wb") as stream:
         # Through a stream: a path's name would become part of the bytes.
         torch.save({"state_dict": weights}, stream)
 
 
-def load_weights(model: nn.Module, file: Path) -> None:
-    """Load a FunASR checkpoint file ({"state_dict": ...} or the plain map) into a model.
+def load_weights(model: nn.Module, file: Path) -> dict[str, torch.Tensor]:
+    """Load a FunASR checkpoint file into a model.
+
+    The map of tensors may be wrapped as FunASR ("state_dict", "model_state_dict",
+    "model") or DeepSpeed ("module") save it, and its names may begin with
+    "module.", as of a model on several GPUs.
+
+    Returns:
+        the tensors of the file, also those of the CTC branch.
 
     Raises:
         CheckpointError: the file is missing or damaged, or a tensor is missing,
             unexpected or of another shape.
     """
-    try:
-        saved = torch.load(file, map_location="cpu", weights_only=True, mmap=True)
-    except FileNotFoundError:
-        raise CheckpointError(f"{file} is missing") from None
-    except Exception as error:  # zip, pickle and torch errors have no common base
-        raise CheckpointError(f"{file} cannot be read as a checkpoint: {error}") from None
-    saved = saved.get("state_dict", saved)
+    saved = _read(file)
     wanted = model.state_dict()
     problems = {
         "missing": [name for name in wanted if name not in saved],
-        "unexpected": [name for name in saved if name not in wanted],
+        "unexpected": [n for n in saved if n not in wanted and not n.startswith(CTC_BRANCH)],
         "of another shape": [
             f"{name} {tuple(saved[name].shape)} instead of {tuple(wanted[name].shape)}"
             for name in wanted
@@ -343,7 +415,39 @@ def load_weights(model: nn.Module, file: Path) -> None:
             if names
         )
         raise CheckpointError(f"{file} does not fit the model in {file.parent}: {found}")
-    model.load_state_dict(saved)
+    model.load_state_dict({name: saved[name] for name in wanted})
+    return saved
+
+
+def _read(file: Path) -> dict[str, torch.Tensor]:
+    """The map of tensors in a checkpoint file."""
+    try:
+        # Mapped, a file of gigabytes is in memory once. Only zip files can be.
+        mapped = zipfile.is_zipfile(file)
+        saved = torch.load(file, map_location="cpu", weights_only=True, mmap=mapped)
+    except FileNotFoundError:
+        raise CheckpointError(f"{file} is missing") from None
+    except Exception as error:  # zip, pickle and torch errors have no common base
+        raise CheckpointError(f"{file} cannot be read as a checkpoint: {error}") from None
+    if isinstance(saved, dict) and isinstance(saved.get("module"), dict):
+        saved = saved["module"]
+    if not isinstance(saved, dict):
+        raise CheckpointError(f"{file} holds a {type(saved).__name__}, not a map of tensors")
+    tensors: dict[str, torch.Tensor] = normalize_checkpoint_state(saved)
+    others = [name for name, value in tensors.items() if not isinstance(value, torch.Tensor)]
+    if others:
+        raise CheckpointError(f"{file} holds what is no tensor: {', '.join(map(str, others[:5]))}")
+    return tensors
+
+
+def _or_end(pad: int | None, config: Any) -> int:
+    token: int = config.eos_token_id if pad is None else pad
+    return token
+
+
+def _until_end(tokens: list[int], ends: set[int]) -> list[int]:
+    """Tokens up to the first end token, which is kept; all of them if there is none."""
+    return next((tokens[: n + 1] for n, token in enumerate(tokens) if token in ends), tokens)
 
 
 def _pad(rows: list[list[int]], value: int, *, left: bool = False) -> torch.Tensor:

@@ -29,6 +29,9 @@ class HubBase:
     kind: Literal["hub"]
     repo: str
     revision: Annotated[str, Field(pattern=r"^[0-9a-f]{40}$")]
+    # A checkpoint of FunASR's trainer to take the tensors from, such as outputs/model.pt.best;
+    # null takes those of the repository.
+    weights: str | None = None
 
 
 @section
@@ -37,6 +40,8 @@ class DirectoryBase:
 
     kind: Literal["directory"]
     path: str
+    # As above; null takes those of the directory.
+    weights: str | None = None
 
 
 Base = Annotated[TinyBase | HubBase | DirectoryBase, Field(discriminator="kind")]

@@ -9,11 +9,17 @@ from galgame_asr.params import section
 
 @section
 class DecodeParams:
-    """Greedy decoding in batches of similar length."""
+    """Decoding in batches of similar length."""
 
     # Checkpoints to transcribe the test sets with: base, or PHASE/pNN.
     checkpoints: Annotated[tuple[str, ...], Field(min_length=1)]
     # 10 ms feature frames per batch, padding included; no influence on the text.
     batch_frames: Annotated[int, Field(ge=1)]
-    # Longest transcript of one utterance, in tokens.
+    # Longest transcript of one utterance, in tokens: this many, and at most so many per
+    # second of audio and 8 more. What is longer is a loop.
     max_new_tokens: Annotated[int, Field(ge=1)]
+    max_tokens_per_s: Annotated[float, Field(gt=0)]
+    # Hypotheses kept at each step; 1 is greedy.
+    beams: Annotated[int, Field(ge=1)]
+    # No sequence of so many tokens twice in a text, another guard against loops; 0 allows all.
+    no_repeat_ngram_size: Annotated[int, Field(ge=0)]

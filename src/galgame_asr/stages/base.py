@@ -30,7 +30,11 @@ def main(_arguments: Sequence[str]) -> None:
                 for path in arrived.iterdir():
                     shutil.move(path, output / path.name)
         else:
-            shutil.copytree(base.path, output, dirs_exist_ok=True)
+            # FunASR's trainer leaves a checkpoint per epoch beside model.pt.
+            others = shutil.ignore_patterns("model.pt.*", ".cache")
+            shutil.copytree(base.path, output, ignore=others, dirs_exist_ok=True)
+        if not isinstance(base, TinyBase) and base.weights:
+            families.load(family, output, Path(base.weights)).save(output)
         families.load(family, output)  # a damaged model is refused here, not in a phase
 
 

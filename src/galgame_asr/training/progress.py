@@ -22,8 +22,8 @@ class ProgressCallback(TrainerCallback):
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
         """Start the bar where the run starts or resumes."""
-        self._bar = Progress("train", total=self.num_steps, unit="steps").__enter__()
-        self._bar.update(state.global_step)
+        done = state.global_step
+        self._bar = Progress("train", total=self.num_steps, unit="steps", done=done).__enter__()
         self._since = time.monotonic()
         self.file.parent.mkdir(parents=True, exist_ok=True)
         if state.global_step == 0:

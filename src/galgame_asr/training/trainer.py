@@ -21,7 +21,7 @@ from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArgu
 from galgame_asr.audio.reader import ShardReader
 from galgame_asr.batching import FRAMES_PER_S, PhaseBatches, num_frames
 from galgame_asr.console import log
-from galgame_asr.errors import DataError
+from galgame_asr.errors import DataError, InterruptionError
 from galgame_asr.families import Example, Family
 from galgame_asr.files import atomic_directory, write_text
 from galgame_asr.params.prompts import Prompt
@@ -30,6 +30,7 @@ from galgame_asr.training.dataset import Utterances
 from galgame_asr.training.freezing import freeze
 from galgame_asr.training.progress import ProgressCallback, tensorboard_callback
 from galgame_asr.training.resume import last_complete, mark_complete
+from galgame_asr.training.stopping import StopOnSigterm
 
 STATE_WEIGHTS = "model.pt"
 LOG_COLUMNS = ["step", "epoch", "loss", "lr", "grad_norm", "padded_share", "audio_s"]
@@ -62,6 +63,7 @@ def train(phase: Phase) -> None:
         ConfigError: the freeze flags do not fit the model.
         DataError: there is nothing to train on, an utterance cannot be read, or
             the loss is not finite.
+        InterruptionError: SIGTERM came; the next run goes on from the state just saved.
     """
     if phase.train_rows.empty or phase.dev_rows.empty:
         raise DataError(
@@ -81,6 +83,10 @@ def train(phase: Phase) -> None:
     state = last_complete(phase.directory)
     log.info("resuming at %s" if state else "starting%s", state or "")
     trainer.train(resume_from_checkpoint=str(state) if state else None)
+    if trainer.stopping.stopped:
+        raise InterruptionError(
+            f"stopped by SIGTERM at step {trainer.state.global_step}; `dvc repro` goes on"
+        )
     trainer.write_logs(phase.directory)
 
 
@@ -103,7 +109,11 @@ class PhaseTrainer(Trainer):
         }
         self.examples = self._examples(phase.train_rows, phase.params.prompts)
         self.dev_examples = self._examples(phase.dev_rows, phase.params.prompts[-1:])
-        callbacks: list[TrainerCallback] = [ProgressCallback(num_steps, phase.logs)]
+        self.stopping = StopOnSigterm(common.log_steps)
+        callbacks: list[TrainerCallback] = [
+            ProgressCallback(num_steps, phase.logs),
+            self.stopping,
+        ]
         if common.tensorboard:
             callbacks.append(tensorboard_callback(phase.logs))
         super().__init__(

@@ -1,0 +1,47 @@
+"""Stopping a phase when the machine is taken away: rented ones and Slurm send SIGTERM first."""
+
+import signal
+from types import FrameType
+from typing import Any
+
+from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+
+from galgame_asr.console import log
+
+
+class StopOnSigterm(TrainerCallback):
+    """After a SIGTERM, saves a state at the next row of the log and ends the training.
+
+    Between two rows the loss of the next one is half summed up, which no state
+    holds: stopping there would make the resumed log differ from an uninterrupted
+    one. `train.common.log_steps` says how many steps that can take.
+    """
+
+    def __init__(self, log_steps: int) -> None:
+        self.log_steps = log_steps
+        self.stopped = False
+        self._asked = False
+
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """Take the signal over."""
+        self._before = signal.signal(signal.SIGTERM, self._note)
+
+    def _note(self, _signal: int, _frame: FrameType | None) -> None:
+        log.info("SIGTERM: saving a state at the next row of the log, then stopping")
+        self._asked = True
+
+    def on_step_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """Save and stop, unless the phase ends here anyway."""
+        at_row = state.global_step % self.log_steps == 0
+        if self._asked and at_row and state.global_step < state.max_steps:
+            control.should_save = control.should_training_stop = self.stopped = True
+
+    def on_train_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """Give the signal back."""
+        signal.signal(signal.SIGTERM, self._before)
