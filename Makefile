@@ -55,7 +55,7 @@ constraints: ## write constraints.txt anew from the newest versions that resolve
 	mv constraints.new constraints.txt
 	rm -rf .venv-new
 
-clean-scratch: ## delete unfinished training runs
+clean-scratch: ## delete unfinished training runs and downloads
 	rm -rf .scratch
 
 # Installed anew when the dependencies change.
