@@ -28,7 +28,7 @@ from galgame_asr import manifest
 from galgame_asr.audio import ogg, shards
 from galgame_asr.audio.index import Corpus, index
 from galgame_asr.audio.reader import ShardReader
-from galgame_asr.audio.shards import Shard, Utterance
+from galgame_asr.audio.shards import Utterance
 from galgame_asr.params import parse, read_yaml
 from galgame_asr.params.manifest import FlagSeverity, ManifestParams
 
@@ -112,7 +112,7 @@ def build(directory: Path, count: int, utterances: int) -> int:
             shard_size=utterances,
         )
     ]
-    shards.write_list(directory, [Shard(shard.path, shard.utterances) for shard in written])
+    shards.write_list(directory, written)
     return sum(shard.path.stat().st_size for shard in written)
 
 

@@ -28,7 +28,7 @@ def command(*words: str) -> tuple[Cost, str]:
     Raises:
         subprocess.CalledProcessError: it failed.
     """
-    start, peak, cpu = time.monotonic(), 0, 0.0
+    start, peak = time.monotonic(), 0
     with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as process:
         family = psutil.Process(process.pid)
         while process.poll() is None:

@@ -16,7 +16,7 @@ from galgame_asr.console import Progress, log
 from galgame_asr.errors import DataError
 from galgame_asr.files import locked, remove
 from galgame_asr.paths import SOURCES, scratch_root
-from galgame_asr.sources import Lock
+from galgame_asr.sources import File, Lock, describe
 
 Kind = Literal["model", "dataset"]
 CONNECTIONS = 4
@@ -115,7 +115,8 @@ def _fetch(
                 )  # fmt: skip
             except Exception as error:  # as above
                 raise DataError(f"{kind} {repo}: {file.path} did not arrive: {error}") from error
-        wrong = _against_hub(path, file) or lock.check(file.path, path)
+        found = describe(path)
+        wrong = _against_hub(path, found, file) or lock.check(file.path, found)
         if wrong is None:
             return
         log.info("%s; downloading it again", wrong)
@@ -123,20 +124,15 @@ def _fetch(
     raise DataError(f"{kind} {repo}: {wrong}")
 
 
-def _against_hub(path: Path, file: RepoFile) -> str | None:
+def _against_hub(path: Path, found: File, file: RepoFile) -> str | None:
     """What differs from the hub's own description; None if nothing."""
-    size = path.stat().st_size
-    if size != file.size:
-        return f"{file.path} has {size} bytes instead of {file.size}"
+    if found.size != file.size:
+        return f"{file.path} has {found.size} bytes instead of {file.size}"
     if file.lfs is not None:
-        kind, expected = "SHA-256", file.lfs.sha256
-        digest = hashlib.sha256()
-    else:  # git's hash of a blob: of a header and the content
-        kind, expected = "git hash", file.blob_id
-        digest = hashlib.sha1(f"blob {size}\0".encode())
-    with path.open("rb") as stream:
-        while block := stream.read(1 << 20):
-            digest.update(block)
-    if digest.hexdigest() != expected:
-        return f"{file.path} has {kind} {digest.hexdigest()} instead of {expected}"
+        kind, digest, expected = "SHA-256", found.sha256, file.lfs.sha256
+    else:  # git's hash of a blob: of a header and the content; only small files are no LFS files
+        blob = b"blob %d\0" % found.size + path.read_bytes()
+        kind, digest, expected = "git hash", hashlib.sha1(blob).hexdigest(), file.blob_id
+    if digest != expected:
+        return f"{file.path} has {kind} {digest} instead of {expected}"
     return None

@@ -45,12 +45,11 @@ class Lock:
         except (KeyError, ValueError) as error:
             raise DataError(f"{path} is no list of files: {error!r}; restore it with git") from None
 
-    def check(self, name: str, file: Path) -> str | None:
+    def check(self, name: str, found: File) -> str | None:
         """What is wrong with a file that the lock holds; None if nothing is.
 
         A file that the lock does not hold is taken up as it is.
         """
-        found = describe(file)
         expected = self.files.setdefault(name, found)
         if found == expected:
             return None

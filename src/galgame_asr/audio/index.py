@@ -138,8 +138,9 @@ class _Counts:
         self.usable += int(usable.sum())
         self.seconds += float(durations.sum())
         self.usable_s += float(durations[usable].sum())
+        for row_flags in flags:
+            self.flags.update(row_flags)
         for number in np.flatnonzero(~usable):
-            self.flags.update(flags[number])
             if any(self.severity[flag] == "fail" for flag in flags[number]):
                 self.failed += 1
                 if len(self.shown) < SHOWN:
@@ -148,8 +149,6 @@ class _Counts:
                         f"  {row['shard']} {row['id']}: {', '.join(flags[number])} "
                         f"(text {row['text']!r})"
                     )
-        for number in np.flatnonzero(usable):
-            self.flags.update(flags[number])
 
     def refuse_failed(self) -> None:
         if self.failed:
@@ -248,8 +247,9 @@ def _rows(shard: Path, corpus: Corpus) -> tuple[list[_Row], int]:
     for stem in texts.keys() - {row.id for row in rows}:
         rows.append(_Row(stem))
         _describe_audio(rows[-1], None, corpus.params)
+    charset = corpus.charset
     for row in rows:
-        row.text, flags = text_checks.check(texts.get(row.id), corpus.charset)
+        row.text, flags = text_checks.check(texts.get(row.id), charset)
         row.flags += flags
         row.flags += audio_checks.check_rate(len(letters(row.text)), row.duration_s, corpus.params)
         if row.id in repeated:

@@ -17,7 +17,7 @@ from galgame_asr.errors import ConfigError, DataError
 from galgame_asr.files import content_hash, locked, remove
 from galgame_asr.params.corpora import ReazonSpeech, Tier
 from galgame_asr.paths import SOURCES, scratch_root
-from galgame_asr.sources import Lock
+from galgame_asr.sources import Lock, describe
 
 TERMS = (
     "ReazonSpeech may be used solely for the purpose of Article 30-4 of the Japanese Copyright "
@@ -70,7 +70,7 @@ def _download(name: str, corpus: ReazonSpeech, directory: Path, lock: Lock) -> P
     path = directory / Path(name).name
     for _ in range(2):
         web.download(f"{corpus.url.rstrip('/')}/{name}", path)
-        wrong = lock.check(name, path)
+        wrong = lock.check(name, describe(path))
         if wrong is None:
             lock.save()
             return path
