@@ -50,7 +50,12 @@ def main() -> None:
 
     start = time.process_time()
     ours = PhaseBatches(frames, options.frames, SORT_WINDOW, epochs=1, seed=0).epoch(0)
-    report("this project", ours, frames, time.process_time() - start)
+    report(
+        "this project",
+        [[pick.row for pick in batch] for batch in ours],
+        frames,
+        time.process_time() - start,
+    )
     for title, cap in (("FunASR, as set", 10), ("FunASR, no cap", NO_CAP)):
         start = time.process_time()
         batches = funasr_batches(frames, options.frames, cap)

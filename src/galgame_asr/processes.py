@@ -2,8 +2,12 @@
 
 import multiprocessing
 import os
+import signal
 import threading
+import time
 from concurrent.futures import ProcessPoolExecutor
+
+import psutil
 
 
 def pool() -> ProcessPoolExecutor:
@@ -24,3 +28,29 @@ def _wait_for_parent() -> None:
     assert parent is not None  # only workers run this
     parent.join()
     os._exit(1)
+
+
+def end_with(pid: int) -> None:
+    """End this process at once when the process `pid` has ended, however that came."""
+    threading.Thread(target=_wait_for, args=(pid,), daemon=True).start()
+
+
+def _wait_for(pid: int) -> None:
+    while psutil.pid_exists(pid):
+        time.sleep(0.5)
+    os._exit(1)
+
+
+def stop_without_parent() -> None:
+    """Send this process a SIGTERM when the one that started it is gone.
+
+    For a stage under DVC: nobody would take what an orphan makes, and it would keep the
+    next run waiting for its lock.
+    """
+    threading.Thread(target=_stop_after, args=(os.getppid(),), daemon=True).start()
+
+
+def _stop_after(parent: int) -> None:
+    while os.getppid() == parent:
+        time.sleep(0.5)
+    os.kill(os.getpid(), signal.SIGTERM)

@@ -12,6 +12,7 @@ from funasr.register import tables
 
 from galgame_asr.errors import CheckpointError
 from galgame_asr.families import fun_asr_nano
+from galgame_asr.families.fun_asr_nano_model import Model
 from galgame_asr.training.freezing import freeze
 from tests.models import build
 
@@ -42,7 +43,7 @@ def test_the_published_model_has_its_published_size(tmp_path: Path) -> None:
     """868.858 M parameters, part by part; counted without memory for them."""
     (tmp_path / "config.json").write_text(json.dumps(QWEN3))
     with torch.device("meta"):
-        model = fun_asr_nano.Model(
+        model = Model(
             audio_encoder="SenseVoiceEncoderSmall",
             audio_encoder_conf=dict(ENCODER),
             audio_adaptor="Transformer",

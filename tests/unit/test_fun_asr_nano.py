@@ -12,7 +12,9 @@ from ruamel.yaml import YAML
 
 from galgame_asr.errors import CheckpointError
 from galgame_asr.families import Search, fun_asr_nano, load
-from galgame_asr.families.fun_asr_nano import FunAsrNano, num_speech_tokens, read_config
+from galgame_asr.families.fun_asr_nano import FunAsrNano, num_speech_tokens
+from galgame_asr.families.fun_asr_nano_model import IGNORED, Model
+from galgame_asr.families.fun_asr_nano_weights import read_config, save_weights
 from galgame_asr.params.prompts import Prompt
 from galgame_asr.training.freezing import freeze
 from tests.models import JAPANESE, TEXTS, build, examples, gradients, noise
@@ -58,14 +60,15 @@ def test_loss_and_gradients_equal_funasr(tmp_path: Path, rate: int, lengths_s: l
     (directory / "model.pt").unlink()
     config = read_config(directory)
     torch.manual_seed(1)
-    model = fun_asr_nano.Model(**config, input_size=560, vocab_size=-1)
-    fun_asr_nano.save_weights(model, directory / "model.pt")
+    model = Model(**config, input_size=560, vocab_size=-1)
+    save_weights(model, directory / "model.pt")
     family = fun_asr_nano.load(directory)
     theirs = upstream_model(family)
     batch = family.training_batch(examples(family, lengths_s))
     loss = family.model(**batch)["loss"]
     loss.backward()
     # funasr changes its arguments, and takes one column per turn of the conversation.
+    del batch["num_shared"]  # ours
     copies = {name: tensor.clone() for name, tensor in batch.items()}
     for name in ("fbank_beg", "fake_token_len"):
         copies[name] = copies[name][:, None]
@@ -114,8 +117,8 @@ def test_text_and_loss_do_not_depend_on_the_batch(tmp_path: Path, rate: int) -> 
     """One by one or padded together: the same text, and the mean of the same losses."""
     directory = build(tmp_path / "m")
     set_downsampling(directory, rate)
-    model = fun_asr_nano.Model(**read_config(directory), input_size=560, vocab_size=-1)
-    fun_asr_nano.save_weights(model, directory / "model.pt")
+    model = Model(**read_config(directory), input_size=560, vocab_size=-1)
+    save_weights(model, directory / "model.pt")
     family = fun_asr_nano.load(directory)
     batch = examples(family, [0.1, 0.7, 2.9, 1.4, 0.03])
     features = [example.features for example in batch]
@@ -159,10 +162,10 @@ def test_decoding_equals_funasr_one_by_one(family: FunAsrNano) -> None:
 def greedy(family: FunAsrNano, features: torch.Tensor, limit: int) -> tuple[list[int], float]:
     """Greedy search without a cache or a batch: tokens and their log probability."""
     source, start, num = family._prompt_tokens(features, JAPANESE)
-    embeddings, _, _ = family.model.embed(
-        features[None], torch.tensor([len(features)]), torch.tensor([source]),
-        torch.tensor([start]), torch.tensor([num]),
-    )  # fmt: skip
+    encoded, lengths = family.model.encode(features[None], torch.tensor([len(features)]))
+    embeddings = family.model.embed(
+        encoded, lengths, torch.tensor([source]), torch.tensor([start]), torch.tensor([num])
+    )
     tokens: list[int] = []
     log_prob = 0.0
     for _ in range(limit):
@@ -217,7 +220,7 @@ def test_logits_are_computed_at_label_positions_only(family: FunAsrNano) -> None
     family.model.llm.lm_head.register_forward_hook(lambda _m, args, _o: seen.append(args[0].shape))
     batch = family.training_batch(examples(family, [0.5, 1.5]))
     family.model(**batch)
-    num_labels = int((batch["labels_ids"] != fun_asr_nano.IGNORED).sum())
+    num_labels = int((batch["labels_ids"] != IGNORED).sum())
     assert [shape[0] for shape in seen] == [num_labels]
     assert num_labels < batch["input_ids"].numel() / 2
 
@@ -231,10 +234,10 @@ def test_the_batch_is_not_changed(family: FunAsrNano) -> None:
 
 def test_the_ctc_head_trains_but_is_not_saved(family: FunAsrNano, tmp_path: Path) -> None:
     """It adds to the loss, gets a gradient, and leaves no trace in the checkpoint."""
-    batch = family.training_batch(examples(family, [1.5, 1.8]))
-    plain = family.model(**batch)["loss"]
-    family.add_ctc_head(0.3)
-    loss = family.model(**batch)["loss"]
+    speech = examples(family, [1.5, 1.8])
+    plain = family.model(**family.training_batch(speech))["loss"]
+    family.add_ctc_loss(0.3)
+    loss = family.model(**family.training_batch(speech))["loss"]
     assert loss > plain
     loss.backward()
     assert gradients(family.model)["ctc_head.weight"].norm() > 0

@@ -8,7 +8,7 @@ import importlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -23,7 +23,7 @@ from galgame_asr.params.prompts import Prompt
 class Example:
     """One utterance ready for a batch."""
 
-    id: str
+    id: str  # CORPUS/ID
     # float32 (T, D)
     features: torch.Tensor
     prompt: Prompt
@@ -45,6 +45,9 @@ class Family(Protocol):
 
     # Part of the model -> prefix of its parameters' names; params freeze by these parts.
     parts: Mapping[str, str]
+    num_mels: int  # mel bands in a frame of features
+    # The part that `add_lora` adapts.
+    lora_part: str
 
     @property
     def model(self) -> nn.Module:
@@ -53,19 +56,40 @@ class Family(Protocol):
     def features(self, audio: NDArray[np.float32]) -> torch.Tensor:
         """Turn 16 kHz mono samples into float32 features (T, D)."""
 
-    def training_batch(self, examples: Sequence[Example]) -> dict[str, torch.Tensor]:
+    @property
+    def layers(self) -> list[nn.Module]:
+        """The layers whose activations can be recomputed, one at a time."""
+
+    def training_batch(self, examples: Sequence[Example]) -> dict[str, Any]:
         """Arguments of `model`, which returns a map with the mean `loss` over the batch."""
 
-    def add_ctc_head(self, weight: float) -> None:
-        """Add an auxiliary CTC loss on the encoder; its head is trained but not saved."""
+    def encode(self, batch: Mapping[str, Any]) -> torch.Tensor:
+        """Encoder output of a batch; the model takes it as `encoded` instead of its own."""
+
+    def add_ctc_loss(self, weight: float) -> None:
+        """Add a CTC loss on the encoder; what the model has for it, or a new head, learns.
+
+        Raises:
+            ConfigError: the model's own CTC branch cannot be used.
+        """
+
+    def add_lora(self, *, rank: int, alpha: int, dropout: float, targets: Sequence[str]) -> None:
+        """Let low-rank adapters of a part that is frozen learn; `save` folds them into it.
+
+        Raises:
+            ConfigError: a target is the name of no linear layer.
+        """
 
     def transcribe(
         self, features: Sequence[torch.Tensor], prompt: Prompt, search: Search
     ) -> list[Transcript]:
         """Decode a batch, one transcript per item; its text does not depend on the others."""
 
-    def save(self, directory: Path) -> None:
-        """Write a complete model directory in the family's native layout."""
+    def save(self, directory: Path, tensors: Mapping[str, torch.Tensor] | None = None) -> None:
+        """Write a complete model directory in the family's native layout.
+
+        `tensors` is the model's state where several processes hold parts of it.
+        """
 
 
 def load(family: str, directory: Path, weights: Path | None = None) -> Family:

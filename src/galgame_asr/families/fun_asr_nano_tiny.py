@@ -15,13 +15,9 @@ import torch
 from ruamel.yaml import YAML
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 
-from galgame_asr.families.fun_asr_nano import (
-    SYSTEM,
-    WEIGHTS,
-    Model,
-    read_config,
-    save_weights,
-)
+from galgame_asr.families.fun_asr_nano import SYSTEM, WEIGHTS
+from galgame_asr.families.fun_asr_nano_model import Model
+from galgame_asr.families.fun_asr_nano_weights import read_config, save_weights
 from galgame_asr.params.base import TinyBase
 
 LLM_DIRECTORY = "Qwen3-tiny"

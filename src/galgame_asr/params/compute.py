@@ -1,6 +1,6 @@
 """Section `compute`: where and how exactly models run."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
@@ -21,3 +21,9 @@ class ComputeParams:
     # Fix the CPU's vector instructions (AVX2) and torch's deterministic algorithms,
     # so that one x86-64 machine's numbers are another's; costs speed on large models.
     reproducible: bool
+    # Processes per machine, one per GPU. With several, `accelerate launch` trains (each
+    # takes batches of batch_frames, all together make a step) and decoding shares the work.
+    processes: Annotated[int, Field(ge=1)]
+    # Further keys of accelerate's configuration file, such as fsdp_config, deepspeed_config,
+    # or num_machines and main_process_ip.
+    accelerate: dict[str, Any]

@@ -8,6 +8,7 @@ from galgame_asr.params import section
 from galgame_asr.params.prompts import Prompt
 
 Percent = Annotated[int, Field(ge=1, le=100)]
+Speed = Annotated[float, Field(gt=0.5, lt=2)]
 Weight = Annotated[float, Field(gt=0)]
 
 
@@ -39,6 +40,12 @@ class CommonParams:
     workers: Annotated[int, Field(ge=0)]
     # Features kept in memory, per process; the rest are computed again each epoch.
     feature_cache_mb: Annotated[int, Field(ge=0)]
+    # Output of the encoder kept in memory, per process, in phases that freeze it and do not
+    # augment; about 170 kB per utterance of the published model. 0: none.
+    encoder_cache_mb: Annotated[int, Field(ge=0)]
+    # Compute the activations inside each layer again for the gradient instead of keeping
+    # them: far less memory, a third more time.
+    activation_checkpointing: bool
     # Also write TensorBoard event files to logs/.
     tensorboard: bool
 
@@ -49,6 +56,43 @@ class CommonParams:
             # row of an uninterrupted run.
             raise ValueError(f"resume_steps must be a multiple of log_steps ({self.log_steps})")
         return self
+
+
+@section
+class AugmentParams:
+    """Changes of the training speech, drawn anew for each utterance and epoch."""
+
+    # Speed perturbation (Ko et al. 2015): one of these, equally often; 0.9 is slower. The
+    # pitch follows.
+    speeds: Annotated[tuple[Speed, ...], Field(min_length=1)] = (1.0,)
+    # SpecAugment (Park et al. 2019): how many bands, each of at most so many of the 80 mels,
+    # and how many stretches, each of at most this share of the utterance, become the mean.
+    mel_masks: Annotated[int, Field(ge=0)] = 0
+    mel_width: Annotated[int, Field(ge=1, le=80)] = 27
+    time_masks: Annotated[int, Field(ge=0)] = 0
+    time_share: Annotated[float, Field(gt=0, le=1)] = 0.05
+
+
+@section
+class LoraParams:
+    """Low-rank adapters of the language model, folded into it in every checkpoint."""
+
+    rank: Annotated[int, Field(ge=1)]
+    # The update is scaled by alpha / rank.
+    alpha: Annotated[int, Field(ge=1)]
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    # Names of the linear layers that get one.
+    targets: Annotated[tuple[str, ...], Field(min_length=1)] = ("q_proj", "v_proj")
+
+
+@section
+class EarlyStoppingParams:
+    """End a phase that no longer improves on the dev set; its best weights become p100."""
+
+    # Score the dev set at every such percentage of the phase.
+    every: Percent
+    # Stop after so many scores in a row that are not better than the best.
+    patience: Annotated[int, Field(ge=1)]
 
 
 @section
@@ -63,8 +107,15 @@ class TrainingParams:
     mix: Annotated[dict[str, Weight], Field(min_length=1)]
     # What the model is told; with several, each utterance draws one per epoch.
     prompts: Annotated[tuple[Prompt, ...], Field(min_length=1)]
-    # Weight of an auxiliary CTC loss on the encoder; its head is not saved.
+    # Weight of an auxiliary CTC loss on the encoder. It trains the checkpoint's branch for
+    # timestamps; without one, a new head that is not saved. 0 leaves the branch as it is.
     ctc_weight: Annotated[float, Field(ge=0)] = 0.0
+    # null: none. Adapters learn in a language model that freeze keeps as it is.
+    lora: LoraParams | None = None
+    # null: none.
+    augment: AugmentParams | None = None
+    # null: every phase runs to its end.
+    early_stopping: EarlyStoppingParams | None = None
 
 
 @section

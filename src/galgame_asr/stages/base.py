@@ -40,16 +40,23 @@ def main(_arguments: Sequence[str]) -> None:
 
 def _pretrain(family: str, base: TinyBase, output: Path) -> None:
     common = load(CommonParams, "train.common")
-    inputs = PhaseInputs(
-        family, base.pretrain, common, load(ComputeParams, "compute"), RAW, SPLIT, LOGS / "base"
-    )
-    compute.set_up(inputs.compute)
     texts = manifest.read(SPLIT / "train.parquet")["text"]
     builder = importlib.import_module(f"galgame_asr.families.{family}_tiny")
     with TemporaryDirectory() as temporary:
-        init = Path(temporary) / "init"
-        builder.build(init, base, texts=texts, seed=common.seed)
-        with trained(init, inputs, checkpoints=(100,)) as results:
+        inputs = PhaseInputs(
+            init=Path(temporary) / "init",
+            family=family,
+            params=base.pretrain,
+            common=common,
+            compute=load(ComputeParams, "compute"),
+            checkpoints=(100,),
+            raw=RAW,
+            split=SPLIT,
+            logs=LOGS / "base",
+        )
+        compute.set_up(inputs.compute)
+        builder.build(inputs.init, base, texts=texts, seed=common.seed)
+        with trained(inputs) as results:
             shutil.copytree(results / "p100", output, dirs_exist_ok=True)
 
 

@@ -21,11 +21,19 @@ def main(arguments: Sequence[str]) -> None:
     common = load(CommonParams, "train.common")
     family = load(ModelParams, "model").family
     inputs = PhaseInputs(
-        family, params, common, load(ComputeParams, "compute"), RAW, SPLIT, LOGS / name
+        init=MODELS / params.init,
+        family=family,
+        params=params,
+        common=common,
+        compute=load(ComputeParams, "compute"),
+        checkpoints=params.checkpoints,
+        raw=RAW,
+        split=SPLIT,
+        logs=LOGS / name,
     )
     compute.set_up(inputs.compute)
     with (
-        trained(MODELS / params.init, inputs, checkpoints=params.checkpoints) as results,
+        trained(inputs) as results,
         atomic_directory(MODELS / name) as output,
     ):
         for part in ("log.tsv", "dev.tsv", *(f"p{percent}" for percent in params.checkpoints)):

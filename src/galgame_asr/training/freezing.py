@@ -9,7 +9,11 @@ from galgame_asr.errors import ConfigError
 
 
 def freeze(
-    model: nn.Module, parts: Mapping[str, str], frozen: Mapping[str, bool]
+    model: nn.Module,
+    parts: Mapping[str, str],
+    frozen: Mapping[str, bool],
+    *,
+    adapted: str | None = None,
 ) -> dict[str, int]:
     """Set `requires_grad` of each part of a model, and of nothing else.
 
@@ -17,6 +21,7 @@ def freeze(
         model: any module.
         parts: part name -> prefix of its parameters' names.
         frozen: part name -> whether it is kept as it is; must name every part.
+        adapted: a frozen part in which adapters will learn.
 
     Returns:
         Part name -> number of its parameters that learn.
@@ -40,6 +45,6 @@ def freeze(
         for parameter in parameters:
             parameter.requires_grad_(not frozen[name])
         learning[name] = 0 if frozen[name] else sum(p.numel() for p in parameters)
-    if not any(learning.values()):
+    if not any(learning.values()) and not adapted:
         raise ConfigError("freeze is true for every part; nothing would learn")
     return learning

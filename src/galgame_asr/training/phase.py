@@ -9,7 +9,7 @@ from galgame_asr import compute, families, manifest
 from galgame_asr.audio.reader import ShardReader
 from galgame_asr.params.compute import ComputeParams
 from galgame_asr.params.train import CommonParams, TrainingParams
-from galgame_asr.training import mix
+from galgame_asr.training import launch, mix
 from galgame_asr.training.resume import scratch
 from galgame_asr.training.trainer import Phase, train
 
@@ -18,49 +18,70 @@ from galgame_asr.training.trainer import Phase, train
 class PhaseInputs:
     """What a phase trains with, and where its data lies."""
 
+    init: Path  # model directory
     family: str
     params: TrainingParams
     common: CommonParams
     compute: ComputeParams
+    checkpoints: tuple[int, ...]  # percents
     raw: Path  # shards
     split: Path  # train.parquet and dev.parquet
     logs: Path  # timings, for people
 
+    @property
+    def tables(self) -> list[Path]:
+        """The rows to train on and those of the dev set."""
+        return [self.split / "train.parquet", self.split / "dev.parquet"]
+
 
 @contextmanager
-def trained(init: Path, inputs: PhaseInputs, *, checkpoints: tuple[int, ...]) -> Iterator[Path]:
-    """Train from the model directory `init`; give a directory with the results.
+def trained(inputs: PhaseInputs) -> Iterator[Path]:
+    """Train one phase; give a directory with the results.
 
     It holds log.tsv, dev.tsv and a model directory pNN for each percentage in
     `checkpoints`; it is removed when the block ends without an exception.
 
     Raises:
-        GalgameAsrError: as for `resume.scratch`, `families.load`, `mix.select` and `train`.
+        GalgameAsrError: as for `resume.scratch`, `families.load`, `mix.select`, `train`
+            and `launch.run`.
     """
-    tables = [inputs.split / "train.parquet", inputs.split / "dev.parquet"]
     values = {
         "family": inputs.family,
         "params": inputs.params,
         "common": inputs.common,
         "compute": inputs.compute,
-        "checkpoints": checkpoints,
+        "checkpoints": inputs.checkpoints,
     }
-    with scratch([init, *tables], values) as directory:
-        train_rows, dev_rows = (mix.select(manifest.read(t), inputs.params.mix) for t in tables)
-        device = compute.device(inputs.compute)
-        train(
-            Phase(
-                family=families.load(inputs.family, init),
-                common=inputs.common,
-                params=inputs.params,
-                train_rows=train_rows,
-                dev_rows=dev_rows,
-                reader=ShardReader(inputs.raw),
-                checkpoints=checkpoints,
-                device=device,
-                bf16=compute.use_bf16(inputs.compute, device),
-                directory=directory,
-                logs=inputs.logs,
-            )
-        )
+    with scratch([inputs.init, *inputs.tables], values) as directory:
+        if launch.needed(inputs.compute):
+            launch.run("galgame_asr.training.worker", inputs, inputs.compute, directory)
+        else:
+            train_here(inputs, directory)
         yield directory
+
+
+def train_here(inputs: PhaseInputs, directory: Path) -> None:
+    """Train in this process, be it the only one or one of several that work together.
+
+    Raises:
+        GalgameAsrError: as for `families.load`, `mix.select` and `train`.
+    """
+    train_rows, dev_rows = (
+        mix.select(manifest.read(table), inputs.params.mix) for table in inputs.tables
+    )
+    device = compute.device(inputs.compute)
+    train(
+        Phase(
+            family=families.load(inputs.family, inputs.init),
+            common=inputs.common,
+            params=inputs.params,
+            train_rows=train_rows,
+            dev_rows=dev_rows,
+            reader=ShardReader(inputs.raw),
+            checkpoints=inputs.checkpoints,
+            device=device,
+            bf16=compute.use_bf16(inputs.compute, device),
+            directory=directory,
+            logs=inputs.logs,
+        )
+    )

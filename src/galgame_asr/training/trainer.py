@@ -3,11 +3,13 @@
 What the Trainer does: optimizer, schedule, clipping, accumulation, devices,
 mixed precision, saving and restoring optimizer and random state. What is added:
 batches under a frame budget, frozen parts, checkpoints named by percent, and a
-log whose rows do not depend on interruptions.
+log whose rows do not depend on interruptions. In several processes, each trains on
+every n-th batch; all together are one step.
 """
 
 import math
-from collections.abc import Sequence
+import os
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,17 +18,27 @@ import pandas as pd
 import torch
 from torch import nn
 from torch.utils.data import DataLoader
-from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments
+from transformers import (
+    PrinterCallback,
+    Trainer,
+    TrainerCallback,
+    TrainerState,
+    TrainingArguments,
+)
+from transformers.trainer import TRAINER_STATE_NAME
 
 from galgame_asr.audio.reader import ShardReader
 from galgame_asr.batching import FRAMES_PER_S, PhaseBatches, num_frames
 from galgame_asr.console import log
-from galgame_asr.errors import DataError, InterruptionError
+from galgame_asr.errors import ConfigError, DataError, InterruptionError
 from galgame_asr.families import Example, Family
-from galgame_asr.files import atomic_directory, write_text
+from galgame_asr.files import atomic_directory, atomic_path, write_text
 from galgame_asr.params.prompts import Prompt
-from galgame_asr.params.train import CommonParams, TrainingParams
+from galgame_asr.params.train import AugmentParams, CommonParams, TrainingParams
+from galgame_asr.training.activation_checkpointing import recompute
 from galgame_asr.training.dataset import Utterances
+from galgame_asr.training.early_stopping import best_step, has_stopped
+from galgame_asr.training.encoder_cache import EncoderCache
 from galgame_asr.training.freezing import freeze
 from galgame_asr.training.progress import ProgressCallback, tensorboard_callback
 from galgame_asr.training.resume import last_complete, mark_complete
@@ -70,24 +82,57 @@ def train(phase: Phase) -> None:
             f"mix {phase.params.mix} selects {len(phase.train_rows)} training and "
             f"{len(phase.dev_rows)} dev utterances; both are needed"
         )
-    if phase.params.ctc_weight:
-        torch.manual_seed(phase.common.seed)  # its first weights
-        phase.family.add_ctc_head(phase.params.ctc_weight)
-    learning = freeze(phase.family.model, phase.family.parts, phase.params.freeze)
-    total = sum(p.numel() for p in phase.family.model.parameters())
-    log.info(
-        "learning %s of %.3f M parameters",
-        ", ".join(f"{part} {count / 1e6:.3f} M" for part, count in learning.items()), total / 1e6,
-    )  # fmt: skip
+    prepare(phase.family, phase.params, phase.common)
     trainer = PhaseTrainer(phase)
-    state = last_complete(phase.directory)
+    with trainer.accelerator.main_process_first():  # which removes half-written states
+        state = last_complete(phase.directory)
     log.info("resuming at %s" if state else "starting%s", state or "")
-    trainer.train(resume_from_checkpoint=str(state) if state else None)
+    if not trainer.is_done(state):
+        trainer.train(resume_from_checkpoint=str(state) if state else None)
     if trainer.stopping.stopped:
         raise InterruptionError(
             f"stopped by SIGTERM at step {trainer.state.global_step}; `dvc repro` goes on"
         )
-    trainer.write_logs(phase.directory)
+    if trainer.args.should_save:
+        trainer.write_logs(phase.directory)
+
+
+def prepare(family: Family, params: TrainingParams, common: CommonParams) -> None:
+    """Let the parts of a model learn that a phase asks for, and no other.
+
+    Raises:
+        ConfigError: freeze flags, adapters or the CTC loss do not fit the model.
+    """
+    torch.manual_seed(common.seed)  # first weights of a CTC head and of adapters
+    if params.ctc_weight:
+        family.add_ctc_loss(params.ctc_weight)
+    learning = freeze(family.model, family.parts, params.freeze, adapted=_adapted(family, params))
+    if params.lora:
+        family.add_lora(
+            rank=params.lora.rank,
+            alpha=params.lora.alpha,
+            dropout=params.lora.dropout,
+            targets=params.lora.targets,
+        )
+        adapters = sum(p.numel() for n, p in family.model.named_parameters() if ".lora_" in n)
+        learning[family.lora_part] = adapters
+    if common.activation_checkpointing:
+        recompute(family.layers)
+    total = sum(p.numel() for p in family.model.parameters())
+    log.info(
+        "learning %s of %.3f M parameters",
+        ", ".join(f"{part} {count / 1e6:.3f} M" for part, count in learning.items()), total / 1e6,
+    )  # fmt: skip
+
+
+def _adapted(family: Family, params: TrainingParams) -> str | None:
+    """The part that adapters learn in."""
+    if params.lora and not params.freeze.get(family.lora_part, True):
+        raise ConfigError(
+            f"lora learns in a part that is frozen: set freeze.{family.lora_part} to true, "
+            "or lora to null"
+        )
+    return family.lora_part if params.lora else None
 
 
 class PhaseTrainer(Trainer):
@@ -102,20 +147,25 @@ class PhaseTrainer(Trainer):
             sort_window=common.sort_window,
             epochs=phase.params.epochs,
             seed=common.seed,
+            speeds=phase.params.augment.speeds if phase.params.augment else (1.0,),
+            processes=int(os.environ.get("WORLD_SIZE", "1")),
+            process=int(os.environ.get("RANK", "0")),
         )
         num_steps = math.ceil(len(self.batches) / common.accumulate)
-        self.export_steps = {
-            max(round(num_steps * percent / 100), 1): percent for percent in phase.checkpoints
-        }
-        self.examples = self._examples(phase.train_rows, phase.params.prompts)
+        self.export_steps = _steps(num_steps, phase.checkpoints)
+        early = phase.params.early_stopping
+        self.dev_steps = set(
+            _steps(num_steps, range(early.every, 100, early.every)) if early else ()
+        )
+        self.examples = self._examples(phase.train_rows, phase.params.prompts, phase.params.augment)
         self.dev_examples = self._examples(phase.dev_rows, phase.params.prompts[-1:])
-        self.stopping = StopOnSigterm(common.log_steps)
-        callbacks: list[TrainerCallback] = [
-            ProgressCallback(num_steps, phase.logs),
-            self.stopping,
-        ]
-        if common.tensorboard:
-            callbacks.append(tensorboard_callback(phase.logs))
+        self.encoder_cache = self._encoder_cache()
+        self.stopping = StopOnSigterm(common.log_steps, phase.directory, self._any_process)
+        callbacks: list[TrainerCallback] = [self.stopping]
+        if self.batches.process == 0:
+            callbacks.append(ProgressCallback(num_steps, phase.logs))
+            if common.tensorboard:
+                callbacks.append(tensorboard_callback(phase.logs))
         super().__init__(
             model=self.family.model,
             args=_arguments(phase, num_steps),
@@ -127,36 +177,74 @@ class PhaseTrainer(Trainer):
         self.remove_callback(PrinterCallback)
         # The loss is a mean over the batch; without this, the Trainer takes it for a sum.
         self.model_accepts_loss_kwargs = False
+        self.learning = {n for n, p in self.family.model.named_parameters() if p.requires_grad}
 
-    def _examples(self, rows: pd.DataFrame, prompts: Sequence[Prompt]) -> Utterances:
-        cache_bytes = self.phase.common.feature_cache_mb * 1_000_000
+    def _examples(
+        self,
+        rows: pd.DataFrame,
+        prompts: Sequence[Prompt],
+        augment: AugmentParams | None = None,
+    ) -> Utterances:
         return Utterances(
-            rows, self.family, self.phase.reader, prompts=prompts, cache_bytes=cache_bytes
-        )
+            rows, self.family, self.phase.reader,
+            prompts=prompts,
+            cache_bytes=self.phase.common.feature_cache_mb * 1_000_000,
+            augment=augment,
+            seed=self.phase.common.seed,
+        )  # fmt: skip
+
+    def _encoder_cache(self) -> EncoderCache | None:
+        size_mb = self.phase.common.encoder_cache_mb
+        if not size_mb:
+            return None
+        if not self.phase.params.freeze["encoder"] or self.phase.params.augment:
+            log.info("no encoder cache: in this phase the encoder's output changes")
+            return None
+        return EncoderCache(self.family, size_mb * 1_000_000)
+
+    def _any_process(self, value: bool) -> bool:
+        """Whether it is true in any process."""
+        sum_ = self.accelerator.reduce(torch.tensor(float(value), device=self.args.device))
+        return bool(sum_)
 
     def _collate(self, examples: list[Example]) -> dict[str, Any]:
         return {"ids": [e.id for e in examples], **self.family.training_batch(examples)}
 
     def get_train_dataloader(self) -> DataLoader[Example]:
-        """Batches of the whole phase; the Trainer sees them as one epoch."""
+        """Batches of the whole phase, this process's share; the Trainer sees one epoch."""
         return self._loader(self.examples, self.batches)
 
-    def get_eval_dataloader(self, eval_dataset: Any = None) -> DataLoader[Example]:
-        """Batches of the dev set, the same each time."""
-        frames = num_frames(self.phase.dev_rows["duration_s"].to_numpy())
-        budget = self.phase.common.batch_frames
-        return self._loader(self.dev_examples, PhaseBatches(frames, budget, len(frames), 1, 0))
-
     def _loader(self, dataset: Utterances, batches: PhaseBatches) -> DataLoader[Example]:
-        loader = DataLoader(
+        # Not prepared by accelerate, which would divide among processes what already is.
+        return DataLoader(
             dataset,
             batch_sampler=batches,
             collate_fn=self._collate,
             num_workers=self.args.dataloader_num_workers,
-            pin_memory=self.args.dataloader_pin_memory,
+            pin_memory=self.args.dataloader_pin_memory and self.args.device.type == "cuda",
         )
-        prepared: DataLoader[Example] = self.accelerator.prepare(loader)
-        return prepared
+
+    @torch.no_grad()
+    def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:
+        """Score the dev set: the mean loss over its batches, weighted by their utterances."""
+        frames = num_frames(self.phase.dev_rows["duration_s"].to_numpy())
+        batches = PhaseBatches(
+            frames, self.phase.common.batch_frames, len(frames), 1, 0,
+            processes=self.batches.processes, process=self.batches.process,
+        )  # fmt: skip
+        self.model_wrapped.eval()
+        # The last batch of a process may be one that another has, too: see PhaseBatches.
+        own = len(range(self.batches.process, len(batches.sizes), self.batches.processes))
+        sums = torch.zeros(2, dtype=torch.float64)
+        for number, inputs in enumerate(self._loader(self.dev_examples, batches)):
+            count = len(inputs["ids"]) if number < own else 0
+            loss = self.compute_loss(self.model_wrapped, self._prepare_inputs(inputs))
+            sums += count * torch.tensor([loss.item(), 1.0], dtype=torch.float64)
+        total, count = self.accelerator.reduce(sums.to(self.args.device)).tolist()
+        logs = {"eval_loss": total / count}
+        self.log(logs)
+        self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, logs)
+        return logs
 
     def compute_loss(
         self,
@@ -168,6 +256,9 @@ class PhaseTrainer(Trainer):
         """The family's loss; a batch that fails is named by its utterances."""
         ids = inputs.pop("ids")
         try:
+            if self.encoder_cache and model.training:
+                with self.accelerator.autocast():
+                    inputs["encoded"] = self.encoder_cache.encoded(ids, inputs)
             outputs = model(**inputs)
         except Exception:
             log.error("step %d failed on utterances %s", self.state.global_step + 1, ids)
@@ -191,34 +282,105 @@ class PhaseTrainer(Trainer):
     def _batch_sizes(self) -> tuple[int, int, int]:
         """Epoch (from 1), real and padded frames of the batches since the last logged row."""
         logged = [row["step"] for row in self.state.log_history if "loss" in row]
-        accumulate = self.phase.common.accumulate
-        first = (logged[-1] if logged else 0) * accumulate
-        sizes = self.batches.sizes[first : self.state.global_step * accumulate]
+        per_step = self.phase.common.accumulate * self.batches.processes
+        first = (logged[-1] if logged else 0) * per_step
+        sizes = self.batches.sizes[first : self.state.global_step * per_step]
         return int(sizes[-1][0]) + 1, int(sizes[:, 1].sum()), int(sizes[:, 2].sum())
 
     def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
+        """Write the weights of a state: of what learns, as the rest is that of `init`."""
         assert output_dir is not None
         Path(output_dir).mkdir(parents=True, exist_ok=True)
-        torch.save(state_dict or self.family.model.state_dict(), Path(output_dir) / STATE_WEIGHTS)
+        tensors = state_dict or self.family.model.state_dict()
+        learned = {name: tensors[name] for name in sorted(self.learning)}
+        torch.save(learned, Path(output_dir) / STATE_WEIGHTS)
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
-        weights = torch.load(Path(resume_from_checkpoint) / STATE_WEIGHTS, map_location="cpu")
-        (model or self.family.model).load_state_dict(weights)
+        if self.is_fsdp_enabled:
+            super()._load_from_checkpoint(resume_from_checkpoint, model)
+        else:
+            self._restore(Path(resume_from_checkpoint) / STATE_WEIGHTS)
+
+    def _restore(self, file: Path) -> None:
+        weights = torch.load(file, map_location="cpu")
+        self.family.model.load_state_dict(weights, strict=False)
+        assert weights.keys() == self.learning, f"{file} is of another phase"
 
     def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:
         super()._save_checkpoint(model, trial)
-        mark_complete(self.phase.directory / f"checkpoint-{self.state.global_step}")
+        self.accelerator.wait_for_everyone()
+        if self.args.should_save:
+            mark_complete(self.phase.directory / f"checkpoint-{self.state.global_step}")
+            for file in self.phase.directory.glob("best-*.pt"):
+                if file != self._best_file():
+                    file.unlink()
 
     def _maybe_log_save_evaluate(self, *args: Any, **kwargs: Any) -> None:
-        """Export the checkpoint of a percentage when its step has come, and score the dev set."""
+        """Score the dev set when a step has come that asks for it; see `_evaluate`."""
         # Called after each step and once more at the end.
-        percent = self.export_steps.pop(self.state.global_step, None)
-        if percent is not None:
+        step = self.state.global_step
+        if step in self.export_steps or step in self.dev_steps:
             self.control.should_log = self.control.should_evaluate = True
-            if self.args.should_save:
-                with atomic_directory(self.phase.directory / f"p{percent}") as directory:
-                    self.family.save(directory)
+            self.dev_steps.discard(step)
         super()._maybe_log_save_evaluate(*args, **kwargs)
+
+    def _evaluate(self, *args: Any, **kwargs: Any) -> Any:
+        """Score the dev set, then save the checkpoint of a percentage if its step has come.
+
+        Before the state of the same step is saved: a run that resumes there has both.
+        """
+        metrics = super()._evaluate(*args, **kwargs)
+        step, last = self.state.global_step, self.state.global_step == self.state.max_steps
+        percent = self.export_steps.pop(step, None)
+        if not self.phase.params.early_stopping:
+            if percent is not None:
+                self._export([percent])
+            return metrics
+        tensors = self._tensors()
+        if self._best_file() == self.phase.directory / f"best-{step}.pt" and self.args.should_save:
+            with atomic_path(self._best_file()) as temporary:
+                torch.save({name: tensors[name] for name in self.learning}, temporary)
+        if percent is not None and not last:
+            self._export([percent])
+        stopped = has_stopped(self.state.log_history, self.phase.params.early_stopping.patience)
+        if stopped or last:
+            log.info(
+                "step %d: the best dev loss was at step %d", step, best_step(self.state.log_history)
+            )
+            self.accelerator.wait_for_everyone()
+            self._restore(self._best_file())
+            self._export([100, *self.export_steps.values()])
+            self.export_steps.clear()
+            self.control.should_training_stop = True
+        return metrics
+
+    def _best_file(self) -> Path:
+        return self.phase.directory / f"best-{best_step(self.state.log_history)}.pt"
+
+    def is_done(self, state: Path | None) -> bool:
+        """Whether a saved state is of a phase that had stopped early; takes over its log."""
+        early = self.phase.params.early_stopping
+        if not early or not state:
+            return False
+        saved = TrainerState.load_from_json(str(state / TRAINER_STATE_NAME))
+        if has_stopped(saved.log_history, early.patience):
+            self.state = saved
+        return self.state is saved
+
+    def _export(self, percents: Sequence[int]) -> None:
+        """Save the present weights as the checkpoints of percentages."""
+        tensors = self._tensors()
+        if self.args.should_save:
+            for percent in percents:
+                with atomic_directory(self.phase.directory / f"p{percent}") as directory:
+                    self.family.save(directory, tensors)
+
+    def _tensors(self) -> dict[str, torch.Tensor]:
+        """The model's state, gathered if processes hold parts of it."""
+        if self.is_fsdp_enabled or self.is_deepspeed_enabled:
+            gathered: dict[str, torch.Tensor] = self.accelerator.get_state_dict(self.model_wrapped)
+            return gathered
+        return self.family.model.state_dict()
 
     def write_logs(self, directory: Path) -> None:
         """Write log.tsv and dev.tsv from the history that saved states carry along."""
@@ -237,9 +399,14 @@ class PhaseTrainer(Trainer):
         _write_tsv(directory / "dev.tsv", DEV_COLUMNS, dev_rows)
 
 
+def _steps(num_steps: int, percents: Iterable[int]) -> dict[int, int]:
+    """Step -> percent."""
+    return {max(round(num_steps * percent / 100), 1): percent for percent in percents}
+
+
 def _arguments(phase: Phase, num_steps: int) -> TrainingArguments:
     common = phase.common
-    return TrainingArguments(
+    arguments = TrainingArguments(
         output_dir=str(phase.directory),
         seed=common.seed,
         max_steps=num_steps,
@@ -266,7 +433,13 @@ def _arguments(phase: Phase, num_steps: int) -> TrainingArguments:
         dataloader_num_workers=common.workers,
         report_to=[],
         disable_tqdm=True,
+        # All that learns gets a gradient in every step.
+        ddp_find_unused_parameters=False,
     )
+    # One process uses one GPU; the Trainer would divide batches over all that it sees.
+    if arguments.n_gpu > 1:
+        arguments._n_gpu = 1
+    return arguments
 
 
 def _write_tsv(file: Path, columns: list[str], rows: list[dict[str, Any]]) -> None:

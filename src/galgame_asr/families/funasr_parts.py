@@ -1,0 +1,25 @@
+"""What Fun-ASR-Nano is made of, imported from funasr without the rest of it.
+
+`import funasr` imports each of its several hundred modules, which takes longer than
+many a stage. That walk is left out; what is needed is imported by name. Its notice
+about ffmpeg does not apply: audio is read with soundfile.
+"""
+
+import contextlib
+import io
+from unittest import mock
+
+with (
+    mock.patch("pkgutil.walk_packages", return_value=()),
+    contextlib.redirect_stdout(io.StringIO()),
+):
+    import funasr.models.llm_asr.adaptor  # registers the adaptor
+    import funasr.models.sense_voice.model  # registers the encoder
+    import funasr.tokenizer.whisper_tokenizer  # noqa: F401  registers the CTC branch's tokenizer
+    from funasr.frontends.wav_frontend import WavFrontend
+    from funasr.models.fun_asr_nano.checkpoint_utils import normalize_checkpoint_state
+    from funasr.models.fun_asr_nano.ctc import CTC
+    from funasr.models.fun_asr_nano.model import FunASRNano
+    from funasr.register import tables
+
+__all__ = ["CTC", "FunASRNano", "WavFrontend", "normalize_checkpoint_state", "tables"]

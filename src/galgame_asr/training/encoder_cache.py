@@ -1,0 +1,32 @@
+"""Output of a frozen encoder, kept from one epoch to the next."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch.nn.utils.rnn import pad_sequence
+
+from galgame_asr.families import Family
+
+
+class EncoderCache:
+    """What the encoder gave for each utterance, as far as it fits into `max_bytes`."""
+
+    def __init__(self, family: Family, max_bytes: int) -> None:
+        self.family = family
+        self._left = max_bytes
+        self._outputs: dict[str, torch.Tensor] = {}
+
+    @torch.no_grad()
+    def encoded(self, ids: Sequence[str], batch: dict[str, Any]) -> torch.Tensor:
+        """Encoder output (B, T, D) of a batch, bit for bit as the encoder gives it."""
+        device, lengths = batch["speech"].device, batch["speech_lengths"].tolist()
+        if all(id_ in self._outputs for id_ in ids):
+            rows = [self._outputs[id_].to(device) for id_ in ids]
+            return pad_sequence(rows, batch_first=True)
+        encoded = self.family.encode(batch)
+        for id_, row, length in zip(ids, encoded, lengths, strict=True):
+            if id_ not in self._outputs and row[:length].nbytes <= self._left:
+                self._outputs[id_] = row[:length].cpu().clone()
+                self._left -= self._outputs[id_].nbytes
+        return encoded
