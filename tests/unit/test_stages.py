@@ -21,6 +21,7 @@ PLUGINS = {
     "fetch": [f"corpora.{kind}" for kind in KINDS],
     "base": [f"families.{family}{tiny}" for family in FAMILIES for tiny in ("", "_tiny")],
     "train": [f"families.{family}" for family in FAMILIES],
+    "average": [f"families.{family}" for family in FAMILIES],
     "decode": [f"families.{family}" for family in FAMILIES],
 }
 
@@ -66,7 +67,7 @@ def test_every_param_is_a_dependency_of_a_stage() -> None:
     for stage in STAGES:
         text = str(STAGES[stage])
         tracked |= set(body(stage).get("params", []))
-        tracked |= set(re.findall(r"\$\{((?:corpora|train|decode|prompts)[\w.]*)\}", text))
+        tracked |= set(re.findall(r"\$\{((?:average|corpora|train|decode|prompts)[\w.]*)\}", text))
     covered = {re.sub(r"\.\$\{.*", "", key) for key in tracked}
     missing = [
         key

@@ -6,6 +6,7 @@ from pydantic import model_validator
 
 from galgame_asr.errors import ConfigError
 from galgame_asr.params import section
+from galgame_asr.params.average import Averages
 from galgame_asr.params.base import Base, TinyBase
 from galgame_asr.params.compute import ComputeParams
 from galgame_asr.params.corpora import Corpora
@@ -36,6 +37,7 @@ class Params:
     compute: ComputeParams
     base: Base
     train: TrainParams
+    average: Averages
     decode: DecodeParams
     prompts: Prompts
 
@@ -56,8 +58,16 @@ class Params:
         for key, names in used.items():
             _refuse_unknown(key, names, self.corpora, "corpora")
         inits = {f"train.phases.{name}.init": [phase.init] for name, phase in phases.items()}
-        for key, names in (inits | {"decode.checkpoints": self.decode.checkpoints}).items():
+        averaged = {
+            f"average.{name}": [f"{model.phase}/p{percent}" for percent in model.checkpoints]
+            for name, model in self.average.items()
+        }
+        for key, names in (inits | averaged).items():
             _refuse_unknown(key, names, checkpoints, "checkpoints")
+        if taken := sorted({"base", *phases} & set(self.average)):
+            raise ConfigError(f"average.{taken[0]} has the name of another folder in models/")
+        checkpoints |= set(self.average)
+        _refuse_unknown("decode.checkpoints", self.decode.checkpoints, checkpoints, "checkpoints")
         return self
 
 

@@ -3,13 +3,14 @@
 accelerate launch ... -m galgame_asr.training.worker DIRECTORY
 """
 
+import logging
 import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from galgame_asr import compute, processes
-from galgame_asr.console import run
+from galgame_asr.console import log, run
 from galgame_asr.errors import GalgameAsrError
 from galgame_asr.training import launch
 from galgame_asr.training.phase import PhaseInputs, train_here
@@ -18,6 +19,8 @@ from galgame_asr.training.phase import PhaseInputs, train_here
 def main(arguments: Sequence[str]) -> None:
     """Train the phase whose unfinished work lies in the directory named."""
     directory = Path(arguments[0])
+    if os.environ.get("RANK", "0") != "0":
+        log.setLevel(logging.WARNING)  # all would say the same
     if stage := os.environ.get(launch.STAGE_PID):
         processes.end_with(int(stage))
     inputs: PhaseInputs = launch.task(directory)
