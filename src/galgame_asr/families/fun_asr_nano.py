@@ -108,10 +108,11 @@ class FunAsrNano:
             self.model.add_ctc_head(weight)
             return
         config = read_config(self.directory)
-        known = config.get("dataset_conf", {}) | config
+        known = config.get("dataset_conf", {})
+        options = known.get("ctc_tokenizer_conf", {}) | config.get("ctc_tokenizer_conf", {})
         try:
-            build = tables.tokenizer_classes[known["ctc_tokenizer"]]
-            self._ctc_tokenizer = build(**known["ctc_tokenizer_conf"])
+            build = tables.tokenizer_classes[(known | config)["ctc_tokenizer"]]
+            self._ctc_tokenizer = build(**options)
         except (KeyError, OSError) as error:
             raise ConfigError(
                 f"ctc_weight trains the CTC branch of {self.directory}, whose tokenizer cannot "

@@ -7,7 +7,7 @@ adds an auxiliary head of its own).
 """
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -41,27 +41,10 @@ def build(directory: Path, params: TinyBase, *, texts: Iterable[str], seed: int)
     llm_directory = directory / LLM_DIRECTORY
     llm_directory.mkdir(parents=True)
     tokenizer = train_tokenizer(texts, params.vocabulary)
-    tokenizer.save(str(llm_directory / "tokenizer.json"))
-    _write_json(
-        llm_directory / "tokenizer_config.json",
-        {"tokenizer_class": "PreTrainedTokenizerFast", "eos_token": END, "pad_token": PAD},
-    )
-    _write_json(llm_directory / "config.json", llm_config(params, tokenizer))
+    save_tokenizer(tokenizer, llm_directory)
+    write_json(llm_directory / "config.json", llm_config(params, tokenizer))
     YAML().dump(model_config(params), directory / "config.yaml")
-    _write_json(
-        directory / "configuration.json",
-        {
-            "framework": "pytorch",
-            "task": "auto-speech-recognition",
-            "model": {"type": "funasr"},
-            "file_path_metas": {
-                "init_param": WEIGHTS,
-                "config": "config.yaml",
-                "tokenizer_conf": {"init_param_path": LLM_DIRECTORY},
-                "llm_conf": {"init_param_path": LLM_DIRECTORY},
-            },
-        },
-    )
+    write_json(directory / "configuration.json", configuration(LLM_DIRECTORY))
     torch.manual_seed(seed)
     config = read_config(directory)
     frontend = config["frontend_conf"]
@@ -69,8 +52,16 @@ def build(directory: Path, params: TinyBase, *, texts: Iterable[str], seed: int)
     save_weights(model, directory / WEIGHTS)
 
 
-def train_tokenizer(texts: Iterable[str], vocabulary: int) -> Tokenizer:
-    """Train a byte-level BPE in which every character beyond ASCII stays a token of its own."""
+def train_tokenizer(
+    texts: Iterable[str], vocabulary: int, *, whole: Sequence[str] = INSTRUCTION_TOKENS
+) -> Tokenizer:
+    """Train a byte-level BPE in which every character beyond ASCII stays a token of its own.
+
+    Args:
+        texts: what it learns its tokens from.
+        vocabulary: largest number of those.
+        whole: strings that are a token each besides.
+    """
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
         [
@@ -86,8 +77,32 @@ def train_tokenizer(texts: Iterable[str], vocabulary: int) -> Tokenizer:
         show_progress=False,
     )
     tokenizer.train_from_iterator(texts, trainer)
-    tokenizer.add_tokens(INSTRUCTION_TOKENS)
+    tokenizer.add_tokens(list(whole))
     return tokenizer
+
+
+def save_tokenizer(tokenizer: Tokenizer, directory: Path) -> None:
+    """Write a tokenizer as transformers' AutoTokenizer loads it."""
+    tokenizer.save(str(directory / "tokenizer.json"))
+    write_json(
+        directory / "tokenizer_config.json",
+        {"tokenizer_class": "PreTrainedTokenizerFast", "eos_token": END, "pad_token": PAD},
+    )
+
+
+def configuration(llm_directory: str) -> dict[str, Any]:
+    """A configuration.json, which tells funasr where the files of a model directory are."""
+    return {
+        "framework": "pytorch",
+        "task": "auto-speech-recognition",
+        "model": {"type": "funasr"},
+        "file_path_metas": {
+            "init_param": WEIGHTS,
+            "config": "config.yaml",
+            "tokenizer_conf": {"init_param_path": llm_directory},
+            "llm_conf": {"init_param_path": llm_directory},
+        },
+    }
 
 
 def llm_config(params: TinyBase, tokenizer: Tokenizer) -> dict[str, Any]:
@@ -168,5 +183,6 @@ def model_config(params: TinyBase) -> dict[str, Any]:
     }
 
 
-def _write_json(file: Path, value: dict[str, Any]) -> None:
+def write_json(file: Path, value: dict[str, Any]) -> None:
+    """Write a JSON file, indented."""
     file.write_text(json.dumps(value, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")

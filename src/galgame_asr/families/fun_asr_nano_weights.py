@@ -33,7 +33,8 @@ def read_config(directory: Path) -> dict[str, Any]:
     for section, files in entries.items():
         if isinstance(files, dict):
             for key, name in files.items():
-                config[section][key] = str(directory / name)
+                # The published config.yaml has the CTC tokenizer's section elsewhere.
+                config.setdefault(section, {})[key] = str(directory / name)
     return config
 
 

@@ -1,0 +1,162 @@
+"""Training: a phase of ours against FunASR's own trainer, `funasr.bin.train_ds`.
+
+The same weights, utterances, batches in the same order, constant learning rate and AdamW,
+in float32; each side in a process of its own. Of the speed, start-up, validation and
+checkpoints are no part. Of the memory, start-up is. Needs a finished `dvc repro`; dims
+`true` (the published dimensions, random weights) needs 22 GB of memory and 4 GB of disk.
+
+    python -m benchmarks.train [--dims tiny|true] [--phases adaptor encoder full] [--steps N]
+"""
+
+import argparse
+import json
+import os
+import sys
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import torch
+
+from benchmarks import measure, train_data
+from benchmarks.train_ours import BATCHES
+from galgame_asr.params import load
+from galgame_asr.params.train import CommonParams
+
+PLUGIN = Path(__file__).with_name("funasr_plugin.py")
+NEVER = 1_000_000
+FROZEN = {"adaptor": ["encoder", "llm"], "encoder": ["llm"], "full": []}
+# Part -> its section of FunASR's configuration.
+SECTIONS = {"encoder": "audio_encoder_conf", "adaptor": "audio_adaptor_conf", "llm": "llm_conf"}
+
+
+@dataclass(frozen=True)
+class Dims:
+    """A size that training is measured at."""
+
+    write: Callable[[Path], None]
+    steps: int
+    frames: int  # per batch
+    lr: float
+
+
+DIMS = {
+    "tiny": Dims(train_data.write_tiny, steps=200, frames=1200, lr=1e-3),
+    "true": Dims(train_data.write_true, steps=3, frames=2400, lr=1e-5),
+}
+
+
+def main() -> None:
+    """Measure the phases asked for; one line each."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--dims", choices=DIMS, default="tiny")
+    parser.add_argument("--phases", nargs="+", choices=FROZEN, default=list(FROZEN))
+    parser.add_argument("--steps", type=int, help="measured ones; 200 tiny, 3 true")
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument(
+        "--work", type=Path, help="folder to use and keep; default: a temporary one"
+    )
+    options = parser.parse_args()
+    os.environ["OMP_NUM_THREADS"] = str(options.threads)
+    dims = DIMS[options.dims]
+    steps = options.steps or dims.steps
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = (options.work or Path(temporary)).resolve()
+        if not (folder / "rows.parquet").exists():
+            folder.mkdir(exist_ok=True)
+            dims.write(folder)
+        print(f"{options.dims}: {steps} steps, threads {options.threads}")
+        for name in options.phases:
+            print(compare(folder, name, dims, steps, options.threads), flush=True)
+
+
+def compare(folder: Path, name: str, dims: Dims, steps: int, threads: int) -> str:
+    """Train one phase on both sides; the line of the table."""
+    own_cost, own_output = run(
+        "benchmarks.train_ours", str(folder), "--frozen", *FROZEN[name], "--steps", str(steps),
+        "--frames", str(dims.frames), "--lr", str(dims.lr), "--threads", str(threads),
+    )  # fmt: skip
+    their_cost, their_output = run(
+        "funasr.bin.train_ds", *funasr_words(folder, name, dims, steps, threads)
+    )
+    ours, theirs = (json.loads(output.splitlines()[-1]) for output in (own_output, their_output))
+    batches = json.loads((folder / BATCHES).read_text())[1:]
+    duration_s = pd.read_parquet(folder / "rows.parquet").set_index("id")["duration_s"]
+    audio_s = sum(duration_s[batch].sum() for batch in batches)
+    pairs = zip(ours["losses"], theirs["losses"], strict=True)
+    apart = max(abs(first - second) / second for first, second in pairs)
+    tokens = ", ".join(f"{count:.1f} {kind}" for kind, count in ours["tokens"].items())
+    return (
+        f"{name:8} {sum(map(len, batches)) / steps:.1f} utterances per batch of "
+        f"{audio_s / sum(map(len, batches)):.2f} s, tokens of each {tokens}\n"
+        f"  ours   {speed(own_cost, ours, audio_s)}\n"
+        f"  funasr {speed(their_cost, theirs, audio_s)}\n"
+        f"  ratio {their_cost.cpu_s / own_cost.cpu_s:.2f} in CPU time, "
+        f"{theirs['wall_s'] / ours['wall_s']:.2f} in wall time; loss {theirs['losses'][0]:.3f} "
+        f"to {theirs['losses'][-1]:.3f}, at most {apart:.1e} apart"
+    )
+
+
+def funasr_words(folder: Path, name: str, dims: Dims, steps: int, threads: int) -> list[str]:
+    """The arguments of FunASR's trainer that make it do what our phase does."""
+    common = load(CommonParams, "train.common")
+    utterances = folder / "funasr" / "utterances.jsonl"
+    settings: dict[str, object] = {
+        "model": folder / "model",
+        "trust_remote_code": True,
+        "remote_code": PLUGIN,
+        "device": "cuda" if torch.cuda.is_available() else "cpu",
+        "ncpu": threads,
+        "disable_update": True,
+        "output_dir": folder / "theirs",
+        "train_data_set_list": utterances,
+        "valid_data_set_list": utterances,
+        "dataset": "FunASR",
+        "dataset_conf.index_ds": "FunASR",
+        "dataset_conf.batch_sampler": "RecordedBatches",
+        "dataset_conf.batches": folder / BATCHES,
+        "dataset_conf.steps": steps,
+        "dataset_conf.batch_type": "example",  # no batch loses its last utterances
+        "dataset_conf.retry": 1,  # no utterance is replaced by another one
+        "dataset_conf.prompt_classes": "null",
+        "frontend_conf.dither": 0.0,
+        "llm_conf.llm_dtype": "fp32",
+        "enable_tf32": False,
+        "optim": "adamw",
+        "optim_conf.lr": dims.lr,
+        "optim_conf.betas": "[{},{}]".format(*common.adam_betas),
+        "optim_conf.weight_decay": common.weight_decay,
+        "optim_conf.fused": True,  # as transformers.Trainer sets it
+        "scheduler": "steplr",
+        "scheduler_conf.step_size": NEVER,  # constant
+        "train_conf.max_epoch": 1,
+        "train_conf.grad_clip": common.max_grad_norm,
+        "train_conf.log_interval": common.log_steps,
+        "train_conf.validate_interval": NEVER,
+        "train_conf.save_checkpoint_interval": NEVER,
+    }  # fmt: skip
+    for part, section in SECTIONS.items():
+        settings[f"{section}.freeze"] = part in FROZEN[name]
+    hydra = [f"hydra.run.dir={folder / 'hydra'}", "hydra/job_logging=disabled"]
+    return [*hydra, *(f"++{key}={value}" for key, value in settings.items())]
+
+
+def run(module: str, *arguments: str) -> tuple[measure.Cost, str]:
+    """Run a side, which ends with `end_after`; mapped weights are no part of its memory."""
+    return measure.command(sys.executable, "-m", module, *arguments, memory=measure.private)
+
+
+def speed(cost: measure.Cost, steps: dict[str, Any], audio_s: float) -> str:
+    """Speed and memory of one side."""
+    gpu = f", GPU {steps['gpu_mb']:.0f} MB" if steps["gpu_mb"] else ""
+    return (
+        f"{audio_s / cost.cpu_s:7.2f} s of audio per CPU s, {audio_s / steps['wall_s']:7.2f} "
+        f"per s, peak {cost.peak_mb:6.0f} MB{gpu}"
+    )
+
+
+if __name__ == "__main__":
+    main()
