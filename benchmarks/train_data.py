@@ -16,8 +16,9 @@ from torch import nn
 from galgame_asr import jsonl, manifest
 from galgame_asr.audio import tar
 from galgame_asr.audio.reader import SAMPLE_RATE_HZ, ShardReader
-from galgame_asr.families import fun_asr_nano, fun_asr_nano_2512
+from galgame_asr.families import fun_asr_nano_2512
 from galgame_asr.families.fun_asr_nano_tiny import save_tokenizer, train_tokenizer
+from galgame_asr.families.fun_asr_nano_weights import read_config
 from galgame_asr.params.prompts import Prompt
 from galgame_asr.paths import MODELS, RAW, SPLIT
 
@@ -91,9 +92,7 @@ def write_published(directory: Path, texts: list[str], *, layers: int | None) ->
         llm_file.write_text(json.dumps(llm))
     YAML().dump(config, directory / "config.yaml")
     torch.manual_seed(0)
-    model: nn.Module = FunASRNano(
-        **fun_asr_nano.read_config(directory), input_size=560, vocab_size=-1
-    )
+    model: nn.Module = FunASRNano(**read_config(directory), input_size=560, vocab_size=-1)
     torch.save({"state_dict": model.state_dict()}, directory / "model.pt")
     return model
 

@@ -46,6 +46,21 @@ def make_parser() -> argparse.ArgumentParser:
     command.add_argument("--model", type=Path, default=MODELS / "base", help="models/base")
     command.set_defaults(run=_jsonl)
 
+    command = commands.add_parser(
+        "plan", help="parameters, memory, steps and time of each phase, before a GPU is rented"
+    )
+    command.add_argument("--precision", choices=("bf16", "float32"), default="bf16")
+    command.add_argument("--utterance-s", type=float, default=5.1, help="average duration, 5.1")
+    command.add_argument("--text-tokens", type=int, default=20, help="average text, 20")
+    command.add_argument("--batch-frames", type=int, help="instead of train.common.batch_frames")
+    command.add_argument("--hours", type=float, default=0.0, help="of audio per epoch")
+    command.add_argument("--speed", type=float, help="audio seconds per second, for the time")
+    command.add_argument("--phase", help="this one alone")
+    command.add_argument(
+        "--measure", action="store_true", help="also do a real step here, with random weights"
+    )
+    command.set_defaults(run=_plan)
+
     command = commands.add_parser("readme", help="write the result tables into README.md")
     command.set_defaults(run=_readme)
 
@@ -68,6 +83,10 @@ def _jsonl(options: argparse.Namespace) -> None:
     prompt = params.load(Prompt, f"prompts.{options.prompt}")
     rows = manifest.read(SPLIT / f"{options.set}.parquet")
     jsonl.write(rows, ShardReader(RAW), options.model, prompt, options.directory)
+
+
+def _plan(options: argparse.Namespace) -> None:
+    importlib.import_module("galgame_asr.planning.show").show(options)
 
 
 def _readme(_options: argparse.Namespace) -> None:

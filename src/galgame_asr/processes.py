@@ -5,22 +5,39 @@ import os
 import signal
 import threading
 import time
+from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
+from typing import Any
 
 import psutil
 
 
-def pool() -> ProcessPoolExecutor:
-    """A pool with a process per core.
+def pool(
+    workers: int | None = None,
+    *,
+    method: str | None = None,
+    start: Callable[..., None] | None = None,
+    arguments: tuple[Any, ...] = (),
+) -> ProcessPoolExecutor:
+    """A pool with a process per core, or with so many workers.
 
     Without the watch, workers of a process that was killed would wait for work
     for ever, and hold the lock on its unfinished work that they inherited.
+
+    Args:
+        workers: how many.
+        method: how they start; None leaves it to Python. CUDA needs "spawn".
+        start: what each calls first, with `arguments`.
+        arguments: of `start`.
     """
-    return ProcessPoolExecutor(initializer=_end_with_parent)
+    context = multiprocessing.get_context(method)
+    return ProcessPoolExecutor(workers, context, _start, (start, arguments))
 
 
-def _end_with_parent() -> None:
+def _start(start: Callable[..., None] | None, arguments: tuple[Any, ...]) -> None:
     threading.Thread(target=_wait_for_parent, daemon=True).start()
+    if start:
+        start(*arguments)
 
 
 def _wait_for_parent() -> None:

@@ -19,10 +19,13 @@ FAMILIES = ["fun_asr_nano"]
 VALUES = {"${item.kind}": KINDS, "${model.family}": FAMILIES}
 PLUGINS = {
     "fetch": [f"corpora.{kind}" for kind in KINDS],
-    "base": [f"families.{family}{tiny}" for family in FAMILIES for tiny in ("", "_tiny")],
-    "train": [f"families.{family}" for family in FAMILIES],
+    "base": [
+        "training.worker",
+        *(f"families.{family}{tiny}" for family in FAMILIES for tiny in ("", "_tiny")),
+    ],
+    "train": ["training.worker", *(f"families.{family}" for family in FAMILIES)],
     "average": [f"families.{family}" for family in FAMILIES],
-    "decode": [f"families.{family}" for family in FAMILIES],
+    "decode": ["decoding.silero", "decoding.fsmn", *(f"families.{family}" for family in FAMILIES)],
 }
 
 

@@ -1,56 +1,159 @@
-"""Transcribing rows of a manifest."""
+"""Transcribing rows of a manifest, in batches of similar length, by one process or several."""
 
 import math
 import time
+from collections.abc import Hashable, Iterator, Mapping, Sequence
+from concurrent.futures import as_completed
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from multiprocessing.sharedctypes import Synchronized
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
+import torch
 
-from galgame_asr.audio.reader import ShardReader
+from galgame_asr import compute, families, processes
+from galgame_asr.audio.reader import SAMPLE_RATE_HZ, ShardReader
 from galgame_asr.batching import by_length, num_frames
 from galgame_asr.console import Progress, log
+from galgame_asr.decoding import long_audio
+from galgame_asr.decoding.segments import Audio, Detector, load_detector
 from galgame_asr.decoding.transcript import Transcript
-from galgame_asr.families import Family, Search
+from galgame_asr.families import Search
+from galgame_asr.params.compute import ComputeParams
 from galgame_asr.params.decode import DecodeParams
 from galgame_asr.params.prompts import Prompt
 
 # Tokens that even the shortest utterance may have beyond its share by duration.
 EXTRA_TOKENS = 8
+Row = Mapping[Hashable, Any]
 
 
-def transcribe(
-    rows: pd.DataFrame, family: Family, reader: ShardReader, prompt: Prompt, params: DecodeParams
-) -> list[Transcript]:
-    """Transcribe utterances, in batches of similar length; in the order of `rows`.
+@dataclass(frozen=True)
+class Task:
+    """How rows are transcribed."""
+
+    family: str
+    checkpoint: Path
+    raw: Path  # shards
+    prompt: Prompt
+    params: DecodeParams
+    compute: ComputeParams
+
+
+def transcribe(rows: pd.DataFrame, task: Task) -> list[Transcript]:
+    """Transcribe utterances; in the order of `rows`, and the same for any number of processes.
 
     Raises:
+        CheckpointError: as for `families.load`.
         DataError: an utterance cannot be read; the message names it.
     """
     if rows.empty:
         return []
     durations_s = rows["duration_s"].to_numpy()
     frames = num_frames(durations_s)
-    limits = [_max_tokens(duration_s, params) for duration_s in durations_s]
     order = np.argsort(frames, kind="stable")
+    # Longest first: what does not fit into memory fails at once, and the ETA is honest.
+    batches = list(reversed(by_length(order, frames, task.params.batch_frames)))
     decoded: dict[int, Transcript] = {}
-    start = time.monotonic()
-    with Progress("decode", total=len(rows), unit="utterances") as progress:
-        # Longest first: what does not fit into memory fails at once, and the ETA is honest.
-        for batch in reversed(by_length(order, frames, params.batch_frames)):
-            features = [
-                family.features(reader.read_row(row)) for row in rows.iloc[batch].to_dict("records")
-            ]
-            search = Search(
-                [limits[index] for index in batch], params.beams, params.no_repeat_ngram_size
-            )
-            decoded |= zip(batch, family.transcribe(features, prompt, search), strict=True)
-            progress.update(len(batch))
-    elapsed_s = time.monotonic() - start
+    with _results(rows, batches, task) as results:
+        start = time.monotonic()
+        with Progress("decode", total=len(rows), unit="utterances") as progress:
+            for batch, transcripts in results:
+                decoded |= zip(batch, transcripts, strict=True)
+                progress.update(len(batch))
+        elapsed_s = time.monotonic() - start
     audio_s = durations_s.sum()
     log.info("%.0f s of audio, %.1f times as fast as speech", audio_s, audio_s / elapsed_s)
     return [decoded[index] for index in range(len(rows))]
 
 
+class Decoder:
+    """A loaded model that turns rows into transcripts."""
+
+    def __init__(self, task: Task, device: torch.device) -> None:
+        self.task, self.device = task, device
+        self.family = families.load(task.family, task.checkpoint)
+        self.family.model.to(device)
+        self.reader = ShardReader(task.raw)
+        self.autocast = compute.autocast(task.compute, device)
+
+    def __call__(self, rows: Sequence[Row]) -> list[Transcript]:
+        """One transcript for each row; longer audio than a piece may be goes through VAD."""
+        audios = [self.reader.read_row(row) for row in rows]
+        limit_s = self.task.params.long_audio.max_segment_s
+        if all(len(audio) <= limit_s * SAMPLE_RATE_HZ for audio in audios):
+            return self._pieces(audios)
+        return long_audio.transcribe(audios, self.detector, self._batches, max_segment_s=limit_s)
+
+    @cached_property
+    def detector(self) -> Detector:
+        """Finds the speech of long audio."""
+        params = self.task.params.long_audio
+        return load_detector(params.vad, Path(params.directory) if params.directory else None)
+
+    def _batches(self, pieces: list[Audio]) -> list[Transcript]:
+        frames = num_frames(np.array([len(piece) / SAMPLE_RATE_HZ for piece in pieces]))
+        order = np.argsort(frames, kind="stable")
+        decoded: dict[int, Transcript] = {}
+        for batch in by_length(order, frames, self.task.params.batch_frames):
+            found = self._pieces([pieces[index] for index in batch])
+            decoded |= zip(batch, found, strict=True)
+        return [decoded[index] for index in range(len(pieces))]
+
+    def _pieces(self, pieces: Sequence[Audio]) -> list[Transcript]:
+        params = self.task.params
+        limits = [_max_tokens(len(piece) / SAMPLE_RATE_HZ, params) for piece in pieces]
+        search = Search(limits, params.beams, params.no_repeat_ngram_size)
+        features = [self.family.features(piece) for piece in pieces]
+        with self.autocast:
+            return self.family.transcribe(features, self.task.prompt, search)
+
+
 def _max_tokens(duration_s: float, params: DecodeParams) -> int:
     by_duration = math.ceil(duration_s * params.max_tokens_per_s) + EXTRA_TOKENS
     return min(params.max_new_tokens, by_duration)
+
+
+@contextmanager
+def _results(
+    rows: pd.DataFrame, batches: Sequence[list[int]], task: Task
+) -> Iterator[Iterator[tuple[list[int], list[Transcript]]]]:
+    """Give each batch with its transcripts, in whatever order they come."""
+    records = rows.to_dict("records")
+    if task.compute.processes == 1:
+        decoder = Decoder(task, compute.device(task.compute))
+        yield ((batch, decoder([records[i] for i in batch])) for batch in batches)
+        return
+    log.info("decoding in %d processes", task.compute.processes)
+    context = torch.multiprocessing.get_context("spawn")
+    with processes.pool(
+        task.compute.processes,
+        method="spawn",
+        start=_load,
+        arguments=(task, context.Value("i", 0)),
+    ) as pool:
+        waiting = {pool.submit(_decode, [records[i] for i in b]): b for b in batches}
+        yield ((waiting[future], future.result()) for future in as_completed(waiting))
+
+
+def _load(task: Task, started: "Synchronized[int]") -> None:
+    """In a process of the pool: load the model, onto a GPU of its own if there are several."""
+    with started.get_lock():
+        number, started.value = started.value, started.value + 1
+    compute.set_up(task.compute)
+    device = compute.device(task.compute)
+    if device.type == "cuda":
+        device = torch.device("cuda", number % torch.cuda.device_count())
+    global _decoder  # noqa: PLW0603  what a pool's processes keep from task to task
+    _decoder = Decoder(task, device)
+
+
+def _decode(rows: Sequence[Row]) -> list[Transcript]:
+    return _decoder(rows)
+
+
+_decoder: Decoder

@@ -1,4 +1,4 @@
-"""What Fun-ASR-Nano is made of, imported from funasr without the rest of it.
+"""What Fun-ASR-Nano and FSMN-VAD are made of, imported from funasr without the rest of it.
 
 `import funasr` imports each of its several hundred modules, which takes longer than
 many a stage. That walk is left out; what is needed is imported by name. Its notice
@@ -13,13 +13,23 @@ with (
     mock.patch("pkgutil.walk_packages", return_value=()),
     contextlib.redirect_stdout(io.StringIO()),
 ):
+    import funasr.models.fsmn_vad_streaming.encoder  # registers the VAD's encoder
     import funasr.models.llm_asr.adaptor  # registers the adaptor
     import funasr.models.sense_voice.model  # registers the encoder
     import funasr.tokenizer.whisper_tokenizer  # noqa: F401  registers the CTC branch's tokenizer
-    from funasr.frontends.wav_frontend import WavFrontend
+    from funasr.frontends.wav_frontend import WavFrontend, WavFrontendOnline
+    from funasr.models.fsmn_vad_streaming.model import FsmnVADStreaming
     from funasr.models.fun_asr_nano.checkpoint_utils import normalize_checkpoint_state
     from funasr.models.fun_asr_nano.ctc import CTC
     from funasr.models.fun_asr_nano.model import FunASRNano
     from funasr.register import tables
 
-__all__ = ["CTC", "FunASRNano", "WavFrontend", "normalize_checkpoint_state", "tables"]
+__all__ = [
+    "CTC",
+    "FsmnVADStreaming",
+    "FunASRNano",
+    "WavFrontend",
+    "WavFrontendOnline",
+    "normalize_checkpoint_state",
+    "tables",
+]

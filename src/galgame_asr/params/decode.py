@@ -1,10 +1,22 @@
 """Section `decode`: which checkpoints are transcribed, and how."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field
 
 from galgame_asr.params import section
+
+
+@section
+class LongAudioParams:
+    """Audio longer than a model takes is cut where a voice activity detector (VAD) hears pauses."""
+
+    # Longest piece; shorter audio is not cut.
+    max_segment_s: Annotated[float, Field(ge=1)]
+    # silero: silero-vad; fsmn: FunASR's FSMN-VAD, from a directory.
+    vad: Literal["silero", "fsmn"]
+    # Of fsmn, with config.yaml, model.pt and am.mvn; null for silero.
+    directory: str | None
 
 
 @section
@@ -23,3 +35,4 @@ class DecodeParams:
     beams: Annotated[int, Field(ge=1)]
     # No sequence of so many tokens twice in a text, another guard against loops; 0 allows all.
     no_repeat_ngram_size: Annotated[int, Field(ge=0)]
+    long_audio: LongAudioParams

@@ -3,11 +3,12 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from galgame_asr import compute, families, manifest
-from galgame_asr.audio.reader import ShardReader
+import pandas as pd
+
+from galgame_asr import compute, manifest
 from galgame_asr.console import run
 from galgame_asr.decoding import transcripts
-from galgame_asr.decoding.transcribe import transcribe
+from galgame_asr.decoding.transcribe import Task, transcribe
 from galgame_asr.params import load
 from galgame_asr.params.compute import ComputeParams
 from galgame_asr.params.decode import DecodeParams
@@ -21,18 +22,20 @@ def main(arguments: Sequence[str]) -> None:
     checkpoint, prompt_name, output = arguments
     params = load(DecodeParams, "decode")
     prompt = load(Prompt, f"prompts.{prompt_name}")
-    compute_params = load(ComputeParams, "compute")
-    compute.set_up(compute_params)
-    device = compute.device(compute_params)
-    family = families.load(load(ModelParams, "model").family, MODELS / checkpoint)
-    family.model.to(device)
-    reader = ShardReader(RAW)
-    decoded = {}
-    with compute.autocast(compute_params, device):
-        for name in TEST_SETS:
-            rows = manifest.read(SPLIT / f"{name}.parquet")
-            texts = transcribe(rows, family, reader, prompt, params)
-            decoded[name] = dict(zip(transcripts.keys(rows), texts, strict=True))
+    task = Task(
+        family=load(ModelParams, "model").family,
+        checkpoint=MODELS / checkpoint,
+        raw=RAW,
+        prompt=prompt,
+        params=params,
+        compute=load(ComputeParams, "compute"),
+    )
+    compute.set_up(task.compute)
+    tables = {name: manifest.read(SPLIT / f"{name}.parquet") for name in TEST_SETS}
+    found = iter(transcribe(pd.concat(tables.values(), ignore_index=True), task))
+    decoded = {
+        name: {key: next(found) for key in transcripts.keys(rows)} for name, rows in tables.items()
+    }
     transcripts.write(Path(output), decoded)
 
 

@@ -1,11 +1,12 @@
 """One phase of training from its inputs to its results, going on where it was interrupted."""
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from galgame_asr import compute, families, manifest
+from galgame_asr import compute, families, manifest, processes
 from galgame_asr.audio.reader import ShardReader
 from galgame_asr.params.compute import ComputeParams
 from galgame_asr.params.train import CommonParams, TrainingParams
@@ -52,6 +53,8 @@ def trained(inputs: PhaseInputs) -> Iterator[Path]:
         "compute": inputs.compute,
         "checkpoints": inputs.checkpoints,
     }
+    if "DVC_STAGE" in os.environ:
+        processes.stop_without_parent()
     with scratch([inputs.init, *inputs.tables], values) as directory:
         if launch.needed(inputs.compute):
             launch.run("galgame_asr.training.worker", inputs, inputs.compute, directory)

@@ -1,0 +1,180 @@
+"""What each phase of params.yaml needs: parameters, memory, steps and time."""
+
+import importlib
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+import torch
+
+from galgame_asr import manifest, processes
+from galgame_asr.batching import FRAMES_PER_S, PhaseBatches, num_frames
+from galgame_asr.errors import ConfigError
+from galgame_asr.params.base import Base, DirectoryBase, HubBase, TinyBase
+from galgame_asr.params.train import CommonParams, TrainingParams
+from galgame_asr.params.whole import Params
+from galgame_asr.planning.memory import Memory, measure, predict
+from galgame_asr.training import mix
+from galgame_asr.training.trainer import prepare
+
+GIB = 2**30
+CARDS_GB = (8, 12, 16, 24, 40, 48, 80)
+# Beyond tensors: the CUDA context, and what the caching allocator cannot use between them.
+# Common figures, not measured here.
+CUDA_CONTEXT_BYTES = 0.6 * GIB
+FRAGMENTATION = 1.05
+# Batches, in utterances, between which memory is taken to grow evenly.
+PROBES = (16, 48)
+# Published models whose architecture this project knows without a download.
+PUBLISHED = {"FunAudioLLM/Fun-ASR-Nano-2512": "fun_asr_nano_2512"}
+
+
+@dataclass(frozen=True)
+class Speech:
+    """What an average utterance is like."""
+
+    duration_s: float
+    text_tokens: int
+
+
+@dataclass(frozen=True)
+class PhasePlan:
+    """One phase."""
+
+    name: str
+    learning: int  # parameters
+    memory: Memory  # at the phase's own batch size
+    batch_frames: dict[int, int]  # card in GB -> largest batch; 0: not even one utterance
+    num_steps: int | None  # per epoch; None: no data here yet
+    audio_s: float | None  # of all epochs
+
+
+def phases(params: Params) -> dict[str, TrainingParams]:
+    """All that is trained, in order."""
+    base = {"base": params.base.pretrain} if isinstance(params.base, TinyBase) else {}
+    return {**base, **params.train.phases}
+
+
+@contextmanager
+def model_directory(base: Base, built: Path) -> Iterator[Path]:
+    """Give a directory with the model's configuration; its weights need not be there.
+
+    Raises:
+        ConfigError: nothing here tells the architecture.
+    """
+    if isinstance(base, DirectoryBase):
+        yield Path(base.path)
+    elif isinstance(base, HubBase) and base.repo in PUBLISHED:
+        with TemporaryDirectory() as directory:
+            module = importlib.import_module(f"galgame_asr.families.{PUBLISHED[base.repo]}")
+            module.write_config(Path(directory))
+            yield Path(directory)
+    elif (built / "config.yaml").exists():
+        yield built
+    else:
+        raise ConfigError("the model's configuration is not here yet; run `dvc repro base` first")
+
+
+class Planner:
+    """Plans the phases of one model."""
+
+    def __init__(self, family: str, directory: Path, speech: Speech, *, bf16: bool) -> None:
+        self.family, self.directory = family, directory
+        self.speech, self.bf16 = speech, bf16
+
+    @property
+    def module(self) -> Any:
+        """What the family has for planning."""
+        return importlib.import_module(f"galgame_asr.families.{self.family}_plan")
+
+    def num_parameters(self) -> dict[str, int]:
+        """Parameters by component."""
+        with torch.device("meta"), self.module.fakeable(self.speech.text_tokens):
+            counts: dict[str, int] = self.module.Planned(self.directory).num_parameters()
+            return counts
+
+    def measured(
+        self, params: TrainingParams, common: CommonParams, utterances: int, device: str
+    ) -> int:
+        """Peak bytes of real steps with random weights, in a process of its own."""
+        with processes.pool(1, method="spawn") as pool:
+            arguments = (self, params, common, utterances, device)
+            return pool.submit(_measure, *arguments).result()
+
+    def plan(
+        self, name: str, params: TrainingParams, common: CommonParams, split: Path, hours: float
+    ) -> PhasePlan:
+        """All about one phase; `hours` of audio per epoch if `split` has no table yet."""
+        own = self.utterances(common.batch_frames)
+        build, batches = self._step(params, common, (own, *PROBES))
+        with self.module.fakeable(self.speech.text_tokens):
+            memory, few, many = predict(build, batches, bf16=self.bf16)
+            with torch.device("meta"):
+                learning = sum(p.numel() for p in build().parameters() if p.requires_grad)
+        per_utterance = (many.peak - few.peak) / (PROBES[1] - PROBES[0])
+        # However small the batch, the update needs these.
+        least = few.weights + few.gradients + few.optimizer
+        fits = {}
+        for card in CARDS_GB:
+            room = (card * GIB - CUDA_CONTEXT_BYTES) / FRAGMENTATION
+            count = math.floor((room - few.peak) / per_utterance) + PROBES[0]
+            fits[card] = self._frames(count) if count > 0 and least <= room else 0
+        num_steps, audio_s = _length(params, common, split, hours)
+        return PhasePlan(name, learning, memory, fits, num_steps, audio_s)
+
+    def _step(
+        self, params: TrainingParams, common: CommonParams, utterances: Sequence[int]
+    ) -> tuple[Callable[[], torch.nn.Module], list[Callable[[], Mapping[str, Any]]]]:
+        """What makes the model, and then a batch of each size."""
+        made: list[Any] = []
+
+        def build() -> torch.nn.Module:
+            made.append(self.module.Planned(self.directory))
+            prepare(made[-1], params, common)
+            model: torch.nn.Module = made[-1].model
+            return model
+
+        def batch(count: int) -> Mapping[str, Any]:
+            speech = self.speech
+            values: Mapping[str, Any] = made[-1].batch(count, speech.duration_s, speech.text_tokens)
+            return values
+
+        return build, [partial(batch, count) for count in utterances]
+
+    def utterances(self, batch_frames: int) -> int:
+        """How many average utterances a batch has."""
+        return max(round(batch_frames / (self.speech.duration_s * FRAMES_PER_S)), 1)
+
+    def _frames(self, utterances: int) -> int:
+        return round(utterances * self.speech.duration_s * FRAMES_PER_S)
+
+
+def _measure(
+    planner: Planner, params: TrainingParams, common: CommonParams, utterances: int, device: str
+) -> int:
+    build, (batch,) = planner._step(params, common, [utterances])
+    return measure(build, batch, device=torch.device(device), bf16=planner.bf16)
+
+
+def _length(
+    params: TrainingParams, common: CommonParams, split: Path, hours: float
+) -> tuple[int | None, float | None]:
+    """Steps per epoch, and seconds of audio in all epochs."""
+    table = split / "train.parquet"
+    if hours:
+        frames = hours * 3600 * FRAMES_PER_S
+        batches = math.ceil(frames / common.batch_frames)
+    elif table.exists():
+        rows = mix.select(manifest.read(table), params.mix)
+        lengths = num_frames(rows["duration_s"].to_numpy())
+        batches = len(PhaseBatches(lengths, common.batch_frames, common.sort_window, 1, 0))
+        frames = float(np.sum(lengths))
+    else:
+        return None, None
+    return math.ceil(batches / common.accumulate), params.epochs * frames / FRAMES_PER_S
