@@ -1,19 +1,18 @@
 """A phase of training: what moves, what is written, and that interruptions leave no mark."""
 
 import dataclasses
-import io
+import resource
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pytest
-import soundfile as sf
 import torch
-from ruamel.yaml import YAML
 
-from galgame_asr.audio import tar
 from galgame_asr.audio.reader import ShardReader
+from galgame_asr.batching import Pick
 from galgame_asr.errors import ConfigError, DataError
 from galgame_asr.families import fun_asr_nano
 from galgame_asr.params import load, parse
@@ -21,10 +20,10 @@ from galgame_asr.params.train import CommonParams, PhaseParams
 from galgame_asr.training import trainer as trainer_module
 from galgame_asr.training.trainer import Phase, PhaseTrainer, train
 from tests.conftest import REPOSITORY
-from tests.models import TEXTS, build, noise
+from tests.models import examples
+from tests.phases import ALL, LORA, PHASES, values, write_model, write_rows
 
 PARAMS = REPOSITORY / "params.yaml"
-ALL = {"encoder": False, "adaptor": False, "llm": False}
 
 
 class KilledError(Exception):
@@ -35,36 +34,14 @@ class KilledError(Exception):
 def rows(tmp_path_factory: pytest.TempPathFactory) -> pd.DataFrame:
     """Ten utterances of 0.4 to 1.3 s in a shard below `root`."""
     root = tmp_path_factory.mktemp("data")
-    files = []
-    for number in range(10):
-        buffer = io.BytesIO()
-        sf.write(buffer, noise(0.4 + number / 10, number), 16_000, format="FLAC")
-        files.append((f"u{number}.flac", buffer.getvalue()))
-    tar.write(root / "vn.tar", files)
-    members = list(tar.members(root / "vn.tar"))
-    table = pd.DataFrame(
-        {
-            "id": [member.name.removesuffix(".flac") for member in members],
-            "corpus": "vn",
-            "shard": "vn.tar",
-            "offset": [member.offset for member in members],
-            "size": [member.size for member in members],
-            "text": [TEXTS[number % 4] for number in range(10)],
-            "duration_s": [0.4 + number / 10 for number in range(10)],
-        }
-    )
+    table = write_rows(root)
     table.attrs["root"] = root
     return table
 
 
 @pytest.fixture(scope="module")
 def init(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A model with dropout, so that restored random state matters."""
-    directory = build(tmp_path_factory.mktemp("model") / "base")
-    config = YAML(typ="safe").load(directory / "config.yaml")
-    config["audio_encoder_conf"]["dropout_rate"] = 0.1
-    YAML().dump(config, directory / "config.yaml")
-    return directory
+    return write_model(tmp_path_factory.mktemp("model") / "base")
 
 
 @pytest.fixture
@@ -76,12 +53,7 @@ def make_phase(rows: pd.DataFrame, init: Path, tmp_path: Path) -> Callable[..., 
     )  # fmt: skip
 
     def make(name: str = "run", **change: Any) -> Phase:
-        values: dict[str, Any] = {
-            "init": "base", "freeze": ALL, "lr": 1e-3, "epochs": 4,
-            "mix": {"vn": 1.0}, "prompts": [{"language": "日文"}], "checkpoints": [50, 100],
-            "ctc_weight": 0.3,
-        }  # fmt: skip
-        params = parse(PhaseParams, values | change, "phase")
+        params = parse(PhaseParams, values(**change), "phase")
         directory = tmp_path / name
         directory.mkdir(exist_ok=True)
         return Phase(
@@ -119,30 +91,37 @@ def kill_before(step: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(PhaseTrainer, "training_step", training_step)
 
 
-def test_interrupted_runs_end_in_the_same_bytes(
-    make_phase: Callable[..., Phase], monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("lora", [None, LORA], ids=["plain", "LoRA"])
+@pytest.mark.parametrize("phase", PHASES)
+def test_a_second_resume_in_one_epoch_ends_in_the_same_bytes(
+    make_phase: Callable[..., Phase],
+    monkeypatch: pytest.MonkeyPatch,
+    phase: str,
+    lora: dict[str, Any] | None,
 ) -> None:
-    """Killed any number of times, also twice in one epoch: weights and logs are the same.
+    """Killed any number of times, in each phase, with adapters too: the same files.
 
     Steps 5 and 6 lie in one epoch after the state of step 4 (a second resume in one
     epoch replays data in FunASR's trainers); step 3 comes before any state; step 7 is
     the first after a named checkpoint.
     """
-    whole = make_phase("whole")
+    frozen = PHASES[phase] | ({"llm": True} if lora else {})
+    make = partial(make_phase, freeze=frozen, lora=lora)
+    whole = make("whole")
     train(whole)
     expected = results(whole)
-    broken = make_phase("broken")
+    broken = make("broken")
     for step in (3, 5, 6, 7, 12):
         with monkeypatch.context() as patch:
             kill_before(step, patch)
             with pytest.raises(KilledError):
-                train(make_phase("broken"))
-    train(make_phase("broken"))
+                train(make("broken"))
+    train(make("broken"))
     assert results(broken) == expected
     # Once more with everything done: nothing is trained, nothing changes.
     with monkeypatch.context() as patch:
         patch.setattr(PhaseTrainer, "training_step", None)
-        train(make_phase("broken"))
+        train(make("broken"))
     assert results(broken) == expected
 
 
@@ -166,6 +145,27 @@ def _raise_at_step_8(state: Path) -> None:
     if state.name == "checkpoint-8":
         raise KilledError
     (state / "complete").touch()
+
+
+@pytest.mark.parametrize("lora", [None, LORA], ids=["plain", "LoRA"])
+@pytest.mark.parametrize("phase", PHASES)
+def test_a_full_disk_costs_a_message_and_no_work(
+    make_phase: Callable[..., Phase], phase: str, lora: dict[str, Any] | None
+) -> None:
+    """The system refuses to write more; with room again, the result is that of a whole run."""
+    frozen = PHASES[phase] | ({"llm": True} if lora else {})
+    make = partial(make_phase, freeze=frozen, lora=lora)
+    train(whole := make("whole"))
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    for size in (2_000, 150_000):  # a state, or the first checkpoint, does not fit
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size, limits[1]))
+        try:
+            with pytest.raises(DataError, match=r"cannot be written .* the next run goes on"):
+                train(make("broken"))
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    train(broken := make("broken"))
+    assert results(broken) == results(whole)
 
 
 def test_two_runs_agree_and_seeds_differ(make_phase: Callable[..., Phase]) -> None:
@@ -243,3 +243,120 @@ def test_nothing_to_train_on_is_an_error(make_phase: Callable[..., Phase]) -> No
         train(dataclasses.replace(phase, dev_rows=phase.dev_rows[:0]))
     with pytest.raises(ConfigError, match="did you mean 'encoder'"):
         train(make_phase(freeze={"encodr": False, "adaptor": False, "llm": False}))
+
+
+@pytest.mark.parametrize("phase", PHASES)
+def test_adapters_are_folded_into_every_checkpoint(
+    make_phase: Callable[..., Phase], init: Path, phase: str
+) -> None:
+    """A checkpoint has the base's tensors, of the frozen part those moved that have adapters.
+
+    Loaded anew it gives the loss that the model with its adapters gives.
+    """
+    frozen = PHASES[phase] | {"llm": True}
+    trained = make_phase(freeze=frozen, lora=LORA, ctc_weight=0.0)
+    train(trained)
+    before = torch.load(init / "model.pt")["state_dict"]
+    after = torch.load(trained.directory / "p100/model.pt")["state_dict"]
+    assert before.keys() == after.keys()
+    moved = {n for n, t in before.items() if n.startswith("llm.") and not torch.equal(t, after[n])}
+    assert moved == {
+        f"llm.model.layers.{n}.self_attn.{p}_proj.weight" for n in (0, 1) for p in "qv"
+    }
+    family = trained.family
+    assert isinstance(family, fun_asr_nano.FunAsrNano)
+    family.model.eval()
+    merged = fun_asr_nano.load(trained.directory / "p100")
+    batch = family.training_batch(examples(family, [0.5, 1.0]))
+    first, second = (f.model(**batch)["loss"] for f in (family, merged))
+    torch.testing.assert_close(first, second, rtol=1e-6, atol=0)
+
+
+def test_adapters_want_a_frozen_part_and_known_layers(make_phase: Callable[..., Phase]) -> None:
+    """Else nobody could tell what learns."""
+    with pytest.raises(ConfigError, match=r"set freeze.llm to true, or lora to null"):
+        train(make_phase(lora=LORA))
+    misspelt = make_phase(freeze=PHASES["adaptor"], lora=LORA | {"targets": ["q_prj"]})
+    with pytest.raises(ConfigError, match=r"names q_prj; linear layers: .*q_proj"):
+        train(misspelt)
+
+
+def test_early_stopping_ends_with_the_best_weights(
+    make_phase: Callable[..., Phase], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """p100 and what was not reached are the model with the lowest dev loss; resumed or not."""
+    early = {"every": 10, "patience": 1}
+    make = partial(make_phase, epochs=8, lr=3e-2, early_stopping=early, checkpoints=[20, 90, 100])
+    train(whole := make("whole"))
+    dev = pd.read_csv(whole.directory / "dev.tsv", sep="\t")
+    best = int(dev["dev_loss"].argmin())
+    assert len(dev) - 1 - best == 1
+    assert dev["step"].iloc[-1] < 24
+    models = {p: (whole.directory / f"p{p}/model.pt").read_bytes() for p in (20, 90, 100)}
+    assert models[90] == models[100]
+    loss = torch.tensor(dev["dev_loss"][best])
+    loaded = dataclasses.replace(make("again"), family=fun_asr_nano.load(whole.directory / "p100"))
+    torch.testing.assert_close(torch.tensor(dev_loss(loaded)), loss.float(), rtol=1e-5, atol=0)
+
+    broken = make("broken")
+    for step in range(2, int(dev["step"].iloc[-1]) + 1, 3):
+        with monkeypatch.context() as patch:
+            kill_before(step, patch)
+            with pytest.raises(KilledError):
+                train(make("broken"))
+    train(make("broken"))
+    for percent, model in models.items():
+        assert (broken.directory / f"p{percent}/model.pt").read_bytes() == model
+    assert (broken.directory / "dev.tsv").read_bytes() == (whole.directory / "dev.tsv").read_bytes()
+
+
+def dev_loss(phase: Phase) -> float:
+    """The loss of a phase's model on its dev set."""
+    trainer = PhaseTrainer(phase)
+    trainer.model_wrapped = phase.family.model
+    return trainer.evaluate()["eval_loss"]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"activation_checkpointing": True},
+        {"encoder_cache_mb": 10},
+    ],
+)
+def test_saving_memory_or_time_changes_no_byte(
+    make_phase: Callable[..., Phase], change: dict[str, Any]
+) -> None:
+    """Recomputed activations or a cached encoder: the same files as without."""
+    plain = make_phase("plain", freeze=PHASES["adaptor"])
+    other = make_phase("other", freeze=PHASES["adaptor"])
+    other = dataclasses.replace(other, common=dataclasses.replace(other.common, **change))
+    for phase in (plain, other):
+        train(phase)
+    assert results(plain) == results(other)
+
+
+def test_augmented_speech_changes_with_the_epoch_alone(make_phase: Callable[..., Phase]) -> None:
+    """Masks and speeds are drawn by utterance, epoch and seed; the dev set is left alone."""
+    augment = {"speeds": [0.9, 1.0, 1.1], "mel_masks": 2, "time_masks": 1, "time_share": 0.2}
+    trainer = PhaseTrainer(make_phase(augment=augment))
+    again = PhaseTrainer(make_phase(augment=augment))
+    plain = PhaseTrainer(make_phase())
+    first, second = (
+        {p.row: p for batch in trainer.batches.epoch(n) for p in batch} for n in (0, 1)
+    )
+    for row, pick in first.items():
+        features = trainer.examples[pick].features
+        assert torch.equal(features, again.examples[pick].features)
+        assert not torch.equal(features, plain.examples[pick._replace(speed=1.0)].features)
+        other = trainer.examples[second[row]].features
+        assert features.shape != other.shape or not torch.equal(features, other)
+        unmasked = plain.examples[pick].features
+        assert features.shape == unmasked.shape
+        assert (
+            abs(len(unmasked) * pick.speed - len(plain.examples[pick._replace(speed=1.0)].features))
+            < 2
+        )
+    pick = Pick(0, 0, 1.0)
+    assert torch.equal(trainer.dev_examples[pick].features, plain.dev_examples[pick].features)
+    train(make_phase("trained", augment=augment))

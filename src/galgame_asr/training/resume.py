@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from galgame_asr.console import log
+from galgame_asr.errors import DataError
 from galgame_asr.files import content_hash, locked, remove
 from galgame_asr.paths import scratch_root
 
@@ -55,6 +56,25 @@ def fingerprint(inputs: list[Path], params: Mapping[str, Any]) -> str:
         "versions": [version(name) for name in ("torch", "transformers", "funasr")],
     }
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
+
+
+@contextmanager
+def writing(directory: Path) -> Iterator[None]:
+    """Turn the system's refusal to write into a message that says what to do.
+
+    Raises:
+        DataError: the disk is full, or the like.
+    """
+    try:
+        yield
+    except (OSError, RuntimeError) as error:
+        # torch's writer raises a RuntimeError whatever the system said.
+        if isinstance(error, RuntimeError) and "inline_container" not in str(error):
+            raise
+        raise DataError(
+            f"{directory} cannot be written ({error}); make room, and the next run goes on from "
+            "the last saved state"
+        ) from error
 
 
 def mark_complete(state: Path) -> None:

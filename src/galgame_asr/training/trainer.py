@@ -41,7 +41,7 @@ from galgame_asr.training.early_stopping import best_step, has_stopped
 from galgame_asr.training.encoder_cache import EncoderCache
 from galgame_asr.training.freezing import freeze
 from galgame_asr.training.progress import ProgressCallback, tensorboard_callback
-from galgame_asr.training.resume import last_complete, mark_complete
+from galgame_asr.training.resume import last_complete, mark_complete, writing
 from galgame_asr.training.stopping import StopOnSigterm
 
 STATE_WEIGHTS = "model.pt"
@@ -307,10 +307,12 @@ class PhaseTrainer(Trainer):
         assert weights.keys() == self.learning, f"{file} is of another phase"
 
     def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:
-        super()._save_checkpoint(model, trial)
+        state = self.phase.directory / f"checkpoint-{self.state.global_step}"
+        with writing(state):
+            super()._save_checkpoint(model, trial)
         self.accelerator.wait_for_everyone()
         if self.args.should_save:
-            mark_complete(self.phase.directory / f"checkpoint-{self.state.global_step}")
+            mark_complete(state)
             for file in self.phase.directory.glob("best-*.pt"):
                 if file != self._best_file():
                     file.unlink()
@@ -338,7 +340,7 @@ class PhaseTrainer(Trainer):
             return metrics
         tensors = self._tensors()
         if self._best_file() == self.phase.directory / f"best-{step}.pt" and self.args.should_save:
-            with atomic_path(self._best_file()) as temporary:
+            with writing(self._best_file()), atomic_path(self._best_file()) as temporary:
                 torch.save({name: tensors[name] for name in self.learning}, temporary)
         if percent is not None and not last:
             self._export([percent])
@@ -372,7 +374,8 @@ class PhaseTrainer(Trainer):
         tensors = self._tensors()
         if self.args.should_save:
             for percent in percents:
-                with atomic_directory(self.phase.directory / f"p{percent}") as directory:
+                path = self.phase.directory / f"p{percent}"
+                with writing(path), atomic_directory(path) as directory:
                     self.family.save(directory, tensors)
 
     def _tensors(self) -> dict[str, torch.Tensor]:
