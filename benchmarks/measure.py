@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -50,7 +51,11 @@ def command(
         subprocess.CalledProcessError: it failed.
     """
     start, peak = time.monotonic(), 0
-    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as process:
+    with (
+        # A pipe would hold the command up once it is full.
+        tempfile.TemporaryFile("w+", encoding="utf-8") as printed,
+        subprocess.Popen(words, stdout=printed) as process,
+    ):
         family = psutil.Process(process.pid)
         while process.poll() is None:
             try:
@@ -59,9 +64,10 @@ def command(
             except (psutil.NoSuchProcess, psutil.AccessDenied):
                 pass  # it just ended
             time.sleep(0.05)
-        output = process.stdout.read() if process.stdout else ""
+        printed.seek(0)
+        output = printed.read()
     if process.returncode:
-        raise subprocess.CalledProcessError(process.returncode, words)
+        raise subprocess.CalledProcessError(process.returncode, words, output)
     cpu = json.loads(output.splitlines()[-1])["cpu_s"]
     return Cost(cpu, time.monotonic() - start, peak / 1e6), output
 
