@@ -83,7 +83,7 @@ def watch(phase: Phase, options: argparse.Namespace, notes: dict[str, object]) -
 
     def training_batch(examples: Sequence[Example]) -> dict[str, torch.Tensor]:
         batch: dict[str, torch.Tensor] = make_batch(examples)
-        batches.append([example.id for example in examples])
+        batches.append([example.id.partition("/")[2] for example in examples])
         if len(batches) == options.steps + 1:
             (options.folder / BATCHES).write_text(json.dumps(batches))
             labels = (batch["labels_ids"] >= 0).sum()

@@ -351,7 +351,8 @@ class PhaseTrainer(Trainer):
             )
             self.accelerator.wait_for_everyone()
             self._restore(self._best_file())
-            self._export([100, *self.export_steps.values()])
+            not_reached = [p for number, p in self.export_steps.items() if number > step]
+            self._export(sorted({*not_reached, 100}))
             self.export_steps.clear()
             self.control.should_training_stop = True
         return metrics
