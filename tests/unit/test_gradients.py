@@ -91,9 +91,9 @@ def test_the_instruction_is_computed_once(
 ) -> None:
     """For all rows together or for each: loss within 1e-6, gradients within 1e-5."""
     change = (lambda f: recompute(f.layers)) if recomputing else (lambda _: None)
-    monkeypatch.setattr(fun_asr_nano_model, "MIN_SHARED_POSITIONS", 10**9)
+    monkeypatch.setattr(fun_asr_nano_model, "MIN_SHARED", 10**9)
     loss, plain, kept = step(directory, PHASES[phase], change)
-    monkeypatch.setattr(fun_asr_nano_model, "MIN_SHARED_POSITIONS", 1)
+    monkeypatch.setattr(fun_asr_nano_model, "MIN_SHARED", 1)
     again, shared, less = step(directory, PHASES[phase], change)
     torch.testing.assert_close(again, loss, rtol=1e-6, atol=0)
     assert_close(plain, shared)

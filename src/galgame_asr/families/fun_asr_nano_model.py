@@ -18,9 +18,10 @@ IGNORED = -100  # label of a position without loss, as in torch and transformers
 CTC_HEAD = "ctc_head."
 # Prefixes of the published branch for timestamps.
 CTC_BRANCH = ("ctc_decoder.", "ctc.")
-# Computing the instruction once for all rows must save at least so many positions: it is
-# one more pass through the language model, which in a tiny one costs more than it saves.
-MIN_SHARED_POSITIONS = 512
+# Computing the instruction once for all rows must save at least so many positions times
+# their width: it is one more pass through the language model, which in a tiny one costs
+# more than it saves.
+MIN_SHARED = 2**15
 
 
 class Model(FunASRNano):  # type: ignore[misc]
@@ -116,7 +117,7 @@ class Model(FunASRNano):  # type: ignore[misc]
         if encoded is None:
             encoded, lengths = self.encode(speech, speech_lengths)
         embeddings = self.embed(encoded, lengths, input_ids, fbank_beg, fake_token_len)
-        if num_shared * (len(input_ids) - 1) < MIN_SHARED_POSITIONS:
+        if num_shared * (len(input_ids) - 1) * embeddings.shape[-1] < MIN_SHARED:
             num_shared = 0
         hidden = self._hidden(embeddings, attention_mask, num_shared)
         # The state at a position predicts the next token.
