@@ -68,7 +68,7 @@ def test_loss_and_gradients_equal_funasr(tmp_path: Path, rate: int, lengths_s: l
     loss = family.model(**batch)["loss"]
     loss.backward()
     # funasr changes its arguments, and takes one column per turn of the conversation.
-    del batch["num_shared"]  # ours
+    del batch["instruction"]  # ours
     copies = {name: tensor.clone() for name, tensor in batch.items()}
     for name in ("fbank_beg", "fake_token_len"):
         copies[name] = copies[name][:, None]

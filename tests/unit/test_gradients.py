@@ -100,16 +100,30 @@ def test_the_instruction_is_computed_once(
     assert recomputing or less < kept
 
 
+def test_the_instruction_is_kept_only_while_it_cannot_change(
+    directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From step to step where the language model is frozen; where it learns, never."""
+    monkeypatch.setattr(fun_asr_nano_model, "MIN_SHARED", 1)
+    for phase, kept in (("adaptor", 1), ("full", 0)):
+        family = fun_asr_nano.load(directory)
+        freeze(family.model, family.parts, PHASES[phase])
+        for _ in range(2):
+            family.model(**family.training_batch(examples(family, LENGTHS_S)))
+        assert len(family.model._instructions) == kept
+
+
 def test_only_what_all_rows_begin_with_is_shared(directory: Path) -> None:
     """Rows with other instructions share their beginning; one row shares all of its own."""
     family = fun_asr_nano.load(directory)
     batch = examples(family, [0.5, 0.5])
     alone = family.training_batch(batch[:1])
-    assert alone["num_shared"] == int(alone["fbank_beg"])
+    assert len(alone["instruction"]) == int(alone["fbank_beg"])
     other = type(batch[0])("x", batch[1].features, Prompt(language=None), "あ")
     mixed = family.training_batch([batch[0], other])
     same = int((mixed["input_ids"][0] == mixed["input_ids"][1]).int().cumprod(0).sum())
-    assert 0 < mixed["num_shared"] == same < int(alone["fbank_beg"])
+    assert mixed["instruction"] == mixed["input_ids"][0, :same].tolist()
+    assert 0 < same < int(alone["fbank_beg"])
 
 
 def test_the_encoder_cache_gives_the_encoders_own_output(

@@ -73,7 +73,7 @@ class FunAsrNano:
 
         speech (B, T, 560), speech_lengths (B,), input_ids, attention_mask and
         labels_ids (B, S), fbank_beg and fake_token_len (B,). Right-padded.
-        num_shared: how many tokens all rows begin with. ctc_labels (B, L), with a CTC loss.
+        instruction: the tokens that all rows begin with. ctc_labels (B, L), with a CTC loss.
         """
         rows = []
         for example in examples:
@@ -87,7 +87,7 @@ class FunAsrNano:
             "labels_ids": _pad([[IGNORED] * len(s) + t for s, t, _, _ in rows], IGNORED),
             "fbank_beg": torch.tensor([start for _, _, start, _ in rows]),
             "fake_token_len": torch.tensor([num for _, _, _, num in rows]),
-            "num_shared": _common_prefix([source[:start] for source, _, start, _ in rows]),
+            "instruction": _common_prefix([source[:start] for source, _, start, _ in rows]),
         }
         if self._ctc_tokenizer is not None:
             texts = [self._ctc_tokenizer.encode(example.text) for example in examples]
@@ -261,10 +261,11 @@ def _until_end(tokens: list[int], ends: set[int]) -> list[int]:
     return next((tokens[: n + 1] for n, token in enumerate(tokens) if token in ends), tokens)
 
 
-def _common_prefix(rows: Sequence[Sequence[int]]) -> int:
-    """How many items all rows begin with."""
+def _common_prefix(rows: Sequence[list[int]]) -> list[int]:
+    """The items that all rows begin with."""
     equal = (len(set(column)) == 1 for column in zip(*rows, strict=False))
-    return next((n for n, same in enumerate(equal) if not same), min(map(len, rows)))
+    end = next((n for n, same in enumerate(equal) if not same), min(map(len, rows)))
+    return rows[0][:end]
 
 
 def _pad(rows: list[list[int]], value: int, *, left: bool = False) -> torch.Tensor:

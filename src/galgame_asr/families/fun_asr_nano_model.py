@@ -4,7 +4,7 @@ Shapes: B utterances, T feature frames, D features, S tokens of a row (instructi
 speech and text), P tokens of the instruction that all rows begin with.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -43,6 +43,7 @@ class Model(FunASRNano):  # type: ignore[misc]
         self.ctc_head: nn.Linear | None = None
         self.ctc_blank = 0
         self.ctc_weight = 0.0
+        self._instructions: dict[Any, list[_Recorded]] = {}
 
     def encode(
         self, speech: torch.Tensor, speech_lengths: torch.Tensor
@@ -95,7 +96,7 @@ class Model(FunASRNano):  # type: ignore[misc]
         labels_ids: torch.Tensor,
         fbank_beg: torch.Tensor,
         fake_token_len: torch.Tensor,
-        num_shared: int = 0,
+        instruction: Sequence[int] = (),
         encoded: torch.Tensor | None = None,
         ctc_labels: torch.Tensor | None = None,
     ) -> dict[str, torch.Tensor]:
@@ -109,7 +110,7 @@ class Model(FunASRNano):  # type: ignore[misc]
             labels_ids: tokens to predict, `IGNORED` elsewhere (B, S).
             fbank_beg: as in `embed`.
             fake_token_len: as in `embed`.
-            num_shared: P, how many tokens all rows begin with; none of them is a label.
+            instruction: the P tokens that all rows begin with; none of them is a label.
             encoded: what `encode` gave for this batch earlier, if it is known.
             ctc_labels: tokens for the CTC loss (B, L), `IGNORED` beyond their ends.
         """
@@ -117,11 +118,11 @@ class Model(FunASRNano):  # type: ignore[misc]
         if encoded is None:
             encoded, lengths = self.encode(speech, speech_lengths)
         embeddings = self.embed(encoded, lengths, input_ids, fbank_beg, fake_token_len)
-        if num_shared * (len(input_ids) - 1) * embeddings.shape[-1] < MIN_SHARED:
-            num_shared = 0
-        hidden = self._hidden(embeddings, attention_mask, num_shared)
+        if len(instruction) * (len(input_ids) - 1) * embeddings.shape[-1] < MIN_SHARED:
+            instruction = ()
+        hidden = self._hidden(embeddings, attention_mask, instruction)
         # The state at a position predicts the next token.
-        states, targets = self._at_labels(hidden[:, :-1], labels_ids[:, num_shared + 1 :])
+        states, targets = self._at_labels(hidden[:, :-1], labels_ids[:, len(instruction) + 1 :])
         logits = self.llm.lm_head(states)
         loss = nn.functional.cross_entropy(logits.float(), targets)
         if ctc_labels is not None:
@@ -136,28 +137,36 @@ class Model(FunASRNano):  # type: ignore[misc]
         return hidden[is_label], targets[is_label]
 
     def _hidden(
-        self, embeddings: torch.Tensor, attention_mask: torch.Tensor, num_shared: int
+        self, embeddings: torch.Tensor, attention_mask: torch.Tensor, instruction: Sequence[int]
     ) -> torch.Tensor:
-        """Last hidden states after the first `num_shared` positions: (B, S - P, LLM dim)."""
-        hidden: torch.Tensor
-        if not num_shared:
-            hidden = self.llm.model(
-                inputs_embeds=embeddings, attention_mask=attention_mask, use_cache=False
-            ).last_hidden_state
-            return hidden
-        layers = [_Recorded() for _ in self.llm.model.layers]  # type: ignore[no-untyped-call]
-        self.llm.model(
-            inputs_embeds=embeddings[:1, :num_shared],
-            past_key_values=Cache(layers=list(layers)),
-            use_cache=True,
-        )
-        hidden = self.llm.model(
-            inputs_embeds=embeddings[:, num_shared:],
+        """Last hidden states after the instruction: (B, S - P, LLM dim)."""
+        cache = None
+        if instruction:
+            layers = self._instruction(instruction, embeddings.device)
+            cache = Cache(layers=[_Shared(layer) for layer in layers])
+        hidden: torch.Tensor = self.llm.model(
+            inputs_embeds=embeddings[:, len(instruction) :],
             attention_mask=attention_mask,
-            past_key_values=Cache(layers=[_Shared(layer) for layer in layers]),
+            past_key_values=cache,
             use_cache=False,
         ).last_hidden_state
         return hidden
+
+    def _instruction(self, tokens: Sequence[int], device: torch.device) -> "list[_Recorded]":
+        """Keys and values of tokens in each layer; kept while nothing can change them."""
+        autocast = torch.is_autocast_enabled(device.type)
+        key = (*tokens, autocast and torch.get_autocast_dtype(device.type), device)
+        if key in self._instructions:
+            return self._instructions[key]
+        layers = [_Recorded() for _ in self.llm.model.layers]  # type: ignore[no-untyped-call]
+        # From the tokens and not from all rows' embeddings, through which gradients flow.
+        embeddings = self.llm.get_input_embeddings()(torch.tensor([tokens], device=device))
+        self.llm.model(
+            inputs_embeds=embeddings, past_key_values=Cache(layers=list(layers)), use_cache=True
+        )
+        if not any(p.requires_grad for p in self.llm.parameters()):
+            self._instructions[key] = layers
+        return layers
 
     def add_ctc_branch(
         self, config: Mapping[str, Any], tensors: Mapping[str, torch.Tensor], weight: float

@@ -9,7 +9,6 @@ from unittest import mock
 
 import torch
 from torch import nn
-from transformers import PreTrainedModel
 
 from galgame_asr.families.fun_asr_nano import PARTS, FunAsrNano, num_speech_tokens
 from galgame_asr.families.fun_asr_nano_model import CTC_BRANCH, IGNORED, Model
@@ -65,7 +64,7 @@ class Planned(FunAsrNano):
             "labels_ids": labels,
             "fbank_beg": torch.full((utterances,), TOKENS_BEFORE),
             "fake_token_len": torch.full((utterances,), heard),
-            "num_shared": TOKENS_BEFORE,
+            "instruction": [0] * TOKENS_BEFORE,
         }
         if self.model.ctc_weight:
             batch["ctc_labels"] = torch.ones(utterances, text_tokens, dtype=torch.long)
@@ -114,8 +113,8 @@ def fakeable(text_tokens: int) -> Iterator[None]:
         return logits.float().log_softmax(-1).mean()
 
     with (
-        # It is in float32 already, and fake parameters cannot be exchanged.
-        mock.patch.object(PreTrainedModel, "to", lambda model, *_: model),
+        # All is in float32 already, and fake parameters cannot be exchanged.
+        mock.patch.object(nn.Module, "to", lambda module, *_, **__: module),
         mock.patch.object(Model, "_at_labels", at_labels),
         mock.patch.object(Model, "_ctc_loss", ctc_loss),
         mock.patch(

@@ -1,0 +1,140 @@
+"""A phase in two processes, which `accelerate launch` starts: its result, and its interruptions."""
+
+import io
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import psutil
+import pytest
+import torch
+from ruamel.yaml import YAML
+
+from tests.conftest import REPOSITORY
+from tests.models import build
+from tests.phases import write_rows
+
+PATIENCE_S = 120
+PHASE = {
+    "init": "base",
+    "freeze": {"encoder": False, "adaptor": False, "llm": True},
+    "lora": {"rank": 2, "alpha": 4},
+    "lr": 1e-3,
+    "epochs": 16,
+    "mix": {"vn": 1.0},
+    "prompts": [{"language": "日文"}],
+    "checkpoints": [50, 100],
+}
+COMMON = {"batch_frames": 250, "log_steps": 2, "resume_steps": 4}
+STAGE = [sys.executable, "-m", "galgame_asr.stages.train", "phase"]
+
+
+def make_root(root: Path, *, processes: int, accumulate: int) -> Path:
+    """A folder in which stage `train phase` can run."""
+    root.mkdir()
+    params = YAML(typ="safe").load(REPOSITORY / "params.yaml")
+    params["compute"]["processes"] = processes
+    params["train"]["common"] |= COMMON | {"accumulate": accumulate}
+    params["train"]["phases"] = {"phase": PHASE}
+    YAML().dump(params, root / "params.yaml")
+    for folder in ("data/raw", "data/split"):
+        (root / folder).mkdir(parents=True)
+    write_rows(root / "data/split")
+    (root / "data/split/vn.tar").rename(root / "data/raw/vn.tar")
+    build(root / "models/base")
+    return root
+
+
+def start(root: Path) -> "subprocess.Popen[str]":
+    """Start the stage."""
+    environment = os.environ | {"PYTHONPATH": str(REPOSITORY / "src"), "DVC_ROOT": str(root)}
+    log = (root / "log").open("a")
+    return subprocess.Popen(STAGE, cwd=root, env=environment, stdout=log, stderr=log, text=True)
+
+
+def run(root: Path) -> dict[str, bytes]:
+    """Run the stage to its end; its files by name."""
+    status = start(root).wait(PATIENCE_S)
+    assert status == 0, (root / "log").read_text()
+    directory = root / "models/phase"
+    return {str(f.relative_to(directory)): f.read_bytes() for f in directory.rglob("*.*t*")}
+
+
+def wait_for(condition: Callable[[], Any], process: "subprocess.Popen[str]") -> None:
+    """Wait while a process runs."""
+    deadline = time.monotonic() + PATIENCE_S
+    while not condition():
+        assert process.poll() is None, "the stage ended too early"
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def states(root: Path) -> set[str]:
+    """Names of the whole states."""
+    return {path.parent.name for path in root.glob(".scratch/manual/*/checkpoint-*/complete")}
+
+
+def workers(root: Path) -> list[psutil.Process]:
+    """The processes that train in a folder."""
+    found = []
+    for process in psutil.process_iter(["cmdline"]):
+        words = " ".join(process.info["cmdline"] or [])
+        if "galgame_asr.training.worker" in words and str(root) in words:
+            found.append(process)
+    return found
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+    """What an uninterrupted run in two processes writes."""
+    return run(make_root(tmp_path_factory.mktemp("two") / "root", processes=2, accumulate=1))
+
+
+def test_two_processes_train_what_one_does(whole: dict[str, bytes], tmp_path: Path) -> None:
+    """On the same global batches: two with one batch each, or one that accumulates two."""
+    one = run(make_root(tmp_path / "root", processes=1, accumulate=2))
+    assert one.keys() == whole.keys()
+    first, second = (
+        torch.load(io.BytesIO(files["p100/model.pt"]))["state_dict"] for files in (one, whole)
+    )
+    before = torch.load(tmp_path / "root/models/base/model.pt")["state_dict"]
+    for name, tensor in first.items():
+        torch.testing.assert_close(tensor, second[name], rtol=1e-3, atol=1e-4)
+    apart = sum(float((t - second[n]).norm()) for n, t in first.items())
+    moved = sum(float((t - before[n]).norm()) for n, t in first.items())
+    assert apart < 1e-3 * moved
+    one_log, two_log = (
+        pd.read_csv(io.BytesIO(files["log.tsv"]), sep="\t") for files in (one, whole)
+    )
+    pd.testing.assert_frame_equal(one_log, two_log, rtol=1e-3)
+
+
+def test_interruptions_of_two_processes_leave_no_mark(
+    whole: dict[str, bytes], tmp_path: Path
+) -> None:
+    """SIGTERM saves and exits with 75; kill -9 of the stage takes all with it; same bytes."""
+    root = make_root(tmp_path / "root", processes=2, accumulate=1)
+    process = start(root)
+    wait_for(lambda: states(root), process)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(PATIENCE_S) == 75, (root / "log").read_text()
+    assert "stopped by SIGTERM at step" in (root / "log").read_text()
+    assert not workers(root)
+
+    before = states(root)
+    process = start(root)
+    wait_for(lambda: states(root) - before, process)
+    assert len(workers(root)) >= 2
+    process.kill()
+    process.wait()
+    deadline = time.monotonic() + 20
+    while workers(root):
+        assert time.monotonic() < deadline, "orphans go on"
+        time.sleep(0.1)
+    assert run(root) == whole
