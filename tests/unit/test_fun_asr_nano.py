@@ -201,8 +201,8 @@ def test_beams_find_more_probable_texts_and_loops_can_be_forbidden(family: FunAs
         assert len(set(words)) == len(words)
 
 
-def test_frozen_parts_stay_in_eval_mode_and_out_of_the_graph(family: FunAsrNano) -> None:
-    """train() does not wake dropout in a frozen part, and its output needs no gradient."""
+def test_no_dropout_in_frozen_modules(family: FunAsrNano) -> None:
+    """train() does not wake it, as in FunASR's trainer; a frozen part's output needs no gradient."""
     freeze(family.model, family.parts, {"encoder": True, "adaptor": False, "llm": True})
     family.model.train()
     modes = {part: m.training for part, m in family.model.named_children() if m is not None}

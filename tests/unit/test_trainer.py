@@ -13,14 +13,14 @@ import torch
 
 from galgame_asr.audio.reader import ShardReader
 from galgame_asr.batching import Pick
-from galgame_asr.errors import ConfigError, DataError
+from galgame_asr.errors import CheckpointError, ConfigError, DataError
 from galgame_asr.families import fun_asr_nano
 from galgame_asr.params import load, parse
 from galgame_asr.params.train import CommonParams, PhaseParams
 from galgame_asr.training import trainer as trainer_module
 from galgame_asr.training.trainer import Phase, PhaseTrainer, train
 from tests.conftest import REPOSITORY
-from tests.models import examples
+from tests.models import build, examples
 from tests.phases import ALL, LORA, PHASES, values, write_model, write_rows
 
 PARAMS = REPOSITORY / "params.yaml"
@@ -125,7 +125,7 @@ def test_a_second_resume_in_one_epoch_ends_in_the_same_bytes(
     assert results(broken) == expected
 
 
-def test_a_half_written_state_is_not_resumed_from(
+def test_a_truncated_save_costs_that_state_alone(
     make_phase: Callable[..., Phase], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A kill while a state is saved costs that state alone, and the result is the same."""
@@ -228,12 +228,41 @@ def test_a_loss_that_is_not_finite_stops_the_run(make_phase: Callable[..., Phase
         train(make_phase(lr=1e30))
 
 
-def test_a_broken_utterance_is_named(make_phase: Callable[..., Phase], rows: pd.DataFrame) -> None:
-    """Not replaced by another one in silence."""
-    bad = rows[:8].copy()
-    bad.loc[3, "offset"] = 0
+def test_bad_audio_is_not_silently_replaced(
+    make_phase: Callable[..., Phase], rows: pd.DataFrame
+) -> None:
+    """It is named, in training and in the dev set (FunASR takes a random other one)."""
+    bad = rows.copy()
+    bad.loc[[3, 9], "offset"] = 0
     with pytest.raises(DataError, match=r"utterance u3: .*no audio"):
-        train(dataclasses.replace(make_phase(), train_rows=bad))
+        train(dataclasses.replace(make_phase("a"), train_rows=bad[:8]))
+    with pytest.raises(DataError, match=r"utterance u9: .*no audio"):
+        train(dataclasses.replace(make_phase("b"), dev_rows=bad[8:]))
+
+
+def test_no_lost_llm_weights(make_phase: Callable[..., Phase], init: Path) -> None:
+    """A language model that learned is in every checkpoint, whole (FunASR's config drops it)."""
+    phase = make_phase()
+    train(phase)
+    before = torch.load(init / "model.pt")["state_dict"]
+    for percent in (50, 100):
+        after = torch.load(phase.directory / f"p{percent}/model.pt")["state_dict"]
+        llm = {name for name in before if name.startswith("llm.")}
+        assert llm == {name for name in after if name.startswith("llm.")}
+        assert any(not torch.equal(before[name], after[name]) for name in llm)
+        fun_asr_nano.load(phase.directory / f"p{percent}")
+
+
+def test_a_wrong_init_path_gives_no_random_weights(init: Path, tmp_path: Path) -> None:
+    """A path without a model, or without its tensors, is an error (FunASR prints a line)."""
+    with pytest.raises(CheckpointError, match=r"nowhere is no FunASR model directory"):
+        fun_asr_nano.load(tmp_path / "nowhere")
+    with pytest.raises(CheckpointError, match=r"model.pt.best is missing"):
+        fun_asr_nano.load(init, init / "model.pt.best")
+    other = build(tmp_path / "other")
+    torch.save({"state_dict": {"w": torch.zeros(1)}}, other / "model.pt")
+    with pytest.raises(CheckpointError, match=r"does not fit the model .* missing"):
+        fun_asr_nano.load(other)
 
 
 def test_nothing_to_train_on_is_an_error(make_phase: Callable[..., Phase]) -> None:

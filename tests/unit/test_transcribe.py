@@ -1,0 +1,116 @@
+"""Rows are transcribed alike by one process or by several, whatever their length."""
+
+import dataclasses
+import io
+import logging
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import soundfile as sf
+
+from galgame_asr.audio import tar
+from galgame_asr.audio.reader import ShardReader
+from galgame_asr.corpora import synthetic
+from galgame_asr.decoding.segments import cut, load_detector
+from galgame_asr.decoding.transcribe import Task, transcribe
+from galgame_asr.errors import DataError
+from galgame_asr.params import load
+from galgame_asr.params.compute import ComputeParams
+from galgame_asr.params.decode import DecodeParams
+from tests.conftest import REPOSITORY
+from tests.models import JAPANESE, build
+from tests.phases import write_rows
+
+PARAMS = REPOSITORY / "params.yaml"
+
+
+@pytest.fixture(scope="module")
+def rows(tmp_path_factory: pytest.TempPathFactory) -> pd.DataFrame:
+    root = tmp_path_factory.mktemp("data")
+    table = write_rows(root)
+    table.attrs["root"] = root
+    return table
+
+
+@pytest.fixture(scope="module")
+def task(rows: pd.DataFrame, tmp_path_factory: pytest.TempPathFactory) -> Task:
+    params = load(DecodeParams, "decode", file=PARAMS)
+    return Task(
+        family="fun_asr_nano",
+        checkpoint=build(tmp_path_factory.mktemp("model") / "base"),
+        raw=rows.attrs["root"],
+        prompt=JAPANESE,
+        params=dataclasses.replace(params, batch_frames=300, max_new_tokens=8),
+        compute=load(ComputeParams, "compute", file=PARAMS),
+    )
+
+
+def in_processes(task: Task, count: int) -> Task:
+    return dataclasses.replace(task, compute=dataclasses.replace(task.compute, processes=count))
+
+
+def test_processes_share_the_work_and_change_nothing(rows: pd.DataFrame, task: Task) -> None:
+    """The same transcripts in the same order; an error of one is that of all."""
+    alone = transcribe(rows, task)
+    assert len({t.log_prob for t in alone}) == len(alone)
+    together = transcribe(rows, in_processes(task, 2))
+    assert [t.text for t in together] == [t.text for t in alone]
+    assert [t.log_prob for t in together] == pytest.approx([t.log_prob for t in alone], abs=1e-3)
+    bad = rows.copy()
+    bad.loc[3, "offset"] = 0
+    with pytest.raises(DataError, match=r"utterance u3: .*no audio"):
+        transcribe(bad, in_processes(task, 2))
+
+
+def test_speed_is_reported(
+    rows: pd.DataFrame, task: Task, caplog: pytest.LogCaptureFixture
+) -> None:
+    """How many times as fast as speech; and no rows are no error."""
+    with caplog.at_level(logging.INFO, logger="galgame_asr"):
+        transcribe(rows, task)
+    assert "8 s of audio, " in caplog.text
+    assert "times as fast as speech" in caplog.text
+    assert transcribe(rows[:0], task) == []
+
+
+def test_long_audio_is_the_text_of_its_pieces(task: Task, tmp_path: Path) -> None:
+    """What is longer than the limit goes through VAD; each piece as if it stood alone."""
+    voice = synthetic.VOICES["reading"][0]
+    texts = ["公園で帰ろうよ、先輩。", "えへへ、先輩が好き。", "もう、先輩。"]
+    pause = np.zeros(24_000)
+    parts = [part for text in texts for part in (synthetic.speak(text, voice), pause)]
+    buffer = io.BytesIO()
+    sf.write(buffer, np.concatenate(parts), 16_000, format="FLAC")
+    tar.write(tmp_path / "long.tar", [("long.flac", buffer.getvalue())])
+    (member,) = tar.members(tmp_path / "long.tar")
+    row = {
+        "id": "long", "corpus": "vn", "shard": "long.tar", "offset": member.offset,
+        "size": member.size, "text": "", "duration_s": sum(map(len, parts)) / 16_000,
+    }  # fmt: skip
+    limits = dataclasses.replace(task.params.long_audio, max_segment_s=3.0)
+    task = dataclasses.replace(
+        task, raw=tmp_path, params=dataclasses.replace(task.params, long_audio=limits)
+    )
+    audio = ShardReader(tmp_path).read_row(pd.Series(row).to_dict())
+    segments = cut(audio, load_detector("silero"), max_segment_s=3.0)
+    assert len(segments) >= 3
+    pieces = []
+    for number, segment in enumerate(segments):
+        buffer = io.BytesIO()
+        samples = audio[segment.start : segment.end]
+        sf.write(buffer, samples, 16_000, format="WAV", subtype="FLOAT")
+        pieces.append((f"{number}.wav", buffer.getvalue()))
+    tar.write(tmp_path / "pieces.tar", pieces)
+    alone = pd.DataFrame(
+        [
+            row | {"shard": "pieces.tar", "offset": m.offset, "size": m.size, "duration_s": 2.0}
+            for m in tar.members(tmp_path / "pieces.tar")
+        ]
+    )
+    (whole,) = transcribe(pd.DataFrame([row]), task)
+    parts_of_it = transcribe(alone, task)
+    assert whole.text == "".join(part.text for part in parts_of_it)
+    assert whole.num_tokens == sum(part.num_tokens for part in parts_of_it)
+    assert whole.log_prob == pytest.approx(sum(part.log_prob for part in parts_of_it), abs=1e-3)
