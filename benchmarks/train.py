@@ -49,7 +49,7 @@ class Dims:
 
 DIMS = {
     "tiny": Dims(train_data.write_tiny, steps=200, frames=1200, lr=1e-3),
-    "true": Dims(train_data.write_true, steps=3, frames=2400, lr=1e-5),
+    "true": Dims(train_data.write_true, steps=3, frames=4000, lr=1e-5),
 }
 
 

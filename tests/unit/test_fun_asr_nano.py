@@ -202,7 +202,7 @@ def test_beams_find_more_probable_texts_and_loops_can_be_forbidden(family: FunAs
 
 
 def test_no_dropout_in_frozen_modules(family: FunAsrNano) -> None:
-    """train() does not wake it, as in FunASR's trainer; a frozen part's output needs no gradient."""
+    """train() does not wake it (FunASR's does); a frozen part's output needs no gradient."""
     freeze(family.model, family.parts, {"encoder": True, "adaptor": False, "llm": True})
     family.model.train()
     modes = {part: m.training for part, m in family.model.named_children() if m is not None}

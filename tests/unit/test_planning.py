@@ -8,12 +8,19 @@ import torch
 from ruamel.yaml import YAML
 
 from galgame_asr.cli import dispatch
-from galgame_asr.families import fun_asr_nano, fun_asr_nano_2512
+from galgame_asr.families import fun_asr_nano, fun_asr_nano_2512, fun_asr_nano_model
 from galgame_asr.families.fun_asr_nano_plan import fakeable
 from galgame_asr.params import load, parse
 from galgame_asr.params.train import CommonParams, PhaseParams
 from galgame_asr.planning.memory import LiveBytes, predict, run_steps
-from galgame_asr.planning.plan import CARDS_GB, GIB, Planner, Speech
+from galgame_asr.planning.plan import (
+    CARDS_GB,
+    CUDA_CONTEXT_BYTES,
+    FRAGMENTATION,
+    GIB,
+    Planner,
+    Speech,
+)
 from galgame_asr.training.trainer import prepare
 from tests.conftest import REPOSITORY
 from tests.models import build
@@ -71,12 +78,12 @@ def test_fake_steps_need_what_real_ones_do(planner: Planner, name: str, recomput
     make_model, (make_batch,) = planner._step(phase(freeze=PHASES[name]), common, [6])
     with fakeable(planner.speech.text_tokens):
         (predicted,) = predict(make_model, [make_batch], bf16=False)
-    model, batch = make_model(), make_batch()
+    model = make_model()
     with LiveBytes() as live:
         for tensor in (*model.parameters(), *model.buffers()):
             live.add(tensor)
         weights = live.now
-        marks = list(run_steps(model, batch, bf16=False, mark=lambda: live.now))
+        marks = list(run_steps(model, make_batch(), bf16=False, mark=lambda: live.now))
     assert predicted.weights == weights
     assert predicted.peak == pytest.approx(live.peak, rel=0.01)
     assert predicted.gradients == pytest.approx(marks[1] - weights, rel=0.01)
@@ -91,8 +98,12 @@ def test_recomputed_activations_need_less(planner: Planner, tmp_path: Path) -> N
     assert all(less.batch_frames[card] > plain.batch_frames[card] for card in CARDS_GB)
 
 
-def test_the_largest_batch_fills_the_card(planner: Planner, tmp_path: Path) -> None:
+def test_the_largest_batch_fills_the_card(
+    planner: Planner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A step with it takes what the card has, and one a tenth larger does not fit."""
+    # In a model as narrow as this one, the instruction is shared in large batches alone.
+    monkeypatch.setattr(fun_asr_nano_model, "MIN_SHARED", 1)
     params = phase()
     plan = planner.plan("full", params, COMMON, tmp_path, 0)
     assert list(plan.batch_frames.values()) == sorted(plan.batch_frames.values())
@@ -100,8 +111,8 @@ def test_the_largest_batch_fills_the_card(planner: Planner, tmp_path: Path) -> N
     build_, batches = planner._step(params, COMMON, [count, round(count * 1.1)])
     with fakeable(planner.speech.text_tokens):
         fits, larger = predict(build_, batches, bf16=False)
-    assert 6.9 * GIB < fits.peak < 8 * GIB
-    assert larger.peak > 7.3 * GIB > 0
+    room = (8 * GIB - CUDA_CONTEXT_BYTES) / FRAGMENTATION
+    assert 0.97 * room < fits.peak < 1.001 * room < larger.peak
 
 
 def test_steps_and_time_come_from_the_data(

@@ -22,6 +22,8 @@ from typing_extensions import TypeForm
 from galgame_asr.errors import ConfigError
 
 PARAMS_FILE = Path("params.yaml")
+# Of a repository: the 40-hex commit, never a branch, which can change under the same name.
+Revision = Annotated[str, pydantic.Field(pattern=r"^[0-9a-f]{40}$")]
 T = TypeVar("T")
 
 

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from galgame_asr.params import section
+from galgame_asr.params import Revision, section
 from galgame_asr.params.train import TrainingParams
 
 
@@ -28,7 +28,7 @@ class HubBase:
 
     kind: Literal["hub"]
     repo: str
-    revision: Annotated[str, Field(pattern=r"^[0-9a-f]{40}$")]
+    revision: Revision
     # A checkpoint of FunASR's trainer to take the tensors from, such as outputs/model.pt.best;
     # null takes those of the repository.
     weights: str | None = None

@@ -4,10 +4,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from galgame_asr.params import section
+from galgame_asr.params import Revision, section
 
-# The 40-hex commit, never a branch: a branch can change under the same name.
-Revision = Annotated[str, Field(pattern=r"^[0-9a-f]{40}$")]
 ShardSize = Annotated[int, Field(ge=1)]
 UpstreamSet = Literal["train", "dev", "test"]
 # From small to large; each holds the ones before it.
