@@ -62,7 +62,7 @@ def locked(directory: Path) -> Iterator[None]:
     """
     directory.mkdir(parents=True, exist_ok=True)
     path = directory.with_name(f"{directory.name}.lock")
-    with path.open("w") as lock:
+    with path.open("a+") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             # The file may have been removed, at the end of another process, since it was opened.
@@ -70,9 +70,14 @@ def locked(directory: Path) -> Iterator[None]:
         except BlockingIOError:
             held = False
         if not held:
+            lock.seek(0)
             raise DataError(
-                f"another process already works in {directory}; wait for it, or stop it first"
+                f"another process ({lock.read() or 'just ended'}) already works in {directory}; "
+                "wait for it, or stop it first"
             )
+        lock.truncate(0)
+        lock.write(str(os.getpid()))
+        lock.flush()
         try:
             yield
         finally:

@@ -73,7 +73,10 @@ def test_what_learns_is_what_the_phase_trains(
 @pytest.mark.parametrize("recomputing", [False, True])
 @pytest.mark.parametrize("name", PHASES)
 def test_fake_steps_need_what_real_ones_do(planner: Planner, name: str, recomputing: bool) -> None:
-    """The same steps on real tensors, counted in the same way: equal to a hundredth."""
+    """The same steps on real tensors, counted in the same way: 5 % apart at most.
+
+    Fake tensors go through other kernels, with temporaries of their own.
+    """
     common = type(COMMON)(**vars(COMMON) | {"activation_checkpointing": recomputing})
     make_model, (make_batch,) = planner._step(phase(freeze=PHASES[name]), common, [6])
     with fakeable(planner.speech.text_tokens):
@@ -85,7 +88,7 @@ def test_fake_steps_need_what_real_ones_do(planner: Planner, name: str, recomput
         weights = live.now
         marks = list(run_steps(model, make_batch(), bf16=False, mark=lambda: live.now))
     assert predicted.weights == weights
-    assert predicted.peak == pytest.approx(live.peak, rel=0.01)
+    assert predicted.peak == pytest.approx(live.peak, rel=0.05)
     assert predicted.gradients == pytest.approx(marks[1] - weights, rel=0.01)
     assert predicted.optimizer == pytest.approx(marks[2] - weights, rel=0.01)
 

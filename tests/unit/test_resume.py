@@ -1,5 +1,6 @@
 """Unfinished work is found again by exactly the same run."""
 
+import os
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -62,7 +63,7 @@ def test_two_processes_never_share_a_run(table: Path) -> None:
     """An orphan that still trains keeps a second trainer out."""
     with (
         scratch([table], {}),
-        pytest.raises(DataError, match="another process already works in"),
+        pytest.raises(DataError, match=rf"another process \({os.getpid()}\) already works in"),
         scratch([table], {}),
     ):
         pass
