@@ -16,7 +16,7 @@ repro: .venv/run ## set up, run the pipeline as params.yaml says, show the table
 	@cat metrics/report.md
 
 test: .venv/dev ## set up, run all tests
-	pytest
+	pytest --numprocesses 2 --dist loadfile
 
 lint: .venv/dev ## format and lint, without changing anything
 	ruff format --check .

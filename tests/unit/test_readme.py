@@ -3,13 +3,16 @@
 import re
 import shlex
 from pathlib import Path
+from typing import Any
 
 import pytest
 from dvc.cli import parse_args
+from ruamel.yaml import YAML
 
 from galgame_asr.cli import make_parser
 from galgame_asr.errors import ConfigError
-from galgame_asr.params import read_yaml
+from galgame_asr.params import parse, read_yaml
+from galgame_asr.params.whole import Params
 from galgame_asr.report import readme
 from tests.conftest import REPOSITORY
 
@@ -83,7 +86,7 @@ def test_params_exist() -> None:
     keys += [
         text
         for text in INLINE
-        if re.fullmatch(r"(train|decode|prompts|split|manifest)\.[a-z_.]+", text)
+        if re.fullmatch(r"(train|decode|prompts|split|manifest|compute|average)\.[a-z_.]+", text)
     ]
     assert len(keys) > 3
     for key in keys:
@@ -91,6 +94,25 @@ def test_params_exist() -> None:
         for name in key.split("."):
             assert name in value, key
             value = value[name]
+
+
+def test_examples_of_params_are_valid() -> None:
+    """Each YAML block, laid over params.yaml, is what the stages accept."""
+    blocks = re.findall(r"```yaml\n(.*?)```", TEXT, re.DOTALL)
+    assert len(blocks) >= 4
+    for block in blocks:
+        values = read_yaml(REPOSITORY / "params.yaml")
+        merge(values, YAML(typ="safe").load(block))
+        parse(Params, values, "")
+
+
+def merge(target: dict[str, Any], change: dict[str, Any]) -> None:
+    """Overlay nested values."""
+    for key, value in change.items():
+        if isinstance(value, dict) and isinstance(target.get(key), dict):
+            merge(target[key], value)
+        else:
+            target[key] = value
 
 
 def test_results_are_those_of_the_report() -> None:

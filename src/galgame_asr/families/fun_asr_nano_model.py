@@ -142,7 +142,7 @@ class Model(FunASRNano):  # type: ignore[misc]
         """Last hidden states after the instruction: (B, S - P, LLM dim)."""
         cache = None
         if instruction:
-            layers = self._instruction(instruction, embeddings.device)
+            layers = self._instruction(instruction, embeddings)
             cache = Cache(layers=[_Shared(layer) for layer in layers])
         hidden: torch.Tensor = self.llm.model(
             inputs_embeds=embeddings[:, len(instruction) :],
@@ -152,19 +152,26 @@ class Model(FunASRNano):  # type: ignore[misc]
         ).last_hidden_state
         return hidden
 
-    def _instruction(self, tokens: Sequence[int], device: torch.device) -> "list[_Recorded]":
-        """Keys and values of tokens in each layer; kept while nothing can change them."""
+    def _instruction(self, tokens: Sequence[int], embeddings: torch.Tensor) -> "list[_Recorded]":
+        """Keys and values of tokens in each layer; kept while nothing can change them.
+
+        `embeddings` (B, S, LLM dim) begin with those of the tokens.
+        """
+        device = embeddings.device
         autocast = torch.is_autocast_enabled(device.type)
         key = (*tokens, autocast and torch.get_autocast_dtype(device.type), device)
         if key in self._instructions:
             return self._instructions[key]
+        own = embeddings[:1, : len(tokens)]
+        fixed = not any(p.requires_grad for p in self.llm.parameters())
         layers = [_Recorded() for _ in self.llm.model.layers]  # type: ignore[no-untyped-call]
-        # From the tokens and not from all rows' embeddings, through which gradients flow.
-        embeddings = self.llm.get_input_embeddings()(torch.tensor([tokens], device=device))
         self.llm.model(
-            inputs_embeds=embeddings, past_key_values=Cache(layers=list(layers)), use_cache=True
+            # Where nothing learns, gradients through them would be zero all the same.
+            inputs_embeds=own.detach() if fixed else own,
+            past_key_values=Cache(layers=list(layers)),
+            use_cache=True,
         )
-        if not any(p.requires_grad for p in self.llm.parameters()):
+        if fixed:
             self._instructions[key] = layers
         return layers
 
