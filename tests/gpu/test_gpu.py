@@ -1,0 +1,92 @@
+"""What only a GPU can show: bf16 autocast, memory as planned, and the same texts as on a CPU."""
+
+import dataclasses
+from pathlib import Path
+from typing import Literal
+
+import pandas as pd
+import pytest
+import torch
+
+from galgame_asr.audio.reader import ShardReader
+from galgame_asr.decoding.transcribe import Task, transcribe
+from galgame_asr.families import fun_asr_nano, fun_asr_nano_2512
+from galgame_asr.params import load, parse
+from galgame_asr.params.compute import ComputeParams
+from galgame_asr.params.decode import DecodeParams
+from galgame_asr.params.train import CommonParams, PhaseParams
+from galgame_asr.planning.plan import Planner, Speech
+from galgame_asr.training.trainer import Phase, train
+from tests.conftest import REPOSITORY
+from tests.models import JAPANESE, build
+from tests.phases import PHASES, values, write_rows
+
+pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+PARAMS = REPOSITORY / "params.yaml"
+
+
+@pytest.fixture
+def rows(tmp_path: Path) -> pd.DataFrame:
+    return write_rows(tmp_path)
+
+
+def make_phase(root: Path, rows: pd.DataFrame, device: str, *, bf16: bool) -> Phase:
+    common = load(CommonParams, "train.common", file=PARAMS)
+    params = parse(PhaseParams, values(), "phase")
+    directory = root / f"{device}-{bf16}"
+    directory.mkdir()
+    return Phase(
+        family=fun_asr_nano.load(root / "base"),
+        common=dataclasses.replace(common, batch_frames=350, log_steps=2, resume_steps=4),
+        params=params,
+        train_rows=rows[:8],
+        dev_rows=rows[8:],
+        reader=ShardReader(root),
+        checkpoints=params.checkpoints,
+        device=torch.device(device),
+        bf16=bf16,
+        directory=directory,
+        logs=root / "logs",
+    )
+
+
+def test_a_phase_on_a_gpu_learns_what_one_on_a_cpu_does(tmp_path: Path, rows: pd.DataFrame) -> None:
+    """In float32 within 1 % of its losses, under bf16 autocast within 5 %."""
+    build(tmp_path / "base")
+    losses = []
+    for device, bf16 in (("cpu", False), ("cuda", False), ("cuda", True)):
+        phase = make_phase(tmp_path, rows, device, bf16=bf16)
+        train(phase)
+        losses.append(pd.read_csv(phase.directory / "log.tsv", sep="\t")["loss"])
+        fun_asr_nano.load(phase.directory / "p100")
+    pd.testing.assert_series_equal(losses[1], losses[0], rtol=0.01)
+    pd.testing.assert_series_equal(losses[2], losses[0], rtol=0.05)
+
+
+def test_texts_are_those_of_a_cpu(tmp_path: Path, rows: pd.DataFrame) -> None:
+    """In float32; and two processes on one GPU give the same."""
+    compute = load(ComputeParams, "compute", file=PARAMS)
+    params = dataclasses.replace(load(DecodeParams, "decode", file=PARAMS), max_new_tokens=8)
+    checkpoint = build(tmp_path / "base")
+    texts = []
+    cases: list[tuple[Literal["cpu", "cuda"], int]] = [("cpu", 1), ("cuda", 1), ("cuda", 2)]
+    for device, processes in cases:
+        changed = dataclasses.replace(
+            compute, device=device, precision="float32", reproducible=False, processes=processes
+        )
+        task = Task("fun_asr_nano", checkpoint, tmp_path, JAPANESE, params, changed)
+        texts.append([transcript.text for transcript in transcribe(rows, task)])
+    assert texts[0] == texts[1] == texts[2]
+
+
+@pytest.mark.parametrize("name", PHASES)
+def test_the_plan_predicts_the_peak_memory(tmp_path: Path, name: str) -> None:
+    """Of the published model's size, under bf16 autocast: within 15 %."""
+    fun_asr_nano_2512.write_config(tmp_path)
+    planner = Planner("fun_asr_nano", tmp_path, Speech(5.1, 20), bf16=True)
+    common = load(CommonParams, "train.common", file=PARAMS)
+    params = parse(PhaseParams, values(freeze=PHASES[name], ctc_weight=0.0), "phase")
+    common = dataclasses.replace(common, batch_frames=4000)
+    planned = planner.plan(name, params, common, tmp_path, 0).memory.peak
+    measured = planner.measured(params, common, planner.utterances(4000), "cuda")
+    assert planned == pytest.approx(measured, rel=0.15)
