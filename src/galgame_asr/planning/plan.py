@@ -115,8 +115,6 @@ class Planner:
         build, batches = self._step(params, common, (own, *PROBES))
         with self.module.fakeable(self.speech.text_tokens):
             memory, few, many = predict(build, batches, bf16=self.bf16)
-            with torch.device("meta"):
-                learning = sum(p.numel() for p in build().parameters() if p.requires_grad)
         per_utterance = (many.peak - few.peak) / (PROBES[1] - PROBES[0])
         # However small the batch, the update needs these.
         least = few.weights + few.gradients + few.optimizer
@@ -126,7 +124,14 @@ class Planner:
             count = math.floor((room - few.peak) / per_utterance) + PROBES[0]
             fits[card] = self._frames(count) if count > 0 and least <= room else 0
         num_steps, audio_s = _length(params, common, split, hours)
+        learning = self.learning(params, common)
         return PhasePlan(name, learning, memory, fits, num_steps, audio_s)
+
+    def learning(self, params: TrainingParams, common: CommonParams) -> int:
+        """Parameters that learn."""
+        with torch.device("meta"), self.module.fakeable(self.speech.text_tokens):
+            build, _ = self._step(params, common, [])
+            return sum(p.numel() for p in build().parameters() if p.requires_grad)
 
     def _step(
         self, params: TrainingParams, common: CommonParams, utterances: Sequence[int]
