@@ -76,7 +76,8 @@ def main() -> None:
     share = float((batch["labels_ids"] >= 0).float().mean())
 
     own_loss, own = step(family.model, batch)
-    as_funasr = {key: value.clone() for key, value in batch.items()}  # it changes its inputs
+    # Clones, since it changes its inputs.
+    as_funasr = {key: value.clone() for key, value in batch.items() if key != "instruction"}
     for key in ("fbank_beg", "fake_token_len"):
         as_funasr[key] = as_funasr[key][:, None]  # one for each turn of a dialogue
     their_loss, their = step(theirs, as_funasr)
