@@ -11,7 +11,8 @@ from dataclasses import dataclass
 
 from rapidfuzz.distance import Levenshtein
 
-from galgame_asr.text.scripts import KANJI, LATIN, hiragana
+from galgame_asr.text.scripts import KANJI, LATIN
+from galgame_asr.text.words import katakana
 
 CHINESE_COMMA = "，"
 MIN_TRUNCATED = 10  # characters of a reference; a shorter one loses 60 % by one slip
@@ -23,19 +24,19 @@ _LOOP = re.compile(
     "|".join(f"(.{{{size}}})\\{size}{{{max(4, -(-12 // size)) - 1},}}" for size in range(1, 11))
 )
 
-# Breath and voice without words, in hiragana: vowels, the h row, ん, and what goes with them in
+# Breath and voice without words, in katakana: vowels, the h row, ん, and what goes with them in
 # うわっ, くっ, きゃー, ふみゅ; ちゅ and れろ of kisses.
 _SOUNDS = re.compile(
-    r"(?:[あいうえおはひふへほわんくぐむぁぃぅぇぉっー]|[きひふみ][ゃゅょ]|[ちじぢ]ゅ[ぱぷる]*|れろ)+"
+    r"(?:[アイウエオハヒフヘホワンクグムァィゥェォッー]|[キヒフミ][ャュョ]|[チジヂ]ュ[パプル]*|レロ)+"
 )
 # What sets them off from words of the same letters such as はい, うえ and おい: a drawn-out, cut
 # off or repeated sound. No い, which is doubled in いい (good) and いいえ (no).
 _MARKS = re.compile(
-    r"[ぁぃぅぇぉっー]|([あうえおはひふへほくん])\1|はあ|ひい|ふう|へえ|ほお|あん|[ちじぢ]ゅ|れろ|^.$"
+    r"[ァィゥェォッー]|([アウエオハヒフヘホクン])\1|ハア|ヒイ|フウ|ヘエ|ホオ|アン|[チジヂ]ュ|レロ|^.$"
 )
 # Words that have such a mark all the same.
 _ANSWERS = frozenset(
-    ["ああ", "ええ", "ううん", "はーい", "はあい", "はぁい", "いーえ", "おーい", "おおい"]
+    ["アア", "エエ", "ウウン", "ハーイ", "ハアイ", "ハァイ", "イーエ", "オーイ", "オオイ"]
 )
 
 
@@ -121,7 +122,7 @@ def is_non_verbal(truth: str) -> bool:
     >>> [is_non_verbal(text) for text in ["はぁはぁ", "あははっ", "んっ", "はい", "うん", "いいえ"]]
     [True, True, True, False, False, False]
     """
-    text = hiragana(truth)
+    text = katakana(truth)
     return (
         text not in _ANSWERS
         and _SOUNDS.fullmatch(text) is not None

@@ -10,14 +10,3 @@ _DIGITS = r"0-9\uFF10-\uFF19"
 KANJI = re.compile(f"[{_KANJI}]")
 LATIN = re.compile(f"[{_LATIN}]")
 LATIN_OR_DIGIT = re.compile(f"[{_LATIN}{_DIGITS}]")
-
-_HIRAGANA = {code + 0x60: code for code in range(0x3041, 0x3097)}
-
-
-def hiragana(text: str) -> str:
-    """A text with its katakana as hiragana; the mark of a long vowel stays.
-
-    >>> hiragana("ドキドキする、スキー")
-    'どきどきする、すきー'
-    """
-    return text.translate(_HIRAGANA)
