@@ -2,10 +2,12 @@
 
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from galgame_asr.errors import DataError
 from galgame_asr.scoring import confidence
+from galgame_asr.scoring.confidence import Counts, Interval
 from galgame_asr.scoring.summary import fractions, rounded
 
 
@@ -35,22 +37,37 @@ def compare(
             f"the variants were scored on different references ({len(first)} and {len(second)} "
             "utterances), so no difference of them can be told; score both again"
         )
-    comparison: dict[str, Any] = {"utterances": len(first), "decision": "undecided"}
-    others = fractions(second)
-    for name, (errors, lengths) in fractions(first).items():
-        differences = others[name][0] - errors
-        bounds = confidence.interval(differences, lengths, seed=seed, resamples=resamples)
-        test = confidence.matched_pairs(errors, others[name][0])
-        if name == "cer_capped":
-            comparison["decision"] = confidence.decide(bounds)
-        comparison[name] = {
-            "difference": bounds and rounded(differences.sum() / lengths.sum()),
-            "low": bounds and rounded(bounds.low),
-            "high": bounds and rounded(bounds.high),
-            "z": test and rounded(test.z),
-            "p": test and rounded(test.p),
-            "detectable_difference": rounded(
-                confidence.detectable_difference(differences, lengths)
-            ),
-        }
+    before, after = fractions(first), fractions(second)
+    differences = {name: after[name][0] - errors for name, (errors, _) in before.items()}
+    bounds = confidence.intervals(
+        np.column_stack(list(differences.values())),
+        np.column_stack([lengths for _, lengths in before.values()]),
+        seed=seed,
+        resamples=resamples,
+    )
+    by_name = dict(zip(before, bounds, strict=True))
+    comparison: dict[str, Any] = {
+        "utterances": len(first),
+        "decision": confidence.decide(by_name["cer_capped"]),
+    }
+    for name, (errors, lengths) in before.items():
+        comparison[name] = _difference(differences[name], lengths, by_name[name])
+        test = confidence.matched_pairs(errors, after[name][0])
+        comparison[name] |= {"z": test and rounded(test.z), "p": test and rounded(test.p)}
     return comparison
+
+
+def _difference(
+    differences: Counts, lengths: Counts, bounds: Interval | None
+) -> dict[str, float | None]:
+    rate, low, high = (
+        (None, None, None)
+        if bounds is None
+        else (differences.sum() / lengths.sum(), bounds.low, bounds.high)
+    )
+    return {
+        "difference": rounded(rate),
+        "low": rounded(low),
+        "high": rounded(high),
+        "detectable": rounded(confidence.detectable_difference(differences, lengths)),
+    }

@@ -136,9 +136,11 @@ def matched_pairs(first: Counts, second: Counts) -> MatchedPairs | None:
         None for fewer than two utterances, or where all differ by the same amount.
     """
     differences = second - first
+    if len(differences) < 2:
+        return None
     if not differences.any():
         return MatchedPairs(z=0.0, p=1.0)
-    deviation = float(differences.std(ddof=1)) if len(differences) > 1 else 0.0
+    deviation = float(differences.std(ddof=1))
     if deviation == 0:
         return None
     z = float(differences.mean()) * math.sqrt(len(differences)) / deviation

@@ -1,6 +1,8 @@
 """Tables of scored utterances: one row per utterance and variant, as deterministic parquet."""
 
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pyarrow as pa
@@ -44,6 +46,12 @@ SCHEMA = pa.schema(
         *((f"is_{name}", pa.bool_()) for name in FLAGS),
     ]
 )
+
+
+def frame(rows: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
+    """A table of scored utterances with the types it is read back with."""
+    found: pd.DataFrame = pa.Table.from_pylist(list(rows), schema=SCHEMA).to_pandas()
+    return found
 
 
 def read(path: Path) -> pd.DataFrame:

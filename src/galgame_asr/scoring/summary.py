@@ -84,7 +84,7 @@ def fractions(rows: pd.DataFrame) -> dict[str, Fraction]:
     """Errors and lengths of each rate of the whole set."""
     characters = _column(rows, "characters")
     errors = np.sum([_column(rows, name) for name in EDITS], axis=0)
-    right: Counts = (rows["truth"] == rows["heard"]).to_numpy(dtype=np.int64)
+    right = (rows["truth"] == rows["heard"]).to_numpy(dtype=bool).astype(np.int64)
     each: Counts = np.ones_like(right)
     return {
         "cer": (errors, characters),

@@ -11,9 +11,9 @@ from galgame_asr.decoding.transcript import Transcript
 from galgame_asr.decoding.transcripts import keys
 from galgame_asr.errors import DataError
 from galgame_asr.params.score import NormaliseParams
+from galgame_asr.scoring import scored
 from galgame_asr.scoring.breakdown import break_down, count
 from galgame_asr.scoring.hallucination import flags
-from galgame_asr.scoring.scored import SCHEMA
 from galgame_asr.text.normalise import normalise
 from galgame_asr.text.words import Words
 
@@ -62,7 +62,7 @@ def score(
             )
         )
     ]
-    return pd.DataFrame(rows, columns=SCHEMA.names)
+    return scored.frame(rows)
 
 
 def check_ids(references: Iterable[str], hypotheses: Iterable[str]) -> None:
@@ -71,7 +71,7 @@ def check_ids(references: Iterable[str], hypotheses: Iterable[str]) -> None:
     Raises:
         DataError: an id is on one side only, or stands twice among the references.
     """
-    times = Counter(references)
+    times = Counter(iter(references))  # of a mapping it would take the values
     expected, found = set(times), set(hypotheses)
     twice = {id_ for id_, number in times.items() if number > 1}
     for what, ids, remedy in (
@@ -90,6 +90,7 @@ def _compare(
     truth, heard = normalise(reference, rules), normalise(transcript.text, rules)
     steps = [step.tag for step in Levenshtein.editops(truth, heard)]
     kana = words.kana(truth)
+    heard_kana = kana if heard == truth else words.kana(heard)
     lemmas, heard_lemmas = ([word.lemma for word in words.words(text)] for text in (truth, heard))
     edits = count(break_down(truth, heard, words))
     found = flags(reference, transcript.text, truth, heard)
@@ -105,7 +106,7 @@ def _compare(
         "deletions": steps.count("delete"),
         "insertions": steps.count("insert"),
         "kana": len(kana),
-        "kana_errors": Levenshtein.distance(kana, words.kana(heard)),
+        "kana_errors": Levenshtein.distance(kana, heard_kana),
         "words": len(lemmas),
         "word_errors": Levenshtein.distance(lemmas, heard_lemmas),
         **{f"edits_{kind}": number for kind, number in edits.items()},
