@@ -27,12 +27,12 @@ _LOOP = re.compile(
 # Breath and voice without words, in katakana: vowels, the h row, ん, and what goes with them in
 # うわっ, くっ, きゃー, ふみゅ; ちゅ and れろ of kisses.
 _SOUNDS = re.compile(
-    r"(?:[アイウエオハヒフヘホワンクグムァィゥェォッー]|[キヒフミ][ャュョ]|[チジヂ]ュ[パプル]*|レロ)+"
+    r"(?:[アイウエオハヒフヘホワンクグムァィゥェォッー]|[キヒフミ][ャュョ]|[チジヂ]ュ(?!ウ)[パプル]*|レロ)+"
 )
 # What sets them off from words of the same letters such as はい, うえ and おい: a drawn-out, cut
 # off or repeated sound. No い, which is doubled in いい (good) and いいえ (no).
 _MARKS = re.compile(
-    r"[ァィゥェォッー]|([アウエオハヒフヘホクン])\1|ハア|ヒイ|フウ|ヘエ|ホオ|アン|[チジヂ]ュ|レロ|^.$"
+    r"[ァィゥェォッー]|([アウエオハヒフヘホクン])\1|ハア|ヒイ|フウ|ヘエ|ホオ|ワア|アン|[チジヂ]ュ|レロ|^.$"
 )
 # Words that have such a mark all the same.
 _ANSWERS = frozenset(
