@@ -6,9 +6,8 @@ import jiwer
 
 from galgame_asr.errors import DataError
 from galgame_asr.scoring.counts import ErrorCounts
+from galgame_asr.scoring.utterances import check_ids
 from galgame_asr.text.normalise import normalise
-
-SHOWN = 5  # ids named in a message
 
 
 def count_errors(references: Mapping[str, str], hypotheses: Mapping[str, str]) -> ErrorCounts:
@@ -17,13 +16,7 @@ def count_errors(references: Mapping[str, str], hypotheses: Mapping[str, str]) -
     Raises:
         DataError: an id is on one side only, or all references are empty.
     """
-    for what, ids in {
-        "missing": references.keys() - hypotheses.keys(),
-        "unexpected": hypotheses.keys() - references.keys(),
-    }.items():
-        if ids:
-            shown = ", ".join(sorted(ids)[:SHOWN])
-            raise DataError(f"{len(ids)} transcripts are {what}: {shown}; decode again")
+    check_ids(references, hypotheses)
     order = sorted(references)
     truth = [normalise(references[id_]) for id_ in order]
     heard = [normalise(hypotheses[id_]) for id_ in order]

@@ -1,1 +1,1 @@
-"""Japanese text: grouping and normalisation."""
+"""Japanese text: grouping, normalisation, words and readings."""
