@@ -1,4 +1,4 @@
-"""Files of transcripts: one JSON object per line with set, id and raw text."""
+"""Files of transcripts: one JSON object per line with set, id, raw text and log probability."""
 
 import json
 from collections.abc import Mapping
@@ -11,8 +11,8 @@ from galgame_asr.decoding.transcript import Transcript
 from galgame_asr.errors import DataError
 from galgame_asr.files import write_text
 
-# set -> utterance id -> text
-Transcripts = dict[str, dict[str, str]]
+# set -> utterance id -> transcript
+Transcripts = dict[str, dict[str, Transcript]]
 
 
 def keys(rows: pd.DataFrame) -> "pd.Series[str]":
@@ -54,11 +54,12 @@ def read(path: Path) -> Transcripts:
     for number, line in enumerate(lines[:-1], start=1):
         try:
             row = json.loads(line)
-            texts = transcripts.setdefault(row["set"], {})
-            id_, text = row["id"], row["text"]
+            by_id = transcripts.setdefault(row["set"], {})
+            id_ = row["id"]
+            transcript = Transcript(row["text"], row["tokens"], row["log_prob"])
         except (json.JSONDecodeError, KeyError, TypeError) as error:
             raise DataError(f"{path}:{number} is no transcript: {error!r}") from None
-        if id_ in texts:
+        if id_ in by_id:
             raise DataError(f"{path}:{number} repeats utterance {id_} of set {row['set']}")
-        texts[id_] = text
+        by_id[id_] = transcript
     return transcripts

@@ -13,3 +13,13 @@ class NormaliseParams:
     iteration_marks: bool = True
     # Runs of ー, wave dashes among them: keep them, or collapse each to one.
     elongation: Literal["keep", "collapse"] = "keep"
+
+
+@section
+class ScoreParams:
+    """Scoring: normalised texts, and words and readings by SudachiPy."""
+
+    normalise: NormaliseParams
+    # Version of sudachidict-core. Another one has other words and readings, so other rates:
+    # it stands here for DVC to score all variants again when it changes.
+    dictionary: str

@@ -14,6 +14,7 @@ from galgame_asr.params.decode import DecodeParams
 from galgame_asr.params.manifest import ManifestParams
 from galgame_asr.params.model import ModelParams
 from galgame_asr.params.prompts import Prompts
+from galgame_asr.params.score import ScoreParams
 from galgame_asr.params.split import SplitParams
 from galgame_asr.params.train import CommonParams, PhaseParams
 
@@ -40,6 +41,7 @@ class Params:
     average: Averages
     decode: DecodeParams
     prompts: Prompts
+    score: ScoreParams
 
     @model_validator(mode="after")
     def _names_are_known(self) -> "Params":

@@ -1,35 +1,41 @@
-"""Stage score@CHECKPOINT-PROMPT: errors of one set of transcripts, per test set."""
+"""Stage score@CHECKPOINT-PROMPT: compare one set of transcripts with the references."""
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
+
+import pandas as pd
 
 from galgame_asr import manifest
 from galgame_asr.console import run
 from galgame_asr.decoding import transcripts
 from galgame_asr.errors import DataError
 from galgame_asr.files import write_text
+from galgame_asr.params import load
+from galgame_asr.params.score import ScoreParams
 from galgame_asr.paths import SPLIT, TEST_SETS
-from galgame_asr.scoring.cer import count_errors
+from galgame_asr.scoring import scored
+from galgame_asr.scoring.summary import summarise
+from galgame_asr.scoring.utterances import score
+from galgame_asr.text.words import Words, require_dictionary
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Arguments: transcripts, file to write."""
-    decoded_file, output = map(Path, arguments)
-    decoded = transcripts.read(decoded_file)
-    scores = {}
+    """Arguments: transcripts, table of utterances to write, summary to write."""
+    decoded_file, table, summary = map(Path, arguments)
+    params = load(ScoreParams, "score")
+    require_dictionary(params.dictionary)
+    decoded, words = transcripts.read(decoded_file), Words()
+    tables = {}
     for name in TEST_SETS:
         rows = manifest.read(SPLIT / f"{name}.parquet")
-        if rows.empty:
-            continue
-        references = dict(zip(transcripts.keys(rows), rows["text"], strict=True))
         try:
-            counts = count_errors(references, decoded.get(name, {}))
+            tables[name] = score(name, rows, decoded.get(name, {}), params.normalise, words)
         except DataError as error:
             raise DataError(f"{decoded_file}, set {name}: {error}") from None
-        scores[name] = {"cer": round(counts.cer, 4), **asdict(counts)}
-    write_text(output, json.dumps(scores, indent=1) + "\n")
+    scored.write(table, pd.concat(tables.values(), ignore_index=True))
+    sets = {name: summarise(rows) for name, rows in tables.items() if len(rows)}
+    write_text(summary, json.dumps(sets, ensure_ascii=False, indent=1) + "\n")
 
 
 if __name__ == "__main__":

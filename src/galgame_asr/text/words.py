@@ -8,6 +8,8 @@ from functools import lru_cache
 
 from sudachipy import Dictionary, SplitMode
 
+from galgame_asr.errors import ConfigError
+
 # Sudachi takes 49,149 bytes, and 65,535 once it has written its compatibility form: at
 # most 33 bytes a character.
 PIECE = 1500
@@ -50,6 +52,21 @@ class Word:
 def dictionary_version() -> str:
     """Version of the dictionary: another one gives other words and readings."""
     return importlib.metadata.version("sudachidict-core")
+
+
+def require_dictionary(version: str) -> None:
+    """Check which dictionary is installed.
+
+    Raises:
+        ConfigError: it is not `version`.
+    """
+    installed = dictionary_version()
+    if installed != version:
+        raise ConfigError(
+            f"score.dictionary is {version}, but sudachidict-core {installed} is installed, which "
+            f"gives other readings and words. `pip install sudachidict-core=={version}`, or set "
+            f"score.dictionary to {installed} so that all variants are scored again"
+        )
 
 
 class Words:
