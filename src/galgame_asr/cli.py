@@ -11,6 +11,8 @@ from galgame_asr.console import run
 from galgame_asr.params.prompts import Prompt
 from galgame_asr.paths import METRICS, MODELS, RAW, SETS, SPLIT
 from galgame_asr.report import readme
+from galgame_asr.scoring import compute_wer
+from galgame_asr.scoring.utterances import check_ids
 
 
 def main() -> None:
@@ -61,6 +63,16 @@ def make_parser() -> argparse.ArgumentParser:
     )
     command.set_defaults(run=_plan)
 
+    command = commands.add_parser(
+        "compute-wer", help="the figures of `compute-wer -c` 0.2.3, to compare with published ones"
+    )
+    command.add_argument("references", type=Path, help="lines of an id and a normalised text")
+    command.add_argument("hypotheses", type=Path, help="the same of what was decoded")
+    command.add_argument(
+        "--normalise", action="store_true", help="the texts are raw: normalise them as the seed did"
+    )
+    command.set_defaults(run=_compute_wer)
+
     command = commands.add_parser("readme", help="write the result tables into README.md")
     command.set_defaults(run=_readme)
 
@@ -87,6 +99,17 @@ def _jsonl(options: argparse.Namespace) -> None:
 
 def _plan(options: argparse.Namespace) -> None:
     importlib.import_module("galgame_asr.planning.show").show(options)
+
+
+def _compute_wer(options: argparse.Namespace) -> None:
+    texts = [compute_wer.read_scp(path) for path in (options.references, options.hypotheses)]
+    check_ids(*texts)
+    ids = sorted(texts[0])
+    sides = [[side[id_] for id_ in ids] for side in texts]
+    if options.normalise:
+        seed = importlib.import_module("galgame_asr.text.seed")  # of an extra
+        sides = [seed.seed_normalise(side) for side in sides]
+    print(compute_wer.count(zip(*sides, strict=True)))
 
 
 def _readme(_options: argparse.Namespace) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from galgame_asr.scoring import confidence
+from galgame_asr.scoring import compute_wer, confidence
 from galgame_asr.scoring.confidence import Counts
 from galgame_asr.scoring.scored import CLASSES, FLAGS
 from galgame_asr.text.scripts import KANJI, LATIN_OR_DIGIT
@@ -69,6 +69,10 @@ def summarise(
         name: {"utterances": int(marked.sum()), **_named("rate", bounded["flags", name])}
         for name, (marked, _) in flags.items()
     }
+    # What the seed's scorer prints for these texts.
+    seed_counts = compute_wer.count(zip(rows["truth"], rows["heard"], strict=True))
+    summary["cer_seed"] = rounded(seed_counts.overall.rate)
+    summary["compute_wer"] = dict(line.split(" -> ") for line in str(seed_counts).splitlines())
     summary["suspect_labels"] = rows["id"][rows["is_suspect_label"].astype(bool)].tolist()
     for (section, name), mask in groups.items():
         summary.setdefault(section, {})[name] = {
