@@ -48,7 +48,9 @@ class Dims:
 
 
 DIMS = {
-    "tiny": Dims(train_data.write_tiny, steps=200, frames=1200, lr=1e-3),
+    # As many steps as a phase of the embedded default has, so that features are computed again
+    # in as many epochs.
+    "tiny": Dims(train_data.write_tiny, steps=288, frames=1200, lr=1e-3),
     "true": Dims(train_data.write_true, steps=3, frames=4000, lr=1e-5),
 }
 
@@ -58,7 +60,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--dims", choices=DIMS, default="tiny")
     parser.add_argument("--phases", nargs="+", choices=FROZEN, default=list(FROZEN))
-    parser.add_argument("--steps", type=int, help="measured ones; 200 tiny, 3 true")
+    parser.add_argument("--steps", type=int, help="measured ones; 288 tiny, 3 true")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument(
         "--work", type=Path, help="folder to use and keep; default: a temporary one"

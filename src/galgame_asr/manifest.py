@@ -1,14 +1,12 @@
-"""Tables of utterances: one row each, as parquet whose bytes depend on the rows alone."""
+"""Tables of utterances: one row each."""
 
 from collections.abc import Iterable
 from pathlib import Path
 
 import pandas as pd
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-from galgame_asr.errors import DataError
-from galgame_asr.files import atomic_path
+from galgame_asr import tables
 
 SCHEMA = pa.schema(
     [
@@ -31,32 +29,16 @@ def read(path: Path) -> pd.DataFrame:
     """Read a table of utterances.
 
     Raises:
-        DataError: the file is missing, is no parquet or has other columns.
+        DataError: as for `tables.read`.
     """
-    try:
-        table = pq.read_table(path)
-    except FileNotFoundError:
-        raise DataError(f"{path} is missing; `dvc repro` makes it") from None
-    except pa.ArrowInvalid as error:
-        raise DataError(f"{path} is no parquet file: {error}") from None
-    if table.schema.names != SCHEMA.names:
-        raise DataError(f"{path} has columns {table.schema.names} instead of {SCHEMA.names}")
-    rows: pd.DataFrame = table.to_pandas()
-    return rows
+    return tables.read(path, SCHEMA)
 
 
 def write(path: Path, rows: pd.DataFrame) -> None:
     """Write a table of utterances, in the order given."""
-    table = pa.Table.from_pandas(rows, schema=SCHEMA, preserve_index=False)
-    # Without pandas' own metadata, which holds its version.
-    write_parts(path, [table.replace_schema_metadata(None)])
+    tables.write(path, rows, SCHEMA)
 
 
-def write_parts(path: Path, tables: Iterable[pa.Table]) -> None:
+def write_parts(path: Path, parts: Iterable[pa.Table]) -> None:
     """Write a table of utterances from parts that are never in memory together."""
-    with (
-        atomic_path(path) as temporary,
-        pq.ParquetWriter(temporary, SCHEMA, compression="zstd") as writer,
-    ):
-        for table in tables:
-            writer.write_table(table)
+    tables.write_parts(path, parts, SCHEMA)

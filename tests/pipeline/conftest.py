@@ -9,10 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 from ruamel.yaml import YAML
 
 from tests.conftest import REPOSITORY
+from tests.phases import write_rows
 
 # The embedded default, smaller: 100 utterances, two phases of a few steps, four decodes.
 SMALLER: dict[str, Any] = {
@@ -140,3 +142,12 @@ def workspace(finished: Workspace) -> Workspace:
     finished.run("dvc", "checkout", "--force", "--quiet")
     shutil.rmtree(finished.root / ".scratch", ignore_errors=True)
     return finished
+
+
+@pytest.fixture(scope="module")
+def rows(tmp_path_factory: pytest.TempPathFactory) -> pd.DataFrame:
+    """Ten utterances of 0.4 to 1.3 s in a shard below `attrs["root"]`."""
+    root = tmp_path_factory.mktemp("data")
+    table = write_rows(root)
+    table.attrs["root"] = root
+    return table

@@ -21,22 +21,13 @@ from galgame_asr.training import trainer as trainer_module
 from galgame_asr.training.trainer import Phase, PhaseTrainer, train
 from tests.conftest import REPOSITORY
 from tests.models import build, examples
-from tests.phases import ALL, LORA, PHASES, values, write_model, write_rows
+from tests.phases import ALL, LORA, PHASES, values, write_model
 
 PARAMS = REPOSITORY / "params.yaml"
 
 
 class KilledError(Exception):
     """Stands for the end of the process."""
-
-
-@pytest.fixture(scope="module")
-def rows(tmp_path_factory: pytest.TempPathFactory) -> pd.DataFrame:
-    """Ten utterances of 0.4 to 1.3 s in a shard below `root`."""
-    root = tmp_path_factory.mktemp("data")
-    table = write_rows(root)
-    table.attrs["root"] = root
-    return table
 
 
 @pytest.fixture(scope="module")

@@ -21,17 +21,8 @@ from galgame_asr.params.compute import ComputeParams
 from galgame_asr.params.decode import DecodeParams
 from tests.conftest import REPOSITORY
 from tests.models import JAPANESE, build
-from tests.phases import write_rows
 
 PARAMS = REPOSITORY / "params.yaml"
-
-
-@pytest.fixture(scope="module")
-def rows(tmp_path_factory: pytest.TempPathFactory) -> pd.DataFrame:
-    root = tmp_path_factory.mktemp("data")
-    table = write_rows(root)
-    table.attrs["root"] = root
-    return table
 
 
 @pytest.fixture(scope="module")

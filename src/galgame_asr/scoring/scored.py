@@ -1,4 +1,4 @@
-"""Tables of scored utterances: one row per utterance and variant, as deterministic parquet."""
+"""Tables of scored utterances: one row per utterance and variant."""
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -6,10 +6,8 @@ from typing import Any
 
 import pandas as pd
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-from galgame_asr.errors import DataError
-from galgame_asr.files import atomic_path
+from galgame_asr import tables
 
 # What an error of the CER is put down to; the classes add up to its edits. See breakdown.py.
 CLASSES = ("misheard", "loop", "deletion", "insertion", "spelling", "homophone")
@@ -58,23 +56,11 @@ def read(path: Path) -> pd.DataFrame:
     """Read a table of scored utterances, sorted by set and id.
 
     Raises:
-        DataError: the file is missing, is no parquet or has other columns.
+        DataError: as for `tables.read`.
     """
-    try:
-        table = pq.read_table(path)
-    except FileNotFoundError:
-        raise DataError(f"{path} is missing; `dvc repro` makes it") from None
-    except pa.ArrowInvalid as error:
-        raise DataError(f"{path} is no parquet file: {error}") from None
-    if table.schema.names != SCHEMA.names:
-        raise DataError(f"{path} has columns {table.schema.names} instead of {SCHEMA.names}")
-    rows: pd.DataFrame = table.to_pandas()
-    return rows
+    return tables.read(path, SCHEMA)
 
 
 def write(path: Path, rows: pd.DataFrame) -> None:
     """Write a table of scored utterances, in the order given."""
-    table = pa.Table.from_pandas(rows, schema=SCHEMA, preserve_index=False)
-    with atomic_path(path) as temporary:
-        # Without pandas' own metadata, which holds its version.
-        pq.write_table(table.replace_schema_metadata(None), temporary, compression="zstd")
+    tables.write(path, rows, SCHEMA)
