@@ -2,9 +2,8 @@
 
 from collections.abc import Mapping
 
-import jiwer
-
 from galgame_asr.errors import DataError
+from galgame_asr.scoring.alignment import utterance_counts
 from galgame_asr.scoring.counts import ErrorCounts
 from galgame_asr.text.normalise import normalise
 
@@ -29,11 +28,11 @@ def count_errors(references: Mapping[str, str], hypotheses: Mapping[str, str]) -
     heard = [normalise(hypotheses[id_]) for id_ in order]
     if not any(truth):
         raise DataError(f"none of {len(order)} references holds a letter; nothing to score")
-    found = jiwer.process_characters(truth, heard)
+    substitutions, deletions, insertions = utterance_counts(truth, heard).sum(axis=0).tolist()
     return ErrorCounts(
         utterances=len(order),
         characters=sum(len(text) for text in truth),
-        substitutions=found.substitutions,
-        deletions=found.deletions,
-        insertions=found.insertions,
+        substitutions=substitutions,
+        deletions=deletions,
+        insertions=insertions,
     )
