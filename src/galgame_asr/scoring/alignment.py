@@ -12,8 +12,8 @@ OPERATIONS = ("replace", "delete", "insert")
 def utterance_counts(truth: Sequence[str], heard: Sequence[str]) -> NDArray[np.int64]:
     """Substitutions, deletions and insertions of each utterance, one row for each.
 
-    The alignment is that of jiwer.process_characters, which calls the same function and
-    takes 15 times as long (`python -m benchmarks.scoring`).
+    The alignment is that of jiwer.process_characters, which calls the same function but
+    takes several times as long and as much memory (`python -m benchmarks.scoring`).
 
     Args:
         truth: normalised references.
