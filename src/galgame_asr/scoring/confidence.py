@@ -164,7 +164,8 @@ def capped(errors: Counts, lengths: Counts) -> Counts:
     """Errors, at most the length of the reference for each utterance.
 
     A single decoder loop makes hundreds of errors: two of 1,000 utterances can be a sixth of
-    all errors and three quarters of the variance, and then they alone decide which variant wins.
+    all errors and most of the variance, and then they alone decide which variant wins. Text
+    invented for an empty reference is left out altogether: that is the flag `invented`.
     """
     return np.minimum(errors, lengths)
 

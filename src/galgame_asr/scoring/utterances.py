@@ -12,6 +12,7 @@ from galgame_asr.decoding.transcripts import keys
 from galgame_asr.errors import DataError
 from galgame_asr.params.score import NormaliseParams
 from galgame_asr.scoring import scored
+from galgame_asr.scoring.alignment import utterance_counts
 from galgame_asr.scoring.breakdown import break_down, count
 from galgame_asr.scoring.hallucination import flags
 from galgame_asr.text.normalise import normalise
@@ -88,7 +89,7 @@ def _compare(
     reference: str, transcript: Transcript, rules: NormaliseParams, words: Words
 ) -> dict[str, Any]:
     truth, heard = normalise(reference, rules), normalise(transcript.text, rules)
-    steps = [step.tag for step in Levenshtein.editops(truth, heard)]
+    substitutions, deletions, insertions = utterance_counts([truth], [heard])[0].tolist()
     kana = words.kana(truth)
     heard_kana = kana if heard == truth else words.kana(heard)
     lemmas, heard_lemmas = ([word.lemma for word in words.words(text)] for text in (truth, heard))
@@ -102,9 +103,9 @@ def _compare(
         "tokens": transcript.num_tokens,
         "log_prob": transcript.log_prob,
         "characters": len(truth),
-        "substitutions": steps.count("replace"),
-        "deletions": steps.count("delete"),
-        "insertions": steps.count("insert"),
+        "substitutions": substitutions,
+        "deletions": deletions,
+        "insertions": insertions,
         "kana": len(kana),
         "kana_errors": Levenshtein.distance(kana, heard_kana),
         "words": len(lemmas),
