@@ -73,6 +73,13 @@ def make_parser() -> argparse.ArgumentParser:
     )
     command.set_defaults(run=_compute_wer)
 
+    command = commands.add_parser("report", help="the report page beside another revision")
+    command.add_argument(
+        "--compare", required=True, metavar="REV", help="a branch, tag, commit or experiment"
+    )
+    command.add_argument("--output", type=Path, metavar="FILE", help="report-REV.html")
+    command.set_defaults(run=_report)
+
     command = commands.add_parser("readme", help="write the result tables into README.md")
     command.set_defaults(run=_readme)
 
@@ -110,6 +117,17 @@ def _compute_wer(options: argparse.Namespace) -> None:
         seed = importlib.import_module("galgame_asr.text.seed")  # of an extra
         sides = [seed.seed_normalise(side) for side in sides]
     print(compute_wer.count(zip(*sides, strict=True)))
+
+
+def _report(options: argparse.Namespace) -> None:
+    # Matplotlib and the parameters of all stages take a second to import.
+    whole = importlib.import_module("galgame_asr.params.whole")
+    curriculum = importlib.import_module("galgame_asr.report.curriculum")
+    against = importlib.import_module("galgame_asr.report.against")
+    output = options.output or Path(f"report-{options.compare.replace('/', '-')}.html")
+    values = params.parse(whole.Params, params.read_yaml(params.PARAMS_FILE), "")
+    for line in against.write(options.compare, curriculum.of_params(values), output):
+        print(line)
 
 
 def _readme(_options: argparse.Namespace) -> None:

@@ -9,7 +9,6 @@ import pytest
 from galgame_asr.decoding import transcripts
 from galgame_asr.decoding.transcript import Transcript
 from galgame_asr.errors import DataError
-from galgame_asr.report import table
 from galgame_asr.scoring.cer import count_errors
 from galgame_asr.scoring.counts import ErrorCounts
 from galgame_asr.text.normalise import normalise
@@ -105,19 +104,3 @@ def test_transcripts_round_trip(tmp_path: Path) -> None:
     path.write_text('{"set": "test"}\n')
     with pytest.raises(DataError, match=r"t\.jsonl:1 is no transcript"):
         transcripts.read(path)
-
-
-def test_the_table_has_a_cell_per_variant() -> None:
-    """Checkpoints by prompts, each with its change against the first row and its counts."""
-    counts = {
-        name: ErrorCounts(
-            utterances=9, characters=100, substitutions=errors, deletions=0, insertions=1
-        )
-        for name, errors in {"base": 49, "full/p100": 9}.items()
-    }
-    scores = {(c, p): {"test": counts[c]} for c in counts for p in ("none", "japanese")}
-    text = table.markdown(scores, list(counts), ["none", "japanese"])
-    assert "9 utterances, 100 characters" in text
-    assert "| base | 50.00% [50: 49, 0, 1] | 50.00% [50: 49, 0, 1] |" in text
-    assert "| full/p100 | 10.00% (-80%) [10: 9, 0, 1] | 10.00% (-80%) [10: 9, 0, 1] |" in text
-    assert "Out of domain" not in text

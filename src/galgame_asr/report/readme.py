@@ -19,7 +19,9 @@ def update(readme: Path, report: Path) -> None:
 
 
 def with_results(readme: str, report: str) -> str:
-    """The README's text with the report's tables, without its title, between the markers.
+    """The README's text with the report's findings and tables of variants between the markers.
+
+    Its title and the details below the tables are left out.
 
     Raises:
         ConfigError: as for `update`.
@@ -28,8 +30,11 @@ def with_results(readme: str, report: str) -> str:
     _, end, after = rest.partition(END)
     if not (begin and end):
         raise ConfigError(f"the README needs the lines {BEGIN} and {END}, in this order")
-    tables = report.partition("\n")[2].strip().replace("\n## ", "\n**").replace("## ", "**", 1)
-    lines = [f"{line}**" if line.startswith("**") else line for line in tables.splitlines()]
+    tables = report.partition("\n")[2].partition("\n### ")[0].strip()
+    lines = [
+        f"**{line.removeprefix('## ')}**" if line.startswith("## ") else line
+        for line in tables.splitlines()
+    ]
     return f"{before}{BEGIN}\n" + "\n".join(lines) + f"\n{END}{after}"
 
 

@@ -1,0 +1,165 @@
+"""Computing the report's figures from the tables of scored utterances."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import pandas as pd
+
+from galgame_asr.errors import DataError
+from galgame_asr.report.confusions import confusions
+from galgame_asr.report.curriculum import Curriculum
+from galgame_asr.report.results import (
+    GROUPS,
+    TITLES,
+    Comparison,
+    Group,
+    Rate,
+    Results,
+    Scored,
+    Variant,
+)  # fmt: skip
+from galgame_asr.scoring.comparison import compare
+from galgame_asr.scoring.summary import summarise
+
+# The scored utterances of each variant, in the order of the report.
+Tables = Mapping[Variant, pd.DataFrame]
+
+
+def collect(tables: Tables, curriculum: Curriculum) -> list[Results]:
+    """Results of each test set that has utterances, in domain first.
+
+    Raises:
+        DataError: two variants of the present revision have other utterances.
+    """
+    found = []
+    for name in TITLES:
+        parts = {v: part_of(table, name) for v, table in tables.items()}
+        present = {v: part for v, part in parts.items() if v.revision is None}
+        if any(len(part) for part in present.values()):
+            _refuse_other_utterances(name, present)
+            found.append(_results(name, parts, curriculum))
+    return found
+
+
+def part_of(table: pd.DataFrame, name: str) -> pd.DataFrame:
+    """The utterances of one set, sorted by id."""
+    return table[table["set"] == name].sort_values("id", ignore_index=True)
+
+
+def _refuse_other_utterances(name: str, present: Tables) -> None:
+    (first, expected), *others = present.items()
+    for variant, part in others:
+        if not part["id"].equals(expected["id"]):
+            raise DataError(
+                f"set {name}: {variant.name} has other utterances ({len(part)}) than "
+                f"{first.name} ({len(expected)}); `dvc repro` scores them again"
+            )
+
+
+def _results(name: str, parts: Tables, curriculum: Curriculum) -> Results:
+    present = [v for v in parts if v.revision is None]
+    first_prompt = curriculum.prompts[0]
+    previous = {
+        v: (v, Variant(before, v.prompt))
+        for v in present
+        if (before := curriculum.previous(v.checkpoint)) is not None
+    }
+    phases = [
+        (phase, (Variant(last, prompt), Variant(init, prompt)))
+        for phase, init, last in curriculum.phases()
+        for prompt in curriculum.prompts
+    ]
+    prompts = [
+        (v, Variant(v.checkpoint, first_prompt)) for v in present if v.prompt != first_prompt
+    ]
+    # The end of a phase is among both, and drawing resamples takes time.
+    wanted = dict.fromkeys([*previous.values(), *(pair for _, pair in phases), *prompts])
+    compared = {pair: _compare(*pair, parts) for pair in wanted}
+    part = parts[present[0]]
+    return Results(
+        name=name,
+        utterances=len(part),
+        characters=int(part["characters"].sum()),
+        scored=[_scored(v, part) for v, part in parts.items() if len(part)],
+        previous={v: compared[pair] for v, pair in previous.items()},
+        phases=[(phase, compared[pair]) for phase, pair in phases],
+        prompts=[compared[pair] for pair in prompts],
+        revision=_against_revision(parts),
+    )
+
+
+def _scored(variant: Variant, part: pd.DataFrame) -> Scored:
+    summary = summarise(part)
+    return Scored(
+        variant=variant,
+        utterances=summary["utterances"],
+        characters=summary["characters"],
+        substitutions=summary["substitutions"],
+        deletions=summary["deletions"],
+        insertions=summary["insertions"],
+        cer=_rate(summary, "cer"),
+        capped=_rate(summary, "cer_capped"),
+        kana=_rate(summary, "cer_kana"),
+        wer=_rate(summary, "wer"),
+        sentences=_rate(summary, "sentence_accuracy"),
+        classes={name: found["cer"] or 0.0 for name, found in summary["breakdown"].items()},
+        flags={name: found["utterances"] for name, found in summary["flags"].items()},
+        groups={
+            title: [
+                Group(group.replace("_", " "), found["utterances"], _rate(found, "cer"))
+                for group, found in summary.get(section, {}).items()
+                if found["utterances"]
+            ]
+            for section, title in GROUPS.items()
+        },
+        confusions=confusions(part),
+    )
+
+
+def _rate(summary: Mapping[str, Any], name: str) -> Rate | None:
+    """A rate and its bounds, as a summary names them."""
+    if summary[name] is None:
+        return None
+    return Rate(summary[name], summary[f"{name}_low"], summary[f"{name}_high"])
+
+
+def _compare(variant: Variant, against: Variant, parts: Tables) -> Comparison:
+    return _compared(variant, against, parts[variant], parts[against])
+
+
+def _compared(
+    variant: Variant, against: Variant, new: pd.DataFrame, old: pd.DataFrame
+) -> Comparison:
+    found = compare(old, new)
+    capped = found["cer_capped"]
+    return Comparison(
+        variant,
+        against,
+        utterances=found["utterances"],
+        change=None
+        if capped["difference"] is None
+        else Rate(capped["difference"], capped["low"], capped["high"]),
+        p=capped["p"],
+        decision=found["decision"],
+        detectable=capped["detectable"],
+    )
+
+
+def _against_revision(parts: Tables) -> list[Comparison]:
+    """Each present variant against the same one of the other revision."""
+    found = []
+    for old in parts:
+        new = Variant(old.checkpoint, old.prompt)
+        if old.revision is not None and new in parts:
+            both = common(parts[new], parts[old])
+            if len(both[0]):
+                found.append(_compared(new, old, *both))
+    return found
+
+
+def common(new: pd.DataFrame, old: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The utterances that are in both tables, with the same reference."""
+    new, old = new.set_index("id"), old.set_index("id")
+    ids = new.index.intersection(old.index)
+    ids = ids[new.loc[ids, "truth"].to_numpy() == old.loc[ids, "truth"].to_numpy()]
+    return new.loc[ids].reset_index(), old.loc[ids].reset_index()

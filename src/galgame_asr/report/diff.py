@@ -1,0 +1,29 @@
+"""What differs between a reference and a transcript, as runs of characters."""
+
+from dataclasses import dataclass
+
+from rapidfuzz.distance import Levenshtein
+
+
+@dataclass(frozen=True)
+class Span:
+    """A run of characters: equal on both sides, replaced, missing (`heard` empty) or added."""
+
+    truth: str
+    heard: str
+
+    @property
+    def edits(self) -> int:
+        """Characters of the run that count as errors."""
+        return 0 if self.truth == self.heard else max(len(self.truth), len(self.heard))
+
+
+def diff(truth: str, heard: str) -> list[Span]:
+    """Align two normalised texts; the spans join up to both.
+
+    Their edits add up to the edit distance.
+    """
+    return [
+        Span(truth[code.src_start : code.src_end], heard[code.dest_start : code.dest_end])
+        for code in Levenshtein.opcodes(truth, heard)
+    ]

@@ -1,0 +1,49 @@
+"""How figures are written, the same on the page and in report.md."""
+
+from galgame_asr.report.results import Comparison, Rate
+
+NONE = "–"
+MINUS = "−"
+
+
+def percent(value: float | None) -> str:
+    """12.12%."""
+    return NONE if value is None else f"{value:.2%}".replace("-", MINUS)
+
+
+def rate(rate: Rate | None) -> str:
+    """The value of a rate as a percentage."""
+    return percent(None if rate is None else rate.value)
+
+
+def interval(rate: Rate | None) -> str:
+    """9.53–15.01: the bounds as percentages."""
+    return NONE if rate is None else f"{100 * rate.low:.2f}–{100 * rate.high:.2f}"
+
+
+def points(value: float) -> str:
+    """A difference of two rates in points: −9.31, 0.00."""
+    return f"{100 * value:+.2f}".replace("-", MINUS).replace("+0.00", "0.00")
+
+
+def change(comparison: Comparison) -> str:
+    """The difference that decides, in points."""
+    return NONE if comparison.change is None else points(comparison.change.value)
+
+
+def change_interval(comparison: Comparison) -> str:
+    """The bounds of the difference that decides: −12.10 to −6.60."""
+    found = comparison.change
+    return NONE if found is None else f"{points(found.low)} to {points(found.high)}"
+
+
+def detectable(comparison: Comparison) -> str:
+    """The smallest true difference that would show, in points."""
+    return NONE if comparison.detectable is None else f"{100 * comparison.detectable:.2f}"
+
+
+def p_value(p: float | None) -> str:
+    """Of a test: p = 0.040."""
+    if p is None:
+        return NONE
+    return "p < 0.001" if p < 0.001 else f"p = {p:.3f}"

@@ -1,0 +1,113 @@
+"""The report as markdown: readable in a terminal and in a pull request."""
+
+from collections.abc import Iterable, Sequence
+
+from galgame_asr.report import formats
+from galgame_asr.report.results import Comparison, Results, Scored, Variant
+from galgame_asr.report.words import CLASS_NAMES, headline
+
+
+def text(everything: Sequence[Results]) -> str:
+    """The figures of the report page: per set the variants, then decisions and error classes."""
+    lines = ["# Character error rates", ""]
+    lines += [f"- {sentence}" for sentence in headline(everything)]
+    for results in everything:
+        lines += [
+            "",
+            f"## {results.title}: {results.utterances:,} utterances, "
+            f"{results.characters:,} characters",
+            "",
+            *_table(
+                ["checkpoint", "prompt", "CER", "95% interval", "capped", "kana", "WER", "right",
+                 "S, D, I", "change in points, against"],
+                [_row(scored, results.previous.get(scored.variant)) for scored in results.scored],
+            ),
+        ]  # fmt: skip
+    if everything:
+        lines += ["", LEGEND]
+    for results in everything:
+        lines += ["", *_details(results)]
+    return "\n".join(lines) + "\n"
+
+
+LEGEND = (
+    "Capped: at most as many errors per utterance as its reference has characters. Kana: of the "
+    "reading. WER: of words in dictionary form. Right: utterances without an error. Change: of the "
+    "capped CER on the same utterances; better or worse where its 95% interval excludes 0."
+)
+
+
+def _row(scored: Scored, comparison: Comparison | None) -> list[str]:
+    at = f" @ {scored.variant.revision}" if scored.variant.revision else ""
+    return [
+        scored.variant.checkpoint + at,
+        scored.variant.prompt,
+        formats.rate(scored.cer),
+        formats.interval(scored.cer),
+        formats.rate(scored.capped),
+        formats.rate(scored.kana),
+        formats.rate(scored.wer),
+        formats.rate(scored.sentences),
+        f"{scored.substitutions}, {scored.deletions}, {scored.insertions}",
+        f"**{comparison.decision}** {formats.change(comparison)}, {comparison.against.checkpoint}"
+        if comparison
+        else formats.NONE,
+    ]
+
+
+def _details(results: Results) -> list[str]:
+    """Paired decisions, and what the errors are."""
+    where = results.title
+    lines: list[str] = []
+    groups = {
+        "Phases": [(f"{phase}: ", comparison) for phase, comparison in results.phases],
+        "Prompts": [("", comparison) for comparison in results.prompts],
+        "Revisions": [("", comparison) for comparison in results.revision],
+    }
+    for title, rows in groups.items():
+        if rows:
+            lines += [f"### {title}, {where}", "", *_decisions(rows), ""]
+    return [
+        *lines,
+        f"### Points of CER by class of error, {where}",
+        "",
+        *_table(
+            ["variant", *CLASS_NAMES.values()],
+            [
+                [_name(s.variant), *(formats.percent(s.classes[name]) for name in CLASS_NAMES)]
+                for s in results.scored
+            ],
+        ),
+    ]
+
+
+def _decisions(rows: Iterable[tuple[str, Comparison]]) -> list[str]:
+    return _table(
+        ["variant", "against", "decision", "change", "95% interval", "MAPSSWE", "detectable"],
+        [
+            [
+                lead + _name(comparison.variant),
+                _name(comparison.against),
+                f"**{comparison.decision}**",
+                formats.change(comparison),
+                formats.change_interval(comparison),
+                formats.p_value(comparison.p),
+                formats.detectable(comparison),
+            ]
+            for lead, comparison in rows
+        ],
+    )
+
+
+def _name(variant: Variant) -> str:
+    return f"{variant.checkpoint} · {variant.prompt}" + (
+        f" @ {variant.revision}" if variant.revision else ""
+    )
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
+    return [
+        f"| {' | '.join(head)} |",
+        "|---" * len(head) + "|",
+        *(f"| {' | '.join(row)} |" for row in rows),
+    ]

@@ -1,0 +1,66 @@
+"""The report page: one HTML file with all it needs, for a browser without a network."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import jinja2
+from markupsafe import Markup
+
+from galgame_asr.report import browser, formats, plots
+from galgame_asr.report.browser import ReadClip
+from galgame_asr.report.collect import Tables
+from galgame_asr.report.curriculum import Curriculum
+from galgame_asr.report.results import Results
+from galgame_asr.report.words import CLASS_NAMES, CLASS_TEXTS, FLAG_NAMES, FLAG_TEXTS, headline
+
+SUSPECTS = 40  # listed per set
+
+
+def build(
+    tables: Tables, results: Sequence[Results], curriculum: Curriculum, read_clip: ReadClip
+) -> str:
+    """The page as text.
+
+    Args:
+        tables: scored utterances of each variant.
+        results: what `collect` made of them.
+        curriculum: the order of the checkpoints.
+        read_clip: gives the audio of an utterance as a data: address.
+    """
+    loader = jinja2.PackageLoader("galgame_asr.report", "assets")
+    environment = jinja2.Environment(
+        loader=loader,
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.globals |= {
+        "format": formats,
+        "class_names": CLASS_NAMES,
+        "class_texts": CLASS_TEXTS,
+        "flag_names": FLAG_NAMES,
+        "flag_texts": FLAG_TEXTS,
+    }
+    data = browser.data(tables, read_clip)
+    data |= {"class_names": list(CLASS_NAMES.values()), "flag_names": list(FLAG_NAMES.values())}
+    return environment.get_template("page.html.jinja").render(
+        css=Markup(loader.get_source(environment, "page.css")[0]),
+        js=Markup(loader.get_source(environment, "page.js")[0]),
+        results=results,
+        curriculum=curriculum,
+        headline=headline(results),
+        plots=_plots(results, curriculum),
+        suspects={r.name: browser.suspects(tables, r.name, SUSPECTS) for r in results},
+        data=Markup(browser.as_json(data)),
+        most_suspects=SUSPECTS,
+        limits=browser,
+    )
+
+
+def _plots(results: Sequence[Results], curriculum: Curriculum) -> Mapping[str, Any]:
+    return {
+        "domains": plots.domains(results) if results else "",
+        "curves": {r.name: plots.curve(r, curriculum) for r in results},
+        "breakdowns": {r.name: plots.breakdown(r, CLASS_NAMES) for r in results},
+    }
