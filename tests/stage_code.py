@@ -11,6 +11,7 @@ SOURCE = Path(__file__).parents[1] / "src"
 def closure(module: str) -> frozenset[Path]:
     """All files of this project that run when `module` is imported, itself included.
 
+    The folder `assets` of a package is part of its modules.
     Packages whose `__init__` holds a docstring alone are left out: nothing in
     them can change a result.
     """
@@ -23,7 +24,9 @@ def closure(module: str) -> frozenset[Path]:
         seen.add(name)
         waiting += [name.rpartition(".")[0], *_imports(name)]
     files = {_file(name) for name in seen}
-    return frozenset(file for file in files if file is not None and _has_code(file))
+    code = {file for file in files if file is not None and _has_code(file)}
+    assets = {file.with_name("assets") for file in code}
+    return frozenset(code | {folder for folder in assets if folder.is_dir()})
 
 
 def _file(module: str) -> Path | None:
