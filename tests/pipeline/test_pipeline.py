@@ -22,7 +22,8 @@ def test_a_run_ends_with_the_table(workspace: Workspace) -> None:
     report = (metrics / "report.md").read_text()
     assert "## In domain" in report
     assert "## Out of domain" in report
-    assert report.count("| full/p100 |") == 2
+    assert report.count("| full/p100 |") == 4
+    assert (metrics / "report.html").stat().st_size > 100_000
     quality = json.loads((metrics / "quality/vn.json").read_text())
     assert (quality["utterances"], quality["usable"]) == (60, 60)
 

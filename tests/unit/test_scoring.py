@@ -5,11 +5,11 @@ import random
 from pathlib import Path
 
 import pytest
+from galgame_asr.scoring.cer import count_errors
 
 from galgame_asr.decoding import transcripts
 from galgame_asr.decoding.transcript import Transcript
 from galgame_asr.errors import DataError
-from galgame_asr.scoring.cer import count_errors
 from galgame_asr.scoring.counts import ErrorCounts
 from galgame_asr.text.normalise import normalise
 

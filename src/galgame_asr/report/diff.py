@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from rapidfuzz.distance import Levenshtein
+import jiwer
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,11 @@ def diff(truth: str, heard: str) -> list[Span]:
 
     Their edits add up to the edit distance.
     """
+    (chunks,) = jiwer.process_characters([truth], [heard]).alignments
     return [
-        Span(truth[code.src_start : code.src_end], heard[code.dest_start : code.dest_end])
-        for code in Levenshtein.opcodes(truth, heard)
+        Span(
+            truth[chunk.ref_start_idx : chunk.ref_end_idx],
+            heard[chunk.hyp_start_idx : chunk.hyp_end_idx],
+        )
+        for chunk in chunks
     ]

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 
 from galgame_asr.report import formats
 from galgame_asr.report.results import Comparison, Results, Scored, Variant
-from galgame_asr.report.words import CLASS_NAMES, headline
+from galgame_asr.report.sentences import CLASS_NAMES, headline
 
 
 def text(everything: Sequence[Results]) -> str:

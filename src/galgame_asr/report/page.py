@@ -11,7 +11,7 @@ from galgame_asr.report.browser import ReadClip
 from galgame_asr.report.collect import Tables
 from galgame_asr.report.curriculum import Curriculum
 from galgame_asr.report.results import Results
-from galgame_asr.report.words import CLASS_NAMES, CLASS_TEXTS, FLAG_NAMES, FLAG_TEXTS, headline
+from galgame_asr.report.sentences import CLASS_NAMES, CLASS_TEXTS, FLAG_NAMES, FLAG_TEXTS, headline
 
 SUSPECTS = 40  # listed per set
 

@@ -8,7 +8,6 @@ from pathlib import Path
 from dvc.api import DVCFileSystem
 from dvc.exceptions import DvcException
 from dvc.scm import SCMError
-from scmrepo.exceptions import SCMError as ScmrepoError
 
 from galgame_asr.errors import ConfigError, DataError
 
@@ -28,10 +27,11 @@ def scored_tables(revision: str, directory: Path) -> Iterator[Path]:
     name = directory.as_posix()
     try:
         files = DVCFileSystem(".", rev=revision)
-        paths = sorted(files.find(name)) if files.exists(name) else []
-    except (SCMError, ScmrepoError) as error:
+        # Not `exists`, which takes every error for a no.
+        paths = sorted(files.find(name))
+    except SCMError:
         raise ConfigError(
-            f"{revision} is no revision of this repository ({error}); "
+            f"{revision} is no revision of this repository; "
             "`git log` and `dvc exp list` show those there are"
         ) from None
     if not paths:

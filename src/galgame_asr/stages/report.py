@@ -32,8 +32,9 @@ def main(_arguments: Sequence[str]) -> None:
     for set_, file in {"test": "cer", "ood": "cer_ood"}.items():
         flat = {name: cer.value for name, cer in rates.get(set_, {}).items() if cer}
         write_text(METRICS / f"{file}.json", json.dumps(flat, indent=1) + "\n")
-        csv = "variant,cer\n" + "".join(f"{name},{cer}\n" for name, cer in flat.items())
-        write_text(METRICS / f"{file}.csv", csv)
+        # `dvc plots` sorts bars by name.
+        lines = [f"{number:02} {name},{cer}\n" for number, (name, cer) in enumerate(flat.items())]
+        write_text(METRICS / f"{file}.csv", "".join(["variant,cer\n", *lines]))
 
 
 if __name__ == "__main__":

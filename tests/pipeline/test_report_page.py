@@ -1,0 +1,203 @@
+"""The report page in a real browser: from disk, without a network."""
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import BrowserContext, Page, sync_playwright
+
+from galgame_asr.report import clips, page
+from galgame_asr.report.collect import collect
+from tests import tables
+
+CHROMIUM = shutil.which("chromium")
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium: apt-get install chromium")
+ARGUMENTS = [
+    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+    "--disable-background-networking", "--disable-component-update", "--disable-sync",
+    "--autoplay-policy=no-user-gesture-required",
+]  # fmt: skip
+PHONE = {"width": 360, "height": 780}
+CARDS = ".utterances > li"
+
+
+@pytest.fixture(scope="module")
+def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A page of 8 variants with 60 utterances in each set."""
+    found = tables.tables(utterances=60)
+    tone = (np.sin(np.arange(8_000) / 10) / 4).astype(np.float32)
+    clip = clips.data_uri(tone)
+    results = collect(found, tables.CURRICULUM)
+    path = tmp_path_factory.mktemp("report") / "report.html"
+    built = page.build(found, results, tables.CURRICULUM, lambda _set, _id: clip)
+    path.write_text(built, encoding="utf-8")
+    return path
+
+
+@pytest.fixture(scope="module")
+def context(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BrowserContext]:
+    """A browser with an empty profile and no network."""
+    with sync_playwright() as playwright:
+        opened = playwright.chromium.launch_persistent_context(
+            tmp_path_factory.mktemp("profile"), executable_path=CHROMIUM, args=ARGUMENTS
+        )
+        opened.set_offline(True)
+        yield opened
+        opened.close()
+
+
+@pytest.fixture
+def browser(context: BrowserContext, report: Path) -> Iterator[Page]:
+    """The page, freshly opened; afterwards it has asked for nothing and complained of nothing."""
+    opened = context.new_page()
+    problems: list[str] = []
+    opened.on("console", lambda message: problems.append(message.text))
+    opened.on("pageerror", lambda error: problems.append(str(error)))
+    opened.on(
+        "request",
+        lambda request: (
+            None if request.url.startswith(("file:", "data:")) else problems.append(request.url)
+        ),
+    )
+    opened.goto(report.as_uri())
+    yield opened
+    opened.close()
+    assert problems == []
+
+
+def status(browser: Page) -> str:
+    return browser.get_by_role("status").inner_text()
+
+
+def shares(browser: Page) -> list[int]:
+    """The CER of each utterance shown."""
+    return [
+        int(text.removesuffix("%")) for text in browser.locator(f"{CARDS} strong").all_inner_texts()
+    ]
+
+
+def test_filters_and_pages(browser: Page) -> None:
+    """Text and kind narrow the list; the count says so, in a live region."""
+    assert status(browser) == "60 of 60 utterances match, showing 1 to 20"
+    assert browser.locator(CARDS).count() == 20
+    browser.get_by_role("button", name="Next").click()
+    assert "showing 21 to 40" in status(browser)
+    browser.get_by_label("Text or id").fill("おはよう")
+    assert status(browser).startswith("15 of 60 utterances match, showing 1 to 15")
+    browser.get_by_label("Text or id").fill("nothing has this")
+    assert status(browser) == "0 of 60 utterances match"
+    browser.get_by_label("Text or id").fill("")
+    browser.get_by_label("Only").select_option("without errors")
+    assert set(shares(browser)) == {0}
+    browser.get_by_label("Only").select_option("with errors")
+    assert 0 not in shares(browser)
+    browser.get_by_label("Only").select_option("misheard")
+    assert (
+        browser.locator(f"{CARDS} .tag", has_text="misheard").count()
+        == browser.locator(CARDS).count()
+    )
+
+
+def test_sorts_and_changes_the_variant(browser: Page) -> None:
+    """Each order holds; set and variant are chosen in both places at once."""
+    choices = browser.locator("#filters")
+    choices.get_by_label("Variant").select_option("base-none")
+    choices.get_by_label("Set").select_option("Out of domain (ood)")
+    assert browser.locator(".panel:visible h3").inner_text() == "base · none, out of domain (ood)"
+    browser.get_by_label("Sort by").select_option("highest CER")
+    assert shares(browser) == sorted(shares(browser), reverse=True)
+    browser.get_by_label("Sort by").select_option("id")
+    ids = browser.locator(f"{CARDS} .id").all_inner_texts()
+    assert ids == sorted(ids)
+
+
+def test_the_diff_is_told_without_colour(browser: Page) -> None:
+    """Marks are del and ins, and hidden words say what each is."""
+    browser.locator("#filters").get_by_label("Variant").select_option("base-none")
+    first = browser.locator(f"{CARDS} dd").first
+    assert first.locator("del, ins").count()
+    assert any(
+        word in str(first.text_content()) for word in ("[missing:", "[added:", "[instead of")
+    )
+
+
+def test_the_theme_is_remembered(browser: Page) -> None:
+    """The switch overrides what the system prefers, also after the page is opened again."""
+    colour = "getComputedStyle(document.body).backgroundColor"
+    found = {}
+    for system in ("light", "dark"):
+        browser.emulate_media(color_scheme=system)
+        found[system] = browser.evaluate(colour)
+    assert found["light"] != found["dark"]
+    browser.get_by_label("Light").check(force=True)
+    assert browser.evaluate(colour) == found["light"]
+    browser.reload()
+    assert browser.evaluate(colour) == found["light"]
+    browser.get_by_label("System").check(force=True)
+    assert browser.evaluate(colour) == found["dark"]
+
+
+def test_audio_plays(browser: Page) -> None:
+    """From the page itself, to its end."""
+    browser.get_by_label("Only").select_option("with audio")
+    audio = browser.locator("audio").first
+    ended = audio.evaluate(
+        """async (audio) => {
+          const ended = new Promise((resolve) => audio.addEventListener("ended", resolve));
+          await audio.play();
+          await ended;
+          return [audio.currentTime, audio.duration];
+        }"""
+    )
+    assert ended[0] == ended[1] > 0.4
+
+
+def test_a_phone_needs_no_scrolling_sideways(browser: Page) -> None:
+    """Only the tables and plots do, inside their own regions."""
+    browser.set_viewport_size(PHONE)  # type: ignore[arg-type]
+    assert browser.evaluate("document.documentElement.scrollWidth") == PHONE["width"]
+    regions = browser.locator(".scroll:visible")
+    assert regions.count() > 5
+    for region in regions.all():
+        assert region.get_attribute("tabindex") == "0"
+        assert region.get_attribute("aria-label")
+
+
+def test_the_keyboard_reaches_everything(browser: Page) -> None:
+    """Tab comes to the skip link first, then to every control."""
+    browser.keyboard.press("Tab")
+    assert browser.evaluate("document.activeElement.className") == "skip"
+    reached = set()
+    for _ in range(120):
+        browser.keyboard.press("Tab")
+        reached.add(browser.evaluate("document.activeElement.id || document.activeElement.tagName"))
+    assert {"text", "only", "sort", "next", "AUDIO", "SUMMARY"} <= reached
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1280, 360])
+def test_no_accessibility_violation(browser: Page, scheme: str, width: int) -> None:
+    """By axe-core, in both themes and on a phone."""
+    browser.emulate_media(color_scheme="dark" if scheme == "dark" else "light")
+    browser.set_viewport_size({"width": width, "height": 800})
+    for summary in browser.locator("summary").all():
+        summary.click()
+    found = Axe().run(browser)
+    assert found.violations_count == 0, found.generate_report()
+
+
+def test_a_page_without_rows_opens(context: BrowserContext, tmp_path: Path) -> None:
+    """And has no error either."""
+    empty = {variant: part.iloc[:0] for variant, part in tables.tables(utterances=1).items()}
+    path = tmp_path / "report.html"
+    path.write_text(page.build(empty, [], tables.CURRICULUM, lambda _set, _id: None))
+    opened = context.new_page()
+    errors: list[str] = []
+    opened.on("pageerror", lambda error: errors.append(str(error)))
+    opened.goto(path.as_uri())
+    assert "No utterance was scored" in opened.locator("main").inner_text()
+    assert errors == []
+    opened.close()

@@ -1,0 +1,88 @@
+"""Small tables of scored utterances, as the report reads them."""
+
+import random
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from galgame_asr import manifest
+from galgame_asr.decoding.transcript import Transcript
+from galgame_asr.params.score import NormaliseParams
+from galgame_asr.report.curriculum import Curriculum
+from galgame_asr.report.results import Variant
+from galgame_asr.scoring import scored
+from galgame_asr.scoring.utterances import score
+from galgame_asr.text.words import Words
+
+CURRICULUM = Curriculum(
+    checkpoints=("base", "full/p50", "full/p100", "averaged"),
+    prompts=("none", "japanese"),
+    inits={"full": "base"},
+    averaged={"averaged": "full"},
+)
+# How often a character is wrong.
+RATES = {"base": 0.5, "full/p50": 0.25, "full/p100": 0.1, "averaged": 0.1}
+LINES = (
+    "葵、おはよう。",
+    "えへへ、先輩はずるいね！",
+    "ん…、もう帰ろうよ。",
+    "すごーい、ありがとう",
+)
+
+
+def texts(utterances: int) -> dict[str, str]:
+    """References by id."""
+    return {f"{number:04}": LINES[number % len(LINES)] for number in range(utterances)}
+
+
+def heard(text: str, rate: float, draw: random.Random) -> str:
+    """A reference with characters replaced, left out and added."""
+    made = ""
+    for character in text:
+        made += draw.choice(["", "い", character + "ね"]) if draw.random() < rate else character
+    return made
+
+
+def table(sets: Mapping[str, Mapping[str, tuple[str, str]]]) -> pd.DataFrame:
+    """A table out of reference and transcript by set and id."""
+    words = Words()
+    parts = []
+    for name, pairs in sets.items():
+        references = pd.DataFrame(
+            [("vn", id_, 0.5 + len(pair[0]) / 8, pair[0]) for id_, pair in pairs.items()],
+            columns=["corpus", "id", "duration_s", "text"],
+        )
+        transcripts = {
+            f"vn/{id_}": Transcript(text, len(text) + 1, -0.1 * len(text))
+            for id_, (_, text) in pairs.items()
+        }
+        parts.append(score(name, references, transcripts, NormaliseParams(), words))
+    rows = [row for part in parts for row in part.to_dict("records")]
+    return scored.frame({str(key): value for key, value in row.items()} for row in rows)
+
+
+def tables(
+    curriculum: Curriculum = CURRICULUM, sets: Sequence[str] = ("test", "ood"), utterances: int = 40
+) -> dict[Variant, pd.DataFrame]:
+    """A table of each variant, with fewer errors later in the curriculum."""
+    found = {}
+    for checkpoint in curriculum.checkpoints:
+        for prompt in curriculum.prompts:
+            draw = random.Random(f"{checkpoint} {prompt}")
+            found[Variant(checkpoint, prompt)] = table(
+                {
+                    name: {
+                        id_: (text, heard(text, RATES[checkpoint], draw))
+                        for id_, text in texts(utterances).items()
+                    }
+                    for name in sets
+                }
+            )
+    return found
+
+
+def manifest_without_rows(path: Path) -> None:
+    """The manifest of a set whose audio is not there."""
+    empty = manifest.SCHEMA.empty_table().to_pandas()
+    manifest.write(path, empty)
