@@ -59,7 +59,7 @@ def curve(results: Results, curriculum: Curriculum) -> Markup:
         axes.set_ylabel("CER, %")
         axes.set_ylim(bottom=0)
         axes.grid(visible=False, axis="x")
-        axes.legend(loc="upper right")
+        figure.legend(loc="outside upper left", ncols=3)
         lines = [f"{s.variant.name} {_percent(s.cer)}" for s in _present(results)]
         return _svg(figure, title, "; ".join(lines))
 
