@@ -22,9 +22,9 @@ Decision = Literal["better", "worse", "undecided"]
 LEVEL = 0.95  # of every interval
 POWER = 0.8  # the chance to notice a difference of the minimum detectable size
 RESAMPLES = 10_000
-# Above so many utterances resampling would take minutes, and a sum of so many is normal enough
-# for the closed form.
-MAX_RESAMPLED = 20_000
+# Above so many utterances resampling takes minutes for a report, and a sum of so many is normal
+# enough for the closed form.
+MAX_RESAMPLED = 5_000
 CHUNK = 2**20  # utterances drawn at a time: 25 MB
 
 _BOUND = NormalDist().inv_cdf((1 + LEVEL) / 2)
