@@ -44,7 +44,9 @@ FLAG_TEXTS = {
 def headline(results: Sequence[Results]) -> list[str]:
     """One sentence per finding: best variant, phase gains, out of domain, what is too small."""
     if not results:
-        return ["No utterance was scored."]
+        return [
+            "No utterance was scored: both test sets are empty. Raise split.test, or add corpora."
+        ]
     return [sentence for found in results for sentence in _of_set(found)]
 
 
