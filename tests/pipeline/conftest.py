@@ -120,7 +120,8 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
         merge(values, SMALLER)
         phases = values["train"]["phases"]
         del phases["encoder"]
-        phases["full"] |= {"init": "adaptor/p100", "checkpoints": [100]}
+        phases["full"] |= {"init": "adaptor/p100", "checkpoints": [50, 100]}
+        values["average"]["averaged"]["checkpoints"] = [50, 100]
         for phase in phases.values():
             phase["epochs"] = 2
 

@@ -59,13 +59,13 @@ def test_a_renamed_phase_is_not_scored_by_its_old_name(workspace: Workspace) -> 
     def rename(values: dict[str, Any]) -> None:
         phases = values["train"]["phases"]
         phases["renamed"] = phases.pop("full")
+        values["average"]["averaged"]["phase"] = "renamed"
 
     workspace.edit(rename)
     done = workspace.run("dvc", "repro", "report", check=False)
     assert done.returncode != 0
-    assert "decode.checkpoints names full/p100; checkpoints: adaptor/p100, base, renamed" in (
-        done.stdout
-    )
+    known = "adaptor/p100, averaged, base, renamed/p100, renamed/p50"
+    assert f"decode.checkpoints names full/p100; checkpoints: {known}" in done.stdout
 
 
 def test_editing_unrelated_code_reruns_nothing(workspace: Workspace) -> None:
