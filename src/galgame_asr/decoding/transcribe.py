@@ -22,7 +22,7 @@ from galgame_asr.console import Progress, log
 from galgame_asr.decoding import long_audio
 from galgame_asr.decoding.segments import Audio, Detector, load_detector
 from galgame_asr.decoding.transcript import Transcript
-from galgame_asr.families import Search
+from galgame_asr.families import Recogniser, Search
 from galgame_asr.params.compute import ComputeParams
 from galgame_asr.params.decode import DecodeParams
 from galgame_asr.params.prompts import Prompt
@@ -76,7 +76,7 @@ class Decoder:
 
     def __init__(self, task: Task, device: torch.device) -> None:
         self.task, self.device = task, device
-        self.family = families.load(task.family, task.checkpoint)
+        self.family: Recogniser = families.load(task.family, task.checkpoint)
         self.family.model.to(device)
         self.reader = ShardReader(task.raw)
         self.autocast = compute.autocast(task.compute, device)

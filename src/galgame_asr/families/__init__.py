@@ -5,6 +5,7 @@ only `Family`. Shapes in comments: B utterances, T feature frames, D features.
 """
 
 import importlib
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from galgame_asr.decoding.transcript import Transcript
+from galgame_asr.errors import CheckpointError
 from galgame_asr.params.prompts import Prompt
 
 
@@ -40,7 +42,23 @@ class Search:
     no_repeat_ngram_size: int = 0  # 0 allows all
 
 
-class Family(Protocol):
+class Recogniser(Protocol):
+    """A loaded model that turns speech into text: the half of a family that an export has."""
+
+    @property
+    def model(self) -> nn.Module:
+        """Decodes on the device that this is moved to."""
+
+    def features(self, audio: NDArray[np.float32]) -> torch.Tensor:
+        """Turn 16 kHz mono samples into float32 features (T, D)."""
+
+    def transcribe(
+        self, features: Sequence[torch.Tensor], prompt: Prompt, search: Search
+    ) -> list[Transcript]:
+        """Decode a batch, one transcript per item; its text does not depend on the others."""
+
+
+class Family(Recogniser, Protocol):
     """A loaded model and what is needed to train it, decode with it and save it."""
 
     # Part of the model -> prefix of its parameters' names; params freeze by these parts.
@@ -52,9 +70,6 @@ class Family(Protocol):
     @property
     def model(self) -> nn.Module:
         """Takes what `training_batch` gives as keyword arguments."""
-
-    def features(self, audio: NDArray[np.float32]) -> torch.Tensor:
-        """Turn 16 kHz mono samples into float32 features (T, D)."""
 
     @property
     def layers(self) -> list[nn.Module]:
@@ -80,11 +95,6 @@ class Family(Protocol):
             ConfigError: a target is the name of no linear layer.
         """
 
-    def transcribe(
-        self, features: Sequence[torch.Tensor], prompt: Prompt, search: Search
-    ) -> list[Transcript]:
-        """Decode a batch, one transcript per item; its text does not depend on the others."""
-
     def save(self, directory: Path, tensors: Mapping[str, torch.Tensor] | None = None) -> None:
         """Write a complete model directory in the family's native layout.
 
@@ -102,3 +112,22 @@ def load(family: str, directory: Path, weights: Path | None = None) -> Family:
     module = importlib.import_module(f"galgame_asr.families.{family}")
     loaded: Family = module.load(directory, weights)
     return loaded
+
+
+def detect(directory: Path) -> str:
+    """Name the family of a model directory by its files.
+
+    Raises:
+        CheckpointError: they are of no family.
+    """
+    config = directory / "config.json"
+    if (directory / "model.bin").is_file() and (directory / "vocabulary.json").is_file():
+        return "whisper_ct2"
+    if (directory / "config.yaml").is_file():
+        return "fun_asr_nano"
+    if config.is_file() and json.loads(config.read_text()).get("model_type") == "whisper":
+        return "whisper"
+    raise CheckpointError(
+        f"{directory} is no model directory: it has neither FunASR's config.yaml, nor "
+        "transformers' config.json of a Whisper, nor CTranslate2's model.bin"
+    )

@@ -11,6 +11,7 @@ from galgame_asr.params.base import Base, TinyBase
 from galgame_asr.params.compute import ComputeParams
 from galgame_asr.params.corpora import Corpora
 from galgame_asr.params.decode import DecodeParams
+from galgame_asr.params.export import Exports
 from galgame_asr.params.manifest import ManifestParams
 from galgame_asr.params.model import ModelParams
 from galgame_asr.params.prompts import Prompts
@@ -40,6 +41,7 @@ class Params:
     train: TrainParams
     average: Averages
     decode: DecodeParams
+    export: Exports
     prompts: Prompts
     score: ScoreParams
 
@@ -66,9 +68,17 @@ class Params:
         }
         for key, names in (inits | averaged).items():
             _refuse_unknown(key, names, checkpoints, "checkpoints")
-        if taken := sorted({"base", *phases} & set(self.average)):
+        if taken := sorted({"base", "export", *phases} & set(self.average)):
             raise ConfigError(f"average.{taken[0]} has the name of another folder in models/")
+        if taken := sorted({"base", "export"} & set(phases)):
+            raise ConfigError(f"train.phases.{taken[0]} has the name of another folder in models/")
         checkpoints |= set(self.average)
+        for name, export in self.export.items():
+            _refuse_unknown(f"export.{name}", [export.checkpoint], checkpoints, "checkpoints")
+            _refuse_unknown(
+                f"export.{name}.verify", [export.verify.prompt], self.prompts, "prompts"
+            )
+        checkpoints |= {f"export/{name}" for name in self.export}
         _refuse_unknown("decode.checkpoints", self.decode.checkpoints, checkpoints, "checkpoints")
         return self
 
