@@ -27,6 +27,8 @@ SPECIAL = (
     "<|nospeech|>",
     "<|notimestamps|>",
 )
+# A token that the model of seed 0 says in the middle of most texts.
+COMMON = 117
 TIMESTAMPS = tuple(f"<|{number * 0.02:.2f}|>" for number in range(1501))
 
 
@@ -46,6 +48,15 @@ def build(directory: Path, *, seed: int = 0, multilingual: bool = True) -> Path:
         suppress_tokens=None, begin_suppress_tokens=[ids["Ġ"], end],
     )  # fmt: skip
     model = WhisperForConditionalGeneration(config)
+    with torch.no_grad():
+        embeddings = model.model.decoder.embed_tokens.weight
+        # No special token is heard but the end, which takes the place of a common one.
+        embeddings[end + 1 :] *= 0.05
+        embeddings[end - 1] *= 0.05
+        embeddings[end] = 1.1 * embeddings[COMMON]
+        for layer in model.model.decoder.layers:  # what is heard counts
+            layer.encoder_attn.q_proj.weight *= 5
+            layer.encoder_attn.out_proj.weight *= 5
     model.generation_config = GenerationConfig(
         pad_token_id=end, bos_token_id=end, eos_token_id=end,
         decoder_start_token_id=ids["<|startoftranscript|>"],

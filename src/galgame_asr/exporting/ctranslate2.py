@@ -13,8 +13,8 @@ from galgame_asr.extras import require
 # faster-whisper reads the first two; without the second it takes 80 mel bands for granted.
 # The third gives our own decoder the checkpoint's tokenizer.
 COPIED = ("tokenizer.json", "preprocessor_config.json", "tokenizer_config.json")
-# faster-whisper always gives 30 s, two frames for each position.
-POSITIONS = 1500
+# faster-whisper always gives 30 s, two frames for each position, and expects so many tokens.
+POSITIONS = {"max_source_positions": 1500, "max_target_positions": 448}
 
 
 def export(checkpoint: Path, output: Path, precision: str) -> None:
@@ -56,12 +56,13 @@ def _check(checkpoint: Path) -> None:
             f"{checkpoint} lacks {', '.join(missing)}; save its model, tokenizer and feature "
             "extractor with save_pretrained"
         )
-    positions = _json(checkpoint / "config.json").get("max_source_positions", POSITIONS)
-    if positions != POSITIONS:
-        raise ExportError(
-            f"{checkpoint}/config.json: max_source_positions is {positions}; faster-whisper "
-            f"always gives 30 s of audio, which takes {POSITIONS}"
-        )
+    config = _json(checkpoint / "config.json")
+    for key, allowed in POSITIONS.items():
+        if config.get(key, allowed) != allowed:
+            raise ExportError(
+                f"{checkpoint}/config.json: {key} is {config[key]}; faster-whisper takes "
+                f"{allowed} alone, as every published Whisper has"
+            )
     generation = _json(checkpoint / "generation_config.json")
     if not generation.get("is_multilingual", True):
         return
