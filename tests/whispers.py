@@ -28,7 +28,7 @@ SPECIAL = (
     "<|notimestamps|>",
 )
 # A token that the model of seed 0 says in the middle of most texts.
-COMMON = 117
+COMMON = 11
 TIMESTAMPS = tuple(f"<|{number * 0.02:.2f}|>" for number in range(1501))
 
 
@@ -50,9 +50,11 @@ def build(directory: Path, *, seed: int = 0, multilingual: bool = True) -> Path:
     model = WhisperForConditionalGeneration(config)
     with torch.no_grad():
         embeddings = model.model.decoder.embed_tokens.weight
-        # No special token is heard but the end, which takes the place of a common one.
-        embeddings[end + 1 :] *= 0.05
-        embeddings[end - 1] *= 0.05
+        # Nothing is heard but whole letters, and the end, which takes the place of a common one.
+        for token in range(len(ids)):
+            text = tokenizer.decode([token])
+            if token >= end or not text.strip() or "\ufffd" in text:
+                embeddings[token] *= 0.05
         embeddings[end] = 1.1 * embeddings[COMMON]
         for layer in model.model.decoder.layers:  # what is heard counts
             layer.encoder_attn.q_proj.weight *= 5
@@ -96,4 +98,15 @@ def make_tokenizer(*, multilingual: bool = True) -> WhisperTokenizer:
         eos_token="<|endoftext|>",
         pad_token="<|endoftext|>",
         extra_special_tokens=list(SPECIAL[1:]),
+    )
+
+
+def load(
+    directory: Path,
+) -> tuple[WhisperForConditionalGeneration, WhisperTokenizer, WhisperFeatureExtractor]:
+    """The parts of a model directory, by transformers alone."""
+    return (
+        WhisperForConditionalGeneration.from_pretrained(directory).eval(),
+        WhisperTokenizer.from_pretrained(directory),
+        WhisperFeatureExtractor.from_pretrained(directory),
     )

@@ -78,7 +78,9 @@ def test_every_param_is_a_dependency_of_a_stage() -> None:
     for stage in STAGES:
         text = str(STAGES[stage])
         tracked |= set(body(stage).get("params", []))
-        tracked |= set(re.findall(r"\$\{((?:average|corpora|export|train|decode|prompts)[\w.]*)\}", text))
+        tracked |= set(
+            re.findall(r"\$\{((?:average|corpora|export|train|decode|prompts)[\w.]*)\}", text)
+        )
     covered = {re.sub(r"\.\$\{.*", "", key) for key in tracked}
     missing = [
         key

@@ -19,8 +19,7 @@ from galgame_asr.decoding.transcript import Transcript
 from galgame_asr.errors import CheckpointError, ConfigError
 from galgame_asr.extras import require
 from galgame_asr.families import Search
-from galgame_asr.families.whisper_front import WINDOW_S as WINDOW_S
-from galgame_asr.families.whisper_front import FrontEnd, pad
+from galgame_asr.families.whisper_front import WINDOW_S, FrontEnd, pad
 from galgame_asr.params.prompts import Prompt
 
 FILES = (
@@ -146,5 +145,7 @@ def load(directory: Path, weights: Path | None = None) -> WhisperCt2:
         tokenizer = WhisperTokenizer.from_pretrained(directory, local_files_only=True)
         extractor = WhisperFeatureExtractor.from_pretrained(directory, local_files_only=True)
     except (OSError, ValueError, TypeError) as error:
-        raise CheckpointError(f"{directory} has no usable tokenizer or extractor: {error}") from None
+        raise CheckpointError(
+            f"{directory} has no usable tokenizer or extractor: {error}"
+        ) from None
     return WhisperCt2(directory, tokenizer, extractor)
