@@ -15,7 +15,7 @@ STAGES = YAML(typ="safe").load(REPOSITORY / "dvc.yaml")["stages"]
 PARAMS = read_yaml(REPOSITORY / "params.yaml")
 # Modules that a stage imports by a name from params: in dvc.yaml the name is interpolated.
 KINDS = [path.stem for path in (SOURCE / "galgame_asr/corpora").glob("[a-z]*.py")]
-FAMILIES = ["fun_asr_nano"]
+FAMILIES = ["fun_asr_nano", "whisper"]
 FORMATS = [path.stem for path in (SOURCE / "galgame_asr/exporting").glob("[a-z]*.py")]
 # What checkpoints and exports are decoded with.
 RECOGNISERS = [*FAMILIES, "whisper_ct2"]

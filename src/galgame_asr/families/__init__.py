@@ -30,6 +30,7 @@ class Example:
     features: torch.Tensor
     prompt: Prompt
     text: str
+    duration_s: float  # of the speech
 
 
 @dataclass(frozen=True)
@@ -63,9 +64,13 @@ class Family(Recogniser, Protocol):
 
     # Part of the model -> prefix of its parameters' names; params freeze by these parts.
     parts: Mapping[str, str]
+    # Names of parameters inside the parts that never learn.
+    fixed: Sequence[str]
     num_mels: int  # mel bands in a frame of features
-    # The part that `add_lora` adapts.
-    lora_part: str
+    # The parts that LoRA adapts where params name none.
+    lora_parts: Sequence[str]
+    # All speech is padded to so many seconds, and cannot be longer; None: to the longest.
+    window_s: float | None
 
     @property
     def model(self) -> nn.Module:
@@ -78,25 +83,22 @@ class Family(Recogniser, Protocol):
     def training_batch(self, examples: Sequence[Example]) -> dict[str, Any]:
         """Arguments of `model`, which returns a map with the mean `loss` over the batch."""
 
-    def encode(self, batch: Mapping[str, Any]) -> torch.Tensor:
-        """Encoder output of a batch; the model takes it as `encoded` instead of its own."""
+    def encode(self, batch: Mapping[str, Any]) -> tuple[torch.Tensor, torch.Tensor]:
+        """Encoder output (B, T, D) of a batch and its lengths (B,).
+
+        The model takes the output as `encoded` instead of its own.
+        """
 
     def add_ctc_loss(self, weight: float) -> None:
         """Add a CTC loss on the encoder; what the model has for it, or a new head, learns.
 
         Raises:
-            ConfigError: the model's own CTC branch cannot be used.
-        """
-
-    def add_lora(self, *, rank: int, alpha: int, dropout: float, targets: Sequence[str]) -> None:
-        """Let low-rank adapters of a part that is frozen learn; `save` folds them into it.
-
-        Raises:
-            ConfigError: a target is the name of no linear layer.
+            ConfigError: the model's own CTC branch cannot be used, or the family has no
+                use for such a loss.
         """
 
     def save(self, directory: Path, tensors: Mapping[str, torch.Tensor] | None = None) -> None:
-        """Write a complete model directory in the family's native layout.
+        """Write a complete model directory in the family's native layout, adapters folded in.
 
         `tensors` is the model's state where several processes hold parts of it.
         """
@@ -114,20 +116,31 @@ def load(family: str, directory: Path, weights: Path | None = None) -> Family:
     return loaded
 
 
+def window_s(family: str) -> float | None:
+    """`Family.window_s`, without a model."""
+    window: float | None = importlib.import_module(f"galgame_asr.families.{family}").WINDOW_S
+    return window
+
+
 def detect(directory: Path) -> str:
-    """Name the family of a model directory by its files.
+    """Name the family of a model directory, by its files.
 
     Raises:
-        CheckpointError: they are of no family.
+        CheckpointError: it is of none.
     """
-    config = directory / "config.json"
-    if (directory / "model.bin").is_file() and (directory / "vocabulary.json").is_file():
-        return "whisper_ct2"
     if (directory / "config.yaml").is_file():
         return "fun_asr_nano"
-    if config.is_file() and json.loads(config.read_text()).get("model_type") == "whisper":
+    try:
+        kind = json.loads((directory / "config.json").read_bytes()).get("model_type")
+    except (OSError, ValueError, AttributeError):
+        kind = "no config.json"
+    if kind == "whisper":
         return "whisper"
+    if kind is None and (directory / "model.bin").is_file():
+        return "whisper_ct2"
+    found = ", ".join(sorted(p.name for p in directory.glob("*"))[:8]) or "nothing"
     raise CheckpointError(
-        f"{directory} is no model directory: it has neither FunASR's config.yaml, nor "
-        "transformers' config.json of a Whisper, nor CTranslate2's model.bin"
+        f"{directory} is no model directory of a known family: found {found}; allowed: "
+        "config.yaml (Fun-ASR-Nano), config.json with model_type whisper (transformers), or "
+        "config.json with model.bin (CTranslate2). Give the directory that holds one of them"
     )

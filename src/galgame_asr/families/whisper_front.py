@@ -6,6 +6,7 @@ which is one value, so that caches stay small and SpecAugment masks speech.
 
 import math
 from collections.abc import Mapping, Sequence
+from typing import cast
 
 import numpy as np
 import torch
@@ -94,8 +95,7 @@ class FrontEnd:
 
     def token(self, name: str) -> int:
         """The number of a special token."""
-        token: int = self.tokenizer.convert_tokens_to_ids(name)
-        return token
+        return cast("int", self.tokenizer.convert_tokens_to_ids(name))
 
     def _language(self, name: str) -> int:
         code = TO_LANGUAGE_CODE.get(name.lower(), name.lower())

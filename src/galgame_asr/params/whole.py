@@ -7,7 +7,7 @@ from pydantic import model_validator
 from galgame_asr.errors import ConfigError
 from galgame_asr.params import section
 from galgame_asr.params.average import Averages
-from galgame_asr.params.base import Base, TinyBase
+from galgame_asr.params.base import Base, BuiltBase
 from galgame_asr.params.compute import ComputeParams
 from galgame_asr.params.corpora import Corpora
 from galgame_asr.params.decode import DecodeParams
@@ -57,7 +57,12 @@ class Params:
             "manifest.charset": self.manifest.charset,
             **{f"train.phases.{name}.mix": phase.mix for name, phase in phases.items()},
         }
-        if isinstance(self.base, TinyBase):
+        if isinstance(self.base, BuiltBase):
+            if self.base.family != self.model.family:
+                raise ConfigError(
+                    f"base.kind is {self.base.kind}, of family {self.base.family}; model.family "
+                    f"is {self.model.family}: change one of them"
+                )
             used["base.pretrain.mix"] = self.base.pretrain.mix
         for key, names in used.items():
             _refuse_unknown(key, names, self.corpora, "corpora")
