@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
@@ -59,7 +60,7 @@ def build(directory: Path, *, seed: int = 0, multilingual: bool = True) -> Path:
         for layer in model.model.decoder.layers:  # what is heard counts
             layer.encoder_attn.q_proj.weight *= 5
             layer.encoder_attn.out_proj.weight *= 5
-    model.generation_config = GenerationConfig(
+    model.generation_config = GenerationConfig(  # type: ignore[no-untyped-call]
         pad_token_id=end, bos_token_id=end, eos_token_id=end,
         decoder_start_token_id=ids["<|startoftranscript|>"],
         begin_suppress_tokens=[ids["Ġ"], end], suppress_tokens=[ids["!"]],
@@ -71,7 +72,8 @@ def build(directory: Path, *, seed: int = 0, multilingual: bool = True) -> Path:
     )  # fmt: skip
     model.save_pretrained(directory)
     tokenizer.save_pretrained(directory)
-    WhisperFeatureExtractor(feature_size=80).save_pretrained(directory)
+    extractor: Any = WhisperFeatureExtractor()  # type: ignore[no-untyped-call]
+    extractor.save_pretrained(directory)
     return directory
 
 
@@ -101,12 +103,11 @@ def make_tokenizer(*, multilingual: bool = True) -> WhisperTokenizer:
     )
 
 
-def load(
-    directory: Path,
-) -> tuple[WhisperForConditionalGeneration, WhisperTokenizer, WhisperFeatureExtractor]:
-    """The parts of a model directory, by transformers alone."""
+def load(directory: Path) -> tuple[Any, Any, Any]:
+    """Model, tokenizer and feature extractor of a directory, by transformers alone."""
+    model: Any = WhisperForConditionalGeneration.from_pretrained(directory)
     return (
-        WhisperForConditionalGeneration.from_pretrained(directory).eval(),
+        model.eval(),
         WhisperTokenizer.from_pretrained(directory),
         WhisperFeatureExtractor.from_pretrained(directory),
     )

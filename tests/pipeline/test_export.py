@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import torch
 from ruamel.yaml import YAML
-from transformers.generation import GenerationMixin
+from transformers import GenerationMixin
 
 from galgame_asr import families, manifest
 from galgame_asr.decoding import transcripts
@@ -89,12 +89,12 @@ def by_transformers(
     padded = [np.pad(audio, (0, 480_000 - len(audio))) for audio in AUDIOS[:count]]
     features = extractor(padded, sampling_rate=16_000, return_tensors="pt").input_features
     names = ["<|startoftranscript|>", "<|ja|>", "<|transcribe|>", "<|notimestamps|>"]
-    given = [*earlier, *tokenizer.convert_tokens_to_ids(names)]
+    given = [*earlier, *map(tokenizer.convert_tokens_to_ids, names)]
     config = copy.deepcopy(model.generation_config)
     config.update(max_length=None, max_new_tokens=TOKENS, return_dict_in_generate=True)
     config.update(output_scores=True, **more)
     with torch.no_grad():
-        found = GenerationMixin.generate(
+        found: Any = GenerationMixin.generate(
             model,
             input_features=features,
             decoder_input_ids=torch.tensor([given] * count),
