@@ -71,7 +71,7 @@ def main() -> None:
         model.train()
     noise = np.random.default_rng(0).normal(0, 0.1, SECONDS * SAMPLE_RATE_HZ)
     features = family.features(noise.astype(np.float32))
-    example = Example("noise", features, train_data.PROMPT, TEXT)
+    example = Example("noise", features, train_data.PROMPT, TEXT, 0.0)
     batch = family.training_batch([example] * options.utterances)
     share = float((batch["labels_ids"] >= 0).float().mean())
 

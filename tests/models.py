@@ -50,7 +50,7 @@ def noise(seconds: float, seed: int = 0) -> np.ndarray[tuple[int], np.dtype[np.f
 def examples(family: fun_asr_nano.FunAsrNano, lengths_s: list[float]) -> list[Example]:
     """Examples of given lengths with texts in turn."""
     return [
-        Example(f"u{i}", family.features(noise(s, i)), JAPANESE, TEXTS[i % len(TEXTS)])
+        Example(f"u{i}", family.features(noise(s, i)), JAPANESE, TEXTS[i % len(TEXTS)], s)
         for i, s in enumerate(lengths_s)
     ]
 

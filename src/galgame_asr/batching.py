@@ -25,7 +25,14 @@ def num_frames(duration_s: NDArray[np.float64]) -> NDArray[np.int64]:
     return frames
 
 
-def by_length(order: NDArray[np.int64], frames: NDArray[np.int64], budget: int) -> list[list[int]]:
+def window_frames(window_s: float | None) -> int | None:
+    """Frames that a model pads all speech to; None: it does not."""
+    return None if window_s is None else round(window_s * FRAMES_PER_S)
+
+
+def by_length(
+    order: NDArray[np.int64], frames: NDArray[np.int64], budget: int, window: int | None = None
+) -> list[list[int]]:
     """Cut an order sorted by rising length into batches.
 
     Args:
@@ -33,9 +40,11 @@ def by_length(order: NDArray[np.int64], frames: NDArray[np.int64], budget: int) 
         frames: length of every utterance.
         budget: largest (utterances x longest utterance) of a batch. An
             utterance that exceeds it alone has a batch of its own.
+        window: frames that every utterance counts as; None: as many as it has.
     """
     cuts = [0]
-    for position, length in enumerate(frames[order].tolist()):
+    for position, own in enumerate(frames[order].tolist()):
+        length = window or own
         if position > cuts[-1] and (position + 1 - cuts[-1]) * length > budget:
             cuts.append(position)
     return [order[start:end].tolist() for start, end in pairwise([*cuts, len(order)])]
@@ -70,6 +79,7 @@ class PhaseBatches:
     epochs: int
     seed: int
     speeds: tuple[float, ...] = (1.0,)
+    window: int | None = None  # see `by_length`
     processes: int = 1
     process: int = 0  # of this one, from 0
 
@@ -83,7 +93,7 @@ class PhaseBatches:
         for start in range(0, len(shuffled), self.sort_window):
             window = shuffled[start : start + self.sort_window]
             order = window[np.argsort(frames[window], kind="stable")]
-            batches += by_length(order, frames, self.budget)
+            batches += by_length(order, frames, self.budget, self.window)
         return [
             [Pick(number, item, float(speeds[item])) for item in batches[index]]
             for index in generator.permutation(len(batches))
@@ -97,7 +107,8 @@ class PhaseBatches:
             for batch in self.epoch(number):
                 _, picked, speeds = zip(*batch, strict=True)
                 frames = _at_speed(self.frames[list(picked)], np.array(speeds))
-                rows.append((number, frames.sum(), len(frames) * frames.max()))
+                padded = self.window or frames.max()
+                rows.append((number, frames.sum(), len(frames) * padded))
         return np.array(rows)
 
     def __iter__(self) -> Iterator[list[Pick]]:

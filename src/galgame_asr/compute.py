@@ -14,6 +14,7 @@ FIXED_INSTRUCTIONS = {
     "ATEN_CPU_CAPABILITY": "avx2",  # torch's own kernels
     "ONEDNN_MAX_CPU_ISA": "AVX2",  # oneDNN
     "MKL_CBWR": "AVX2",  # MKL's conditional numerical reproducibility
+    "CT2_FORCE_CPU_ISA": "AVX2",  # CTranslate2
 }
 
 

@@ -9,6 +9,7 @@ SPLIT = Path("data/split")
 DECODED = Path("data/decoded")
 SCORED = Path("data/scored")
 MODELS = Path("models")
+EXPORTS = MODELS / "export"
 METRICS = Path("metrics")
 LOGS = Path("logs")
 SOURCES = Path("sources")  # in git: size and SHA-256 of every file that was downloaded

@@ -16,7 +16,7 @@ from galgame_asr.params.whole import Params
 PROFILES = Path("profiles")
 # Maps whose keys are names that the user gave: a profile replaces them whole, or what it
 # does not name would stay in the run. So does a choice between kinds of base model.
-REPLACED = {"manifest.charset", "corpora", "base", "train.phases", "prompts"}
+REPLACED = {"manifest.charset", "corpora", "base", "train.phases", "export", "prompts"}
 
 
 def apply(name: str, file: Path = params.PARAMS_FILE, directory: Path = PROFILES) -> list[str]:

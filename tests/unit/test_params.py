@@ -18,6 +18,12 @@ from galgame_asr.params.whole import Params
 from tests.conftest import REPOSITORY
 
 PARAMS = REPOSITORY / "params.yaml"
+EXPORT: dict[str, Any] = {
+    "format": "ctranslate2",
+    "checkpoint": "full/p100",
+    "precision": "int8",
+    "verify": {"utterances": 20, "prompt": "japanese", "min_equal": 0.9},
+}
 
 
 @pytest.fixture
@@ -30,6 +36,13 @@ def test_the_committed_params_are_valid(values: dict[str, Any]) -> None:
     """The file as committed parses as a whole."""
     params = parse(Params, values, "")
     assert params.train.phases["adaptor"].freeze == {"encoder": True, "adaptor": False, "llm": True}
+
+
+def test_an_export_is_a_checkpoint_to_decode(values: dict[str, Any]) -> None:
+    """Under the name of its folder."""
+    values["export"] = {"ct2": EXPORT}
+    values["decode"]["checkpoints"].append("export/ct2")
+    assert parse(Params, values, "").export["ct2"].precision == "int8"
 
 
 def test_an_unknown_key_names_the_nearest_valid_one(values: dict[str, Any]) -> None:
@@ -127,6 +140,25 @@ def _fields(kind: Any, found: dict[str, Any] | None = None) -> dict[str, Any]:
             "checkpoints",
             ["full/p99"],
             "decode.checkpoints names full/p99; checkpoints: a",
+        ),
+        (
+            "decode",
+            "checkpoints",
+            ["export/ct2"],
+            "decode.checkpoints names export/ct2; checkpoints: a",
+        ),
+        ("export", "ct2", EXPORT | {"checkpoint": "full/p1"}, r"export\.ct2 names full/p1; check"),
+        (
+            "export",
+            "ct2",
+            EXPORT | {"verify": EXPORT["verify"] | {"prompt": "english"}},
+            r"export\.ct2\.verify names english; prompts: japanese, none",
+        ),
+        (
+            "average",
+            "export",
+            {"phase": "full", "checkpoints": [80, 100]},
+            r"average\.export has the name of another folder in models/",
         ),
     ],
 )

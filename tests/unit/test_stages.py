@@ -15,8 +15,14 @@ STAGES = YAML(typ="safe").load(REPOSITORY / "dvc.yaml")["stages"]
 PARAMS = read_yaml(REPOSITORY / "params.yaml")
 # Modules that a stage imports by a name from params: in dvc.yaml the name is interpolated.
 KINDS = [path.stem for path in (SOURCE / "galgame_asr/corpora").glob("[a-z]*.py")]
-FAMILIES = ["fun_asr_nano"]
-VALUES = {"${item.kind}": KINDS, "${model.family}": FAMILIES}
+FAMILIES = ["fun_asr_nano", "whisper"]
+FORMATS = [path.stem for path in (SOURCE / "galgame_asr/exporting").glob("[a-z]*.py")]
+# What checkpoints and exports are decoded with.
+RECOGNISERS = [*FAMILIES, "whisper_ct2"]
+VALUES = {"${item.kind}": KINDS, "${model.family}": FAMILIES, "${item.format}": FORMATS}
+DECODING = [
+    "decoding.silero", "decoding.fsmn", *(f"families.{family}" for family in RECOGNISERS),
+]  # fmt: skip
 PLUGINS = {
     "fetch": [f"corpora.{kind}" for kind in KINDS],
     "base": [
@@ -25,7 +31,9 @@ PLUGINS = {
     ],
     "train": ["training.worker", *(f"families.{family}" for family in FAMILIES)],
     "average": [f"families.{family}" for family in FAMILIES],
-    "decode": ["decoding.silero", "decoding.fsmn", *(f"families.{family}" for family in FAMILIES)],
+    "export": [f"exporting.{format_}" for format_ in FORMATS],
+    "decode": DECODING,
+    "verify": DECODING,
 }
 
 
@@ -70,7 +78,9 @@ def test_every_param_is_a_dependency_of_a_stage() -> None:
     for stage in STAGES:
         text = str(STAGES[stage])
         tracked |= set(body(stage).get("params", []))
-        tracked |= set(re.findall(r"\$\{((?:average|corpora|train|decode|prompts)[\w.]*)\}", text))
+        tracked |= set(
+            re.findall(r"\$\{((?:average|corpora|export|train|decode|prompts)[\w.]*)\}", text)
+        )
     covered = {re.sub(r"\.\$\{.*", "", key) for key in tracked}
     missing = [
         key

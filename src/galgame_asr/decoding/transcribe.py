@@ -17,12 +17,13 @@ import torch
 
 from galgame_asr import compute, families, processes
 from galgame_asr.audio.reader import SAMPLE_RATE_HZ, ShardReader
-from galgame_asr.batching import by_length, num_frames
+from galgame_asr.batching import by_length, num_frames, window_frames
 from galgame_asr.console import Progress, log
 from galgame_asr.decoding import long_audio
 from galgame_asr.decoding.segments import Audio, Detector, load_detector
 from galgame_asr.decoding.transcript import Transcript
-from galgame_asr.families import Search
+from galgame_asr.errors import ConfigError
+from galgame_asr.families import Recogniser, Search
 from galgame_asr.params.compute import ComputeParams
 from galgame_asr.params.decode import DecodeParams
 from galgame_asr.params.prompts import Prompt
@@ -43,21 +44,33 @@ class Task:
     params: DecodeParams
     compute: ComputeParams
 
+    @property
+    def window(self) -> int | None:
+        """Frames that the model pads all speech to."""
+        return window_frames(families.window_s(self.family))
+
 
 def transcribe(rows: pd.DataFrame, task: Task) -> list[Transcript]:
     """Transcribe utterances; in the order of `rows`, and the same for any number of processes.
 
     Raises:
         CheckpointError: as for `families.load`.
+        ConfigError: pieces of long audio would be longer than the model hears.
         DataError: an utterance cannot be read; the message names it.
     """
     if rows.empty:
         return []
+    window_s, limit_s = families.window_s(task.family), task.params.long_audio.max_segment_s
+    if window_s and limit_s > window_s:
+        raise ConfigError(
+            f"decode.long_audio.max_segment_s is {limit_s:g}; family {task.family} hears "
+            f"{window_s:g} s at once: set it to at most {window_s:g}"
+        )
     durations_s = rows["duration_s"].to_numpy()
     frames = num_frames(durations_s)
     order = np.argsort(frames, kind="stable")
     # Longest first: what does not fit into memory fails at once, and the ETA is honest.
-    batches = list(reversed(by_length(order, frames, task.params.batch_frames)))
+    batches = list(reversed(by_length(order, frames, task.params.batch_frames, task.window)))
     decoded: dict[int, Transcript] = {}
     with _results(rows, batches, task) as results:
         start = time.monotonic()
@@ -76,7 +89,7 @@ class Decoder:
 
     def __init__(self, task: Task, device: torch.device) -> None:
         self.task, self.device = task, device
-        self.family = families.load(task.family, task.checkpoint)
+        self.family: Recogniser = families.load(task.family, task.checkpoint)
         self.family.model.to(device)
         self.reader = ShardReader(task.raw)
         self.autocast = compute.autocast(task.compute, device)
@@ -99,7 +112,7 @@ class Decoder:
         frames = num_frames(np.array([len(piece) / SAMPLE_RATE_HZ for piece in pieces]))
         order = np.argsort(frames, kind="stable")
         decoded: dict[int, Transcript] = {}
-        for batch in by_length(order, frames, self.task.params.batch_frames):
+        for batch in by_length(order, frames, self.task.params.batch_frames, self.task.window):
             found = self._pieces([pieces[index] for index in batch])
             decoded |= zip(batch, found, strict=True)
         return [decoded[index] for index in range(len(pieces))]

@@ -5,6 +5,7 @@ only `Family`. Shapes in comments: B utterances, T feature frames, D features.
 """
 
 import importlib
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from galgame_asr.decoding.transcript import Transcript
+from galgame_asr.errors import CheckpointError
 from galgame_asr.params.prompts import Prompt
 
 
@@ -28,6 +30,7 @@ class Example:
     features: torch.Tensor
     prompt: Prompt
     text: str
+    duration_s: float  # of the speech
 
 
 @dataclass(frozen=True)
@@ -40,21 +43,38 @@ class Search:
     no_repeat_ngram_size: int = 0  # 0 allows all
 
 
-class Family(Protocol):
+class Recogniser(Protocol):
+    """A loaded model that turns speech into text: the half of a family that an export has."""
+
+    @property
+    def model(self) -> nn.Module:
+        """Decodes on the device that this is moved to."""
+
+    def features(self, audio: NDArray[np.float32]) -> torch.Tensor:
+        """Turn 16 kHz mono samples into float32 features (T, D)."""
+
+    def transcribe(
+        self, features: Sequence[torch.Tensor], prompt: Prompt, search: Search
+    ) -> list[Transcript]:
+        """Decode a batch, one transcript per item; its text does not depend on the others."""
+
+
+class Family(Recogniser, Protocol):
     """A loaded model and what is needed to train it, decode with it and save it."""
 
     # Part of the model -> prefix of its parameters' names; params freeze by these parts.
     parts: Mapping[str, str]
+    # Names of parameters inside the parts that never learn.
+    fixed: Sequence[str]
     num_mels: int  # mel bands in a frame of features
-    # The part that `add_lora` adapts.
-    lora_part: str
+    # The parts that LoRA adapts where params name none.
+    lora_parts: Sequence[str]
+    # All speech is padded to so many seconds, and cannot be longer; None: to the longest.
+    window_s: float | None
 
     @property
     def model(self) -> nn.Module:
         """Takes what `training_batch` gives as keyword arguments."""
-
-    def features(self, audio: NDArray[np.float32]) -> torch.Tensor:
-        """Turn 16 kHz mono samples into float32 features (T, D)."""
 
     @property
     def layers(self) -> list[nn.Module]:
@@ -63,30 +83,22 @@ class Family(Protocol):
     def training_batch(self, examples: Sequence[Example]) -> dict[str, Any]:
         """Arguments of `model`, which returns a map with the mean `loss` over the batch."""
 
-    def encode(self, batch: Mapping[str, Any]) -> torch.Tensor:
-        """Encoder output of a batch; the model takes it as `encoded` instead of its own."""
+    def encode(self, batch: Mapping[str, Any]) -> tuple[torch.Tensor, torch.Tensor]:
+        """Encoder output (B, T, D) of a batch and its lengths (B,).
+
+        The model takes the output as `encoded` instead of its own.
+        """
 
     def add_ctc_loss(self, weight: float) -> None:
         """Add a CTC loss on the encoder; what the model has for it, or a new head, learns.
 
         Raises:
-            ConfigError: the model's own CTC branch cannot be used.
+            ConfigError: the model's own CTC branch cannot be used, or the family has no
+                use for such a loss.
         """
-
-    def add_lora(self, *, rank: int, alpha: int, dropout: float, targets: Sequence[str]) -> None:
-        """Let low-rank adapters of a part that is frozen learn; `save` folds them into it.
-
-        Raises:
-            ConfigError: a target is the name of no linear layer.
-        """
-
-    def transcribe(
-        self, features: Sequence[torch.Tensor], prompt: Prompt, search: Search
-    ) -> list[Transcript]:
-        """Decode a batch, one transcript per item; its text does not depend on the others."""
 
     def save(self, directory: Path, tensors: Mapping[str, torch.Tensor] | None = None) -> None:
-        """Write a complete model directory in the family's native layout.
+        """Write a complete model directory in the family's native layout, adapters folded in.
 
         `tensors` is the model's state where several processes hold parts of it.
         """
@@ -102,3 +114,33 @@ def load(family: str, directory: Path, weights: Path | None = None) -> Family:
     module = importlib.import_module(f"galgame_asr.families.{family}")
     loaded: Family = module.load(directory, weights)
     return loaded
+
+
+def window_s(family: str) -> float | None:
+    """`Family.window_s`, without a model."""
+    window: float | None = importlib.import_module(f"galgame_asr.families.{family}").WINDOW_S
+    return window
+
+
+def detect(directory: Path) -> str:
+    """Name the family of a model directory, by its files.
+
+    Raises:
+        CheckpointError: it is of none.
+    """
+    if (directory / "config.yaml").is_file():
+        return "fun_asr_nano"
+    try:
+        kind = json.loads((directory / "config.json").read_bytes()).get("model_type")
+    except (OSError, ValueError, AttributeError):
+        kind = "no config.json"
+    if kind == "whisper":
+        return "whisper"
+    if kind is None and (directory / "model.bin").is_file():
+        return "whisper_ct2"
+    found = ", ".join(sorted(p.name for p in directory.glob("*"))[:8]) or "nothing"
+    raise CheckpointError(
+        f"{directory} is no model directory of a known family: found {found}; allowed: "
+        "config.yaml (Fun-ASR-Nano), config.json with model_type whisper (transformers), or "
+        "config.json with model.bin (CTranslate2). Give the directory that holds one of them"
+    )

@@ -22,7 +22,7 @@ from transformers import AutoTokenizer
 
 from galgame_asr.decoding.transcript import Transcript
 from galgame_asr.errors import ConfigError
-from galgame_asr.families import Example, Search, lora
+from galgame_asr.families import Example, Search
 from galgame_asr.families.fun_asr_nano_model import CTC_BRANCH, IGNORED, Model
 from galgame_asr.families.fun_asr_nano_weights import load_weights, read_config, save_weights
 from galgame_asr.families.funasr_parts import WavFrontend, tables
@@ -30,6 +30,7 @@ from galgame_asr.params.prompts import Prompt
 
 PARTS = {"encoder": "audio_encoder.", "adaptor": "audio_adaptor.", "llm": "llm."}
 WEIGHTS = "model.pt"
+WINDOW_S = None
 SYSTEM = "You are a helpful assistant."
 
 
@@ -37,7 +38,9 @@ class FunAsrNano:
     """The `Family` of Fun-ASR-Nano models."""
 
     parts: Mapping[str, str] = PARTS
-    lora_part = "llm"
+    fixed: Sequence[str] = ()
+    lora_parts: Sequence[str] = ("llm",)
+    window_s: float | None = WINDOW_S
 
     def __init__(
         self,
@@ -97,10 +100,9 @@ class FunAsrNano:
             batch["ctc_labels"] = _pad([target[:-1] for _, target, _, _ in rows], IGNORED)
         return batch
 
-    def encode(self, batch: Mapping[str, Any]) -> torch.Tensor:
-        """See `Family`; (B, T, encoder dim)."""
-        encoded, _ = self.model.encode(batch["speech"], batch["speech_lengths"])
-        return encoded
+    def encode(self, batch: Mapping[str, Any]) -> tuple[torch.Tensor, torch.Tensor]:
+        """See `Family`."""
+        return self.model.encode(batch["speech"], batch["speech_lengths"])
 
     def add_ctc_loss(self, weight: float) -> None:
         """See `Family`: on the published branch for timestamps if the checkpoint has it."""
@@ -119,10 +121,6 @@ class FunAsrNano:
                 f"be loaded ({error!r}); set ctc_weight to 0 to leave the branch as it is"
             ) from None
         self.model.add_ctc_branch(config, self.saved, weight)
-
-    def add_lora(self, *, rank: int, alpha: int, dropout: float, targets: Sequence[str]) -> None:
-        """See `Family`: on the language model."""
-        lora.add(self.model.llm, rank=rank, alpha=alpha, dropout=dropout, targets=targets)
 
     @torch.no_grad()
     def transcribe(
@@ -211,6 +209,10 @@ class FunAsrNano:
         Composed as in FunASRNano.data_load_speech: the parts before and after
         the speech are tokenized apart, speech positions hold token 0.
         """
+        if prompt.timestamps:
+            raise ConfigError(
+                "timestamps: Fun-ASR-Nano writes none; set it to false in its prompts"
+            )
         user = self.model.get_prompt(list(prompt.hotwords), prompt.language, prompt.itn)
         before = self.tokenizer.encode(
             f"<|im_start|>system\n{SYSTEM}<|im_end|>\n<|im_start|>user\n{user}"

@@ -11,12 +11,19 @@ BASE = ".base_layer."  # what peft puts into the name of a layer's own tensors
 
 
 def add(
-    module: nn.Module, *, rank: int, alpha: int, dropout: float, targets: Sequence[str]
+    module: nn.Module,
+    *,
+    rank: int,
+    alpha: int,
+    dropout: float,
+    targets: Sequence[str],
+    dora: bool = False,
 ) -> None:
     """Put adapters beside the linear layers of `module` that `targets` names.
 
     The module computes what it did before until they learn. Its own parameters
-    no longer do.
+    no longer do. With `dora` the length of each row of the weights learns apart from its
+    direction (https://arxiv.org/abs/2402.09353).
 
     Raises:
         ConfigError: a target is the name of no linear layer.
@@ -30,7 +37,7 @@ def add(
             f"lora.targets names {', '.join(unknown)}; linear layers: {', '.join(sorted(linear))}"
         )
     config = LoraConfig(
-        r=rank, lora_alpha=alpha, lora_dropout=dropout, target_modules=list(targets)
+        r=rank, lora_alpha=alpha, lora_dropout=dropout, target_modules=list(targets), use_dora=dora
     )
     inject_adapter_in_model(config, module)
 
@@ -39,6 +46,8 @@ def merge(
     model: nn.Module, tensors: Mapping[str, torch.Tensor]
 ) -> tuple[dict[str, torch.Tensor], set[str]]:
     """Fold adapters into the tensors of the layers they stand beside: W + scaling * B A.
+
+    With DoRA, its rows are brought to the lengths that were learned.
 
     Args:
         model: tells the scalings; it is not changed.
@@ -56,6 +65,10 @@ def merge(
             ((adapter, scaling),) = layer.scaling.items()
             down = tensors[f"{name}.lora_A.{adapter}.weight"]
             up = tensors[f"{name}.lora_B.{adapter}.weight"]
-            merged[f"{name}.weight"] = merged[f"{name}.weight"] + scaling * (up @ down)
+            weight = merged[f"{name}.weight"] + scaling * (up @ down)
+            lengths = tensors.get(f"{name}.lora_magnitude_vector.{adapter}.weight")
+            if lengths is not None:
+                weight = (lengths / weight.norm(dim=1))[:, None] * weight
+            merged[f"{name}.weight"] = weight
             folded.add(f"{name}.weight")
     return merged, folded

@@ -1,6 +1,6 @@
 """Section `base`: the model every curriculum starts from."""
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
@@ -10,14 +10,30 @@ from galgame_asr.params.train import TrainingParams
 
 @section
 class TinyBase:
-    """A small model of the family, built from config and pretrained here."""
+    """A small Fun-ASR-Nano, built from config and pretrained here."""
 
+    family: ClassVar[str] = "fun_asr_nano"
     kind: Literal["tiny"]
     encoder_dim: Annotated[int, Field(ge=8)]
     encoder_layers: Annotated[int, Field(ge=2)]
     llm_dim: Annotated[int, Field(ge=8)]
     llm_layers: Annotated[int, Field(ge=1)]
     # Largest vocabulary of its byte-level BPE tokenizer.
+    vocabulary: Annotated[int, Field(ge=300)]
+    pretrain: TrainingParams
+
+
+@section
+class TinyWhisperBase:
+    """A small Whisper, built from config and pretrained here."""
+
+    family: ClassVar[str] = "whisper"
+    kind: Literal["tiny_whisper"]
+    # Width of encoder and decoder.
+    dim: Annotated[int, Field(ge=16, multiple_of=8)]
+    encoder_layers: Annotated[int, Field(ge=1)]
+    decoder_layers: Annotated[int, Field(ge=1)]
+    # Largest vocabulary of its byte-level BPE tokenizer, without the 1,609 special tokens.
     vocabulary: Annotated[int, Field(ge=300)]
     pretrain: TrainingParams
 
@@ -44,4 +60,6 @@ class DirectoryBase:
     weights: str | None = None
 
 
-Base = Annotated[TinyBase | HubBase | DirectoryBase, Field(discriminator="kind")]
+# What is built here; each is of one family.
+BuiltBase = TinyBase | TinyWhisperBase
+Base = Annotated[TinyBase | TinyWhisperBase | HubBase | DirectoryBase, Field(discriminator="kind")]

@@ -23,7 +23,8 @@ class LongAudioParams:
 class DecodeParams:
     """Decoding in batches of similar length."""
 
-    # Checkpoints to transcribe the test sets with: base, or PHASE/pNN.
+    # Checkpoints to transcribe the test sets with: base, PHASE/pNN, an averaged model, or
+    # export/NAME.
     checkpoints: Annotated[tuple[str, ...], Field(min_length=1)]
     # 10 ms feature frames per batch, padding included; no influence on the text.
     batch_frames: Annotated[int, Field(ge=1)]

@@ -9,4 +9,4 @@ from galgame_asr.params import section
 class ModelParams:
     """The family decides the code that builds, trains, decodes and saves a model."""
 
-    family: Literal["fun_asr_nano"]
+    family: Literal["fun_asr_nano", "whisper"]

@@ -11,12 +11,16 @@ from galgame_asr.params import section
 class Prompt:
     """The parts that a family composes its instruction from."""
 
-    # Target language as the family names it (Fun-ASR-Nano: 日文); null leaves it out.
+    # Target language as the family names it (Fun-ASR-Nano: 日文; Whisper: ja or japanese).
+    # null leaves it out; Whisper then detects it, and cannot be trained so.
     language: str | None = None
     # Words to expect, such as character names.
     hotwords: tuple[str, ...] = ()
-    # Ask for numbers as digits and the like (inverse text normalisation).
+    # Ask for numbers as digits and the like (inverse text normalisation); Fun-ASR-Nano can
+    # do without.
     itn: bool = True
+    # Write when speech begins and ends; Whisper alone, whose text is the same otherwise.
+    timestamps: bool = False
 
 
 Prompts = Annotated[dict[str, Prompt], Field(min_length=1)]

@@ -7,10 +7,11 @@ from pydantic import model_validator
 from galgame_asr.errors import ConfigError
 from galgame_asr.params import section
 from galgame_asr.params.average import Averages
-from galgame_asr.params.base import Base, TinyBase
+from galgame_asr.params.base import Base, BuiltBase
 from galgame_asr.params.compute import ComputeParams
 from galgame_asr.params.corpora import Corpora
 from galgame_asr.params.decode import DecodeParams
+from galgame_asr.params.export import Exports
 from galgame_asr.params.manifest import ManifestParams
 from galgame_asr.params.model import ModelParams
 from galgame_asr.params.prompts import Prompts
@@ -40,6 +41,7 @@ class Params:
     train: TrainParams
     average: Averages
     decode: DecodeParams
+    export: Exports
     prompts: Prompts
     score: ScoreParams
 
@@ -55,7 +57,12 @@ class Params:
             "manifest.charset": self.manifest.charset,
             **{f"train.phases.{name}.mix": phase.mix for name, phase in phases.items()},
         }
-        if isinstance(self.base, TinyBase):
+        if isinstance(self.base, BuiltBase):
+            if self.base.family != self.model.family:
+                raise ConfigError(
+                    f"base.kind is {self.base.kind}, of family {self.base.family}; model.family "
+                    f"is {self.model.family}: change one of them"
+                )
             used["base.pretrain.mix"] = self.base.pretrain.mix
         for key, names in used.items():
             _refuse_unknown(key, names, self.corpora, "corpora")
@@ -66,9 +73,17 @@ class Params:
         }
         for key, names in (inits | averaged).items():
             _refuse_unknown(key, names, checkpoints, "checkpoints")
-        if taken := sorted({"base", *phases} & set(self.average)):
+        if taken := sorted({"base", "export", *phases} & set(self.average)):
             raise ConfigError(f"average.{taken[0]} has the name of another folder in models/")
+        if taken := sorted({"base", "export"} & set(phases)):
+            raise ConfigError(f"train.phases.{taken[0]} has the name of another folder in models/")
         checkpoints |= set(self.average)
+        for name, export in self.export.items():
+            _refuse_unknown(f"export.{name}", [export.checkpoint], checkpoints, "checkpoints")
+            _refuse_unknown(
+                f"export.{name}.verify", [export.verify.prompt], self.prompts, "prompts"
+            )
+        checkpoints |= {f"export/{name}" for name in self.export}
         _refuse_unknown("decode.checkpoints", self.decode.checkpoints, checkpoints, "checkpoints")
         return self
 

@@ -16,7 +16,7 @@ import torch
 from galgame_asr import manifest, processes
 from galgame_asr.batching import FRAMES_PER_S, PhaseBatches, num_frames
 from galgame_asr.errors import ConfigError
-from galgame_asr.params.base import Base, DirectoryBase, HubBase, TinyBase
+from galgame_asr.params.base import Base, BuiltBase, DirectoryBase, HubBase
 from galgame_asr.params.train import CommonParams, TrainingParams
 from galgame_asr.params.whole import Params
 from galgame_asr.planning.memory import Memory, measure, predict
@@ -57,7 +57,7 @@ class PhasePlan:
 
 def phases(params: Params) -> dict[str, TrainingParams]:
     """All that is trained, in order."""
-    base = {"base": params.base.pretrain} if isinstance(params.base, TinyBase) else {}
+    base = {"base": params.base.pretrain} if isinstance(params.base, BuiltBase) else {}
     return {**base, **params.train.phases}
 
 

@@ -8,9 +8,10 @@ from tempfile import TemporaryDirectory
 
 from galgame_asr import compute, families, hub, manifest
 from galgame_asr.console import run
+from galgame_asr.errors import ConfigError
 from galgame_asr.files import atomic_directory
 from galgame_asr.params import load
-from galgame_asr.params.base import Base, HubBase, TinyBase
+from galgame_asr.params.base import Base, BuiltBase, HubBase
 from galgame_asr.params.compute import ComputeParams
 from galgame_asr.params.model import ModelParams
 from galgame_asr.params.train import CommonParams
@@ -23,7 +24,7 @@ def main(_arguments: Sequence[str]) -> None:
     base: Base = load(Base, "base")
     family = load(ModelParams, "model").family
     with atomic_directory(MODELS / "base") as output:
-        if isinstance(base, TinyBase):
+        if isinstance(base, BuiltBase):
             _pretrain(family, base, output)
         elif isinstance(base, HubBase):
             with hub.download(base.repo, base.revision, kind="model") as arrived:
@@ -33,12 +34,17 @@ def main(_arguments: Sequence[str]) -> None:
             # FunASR's trainer leaves a checkpoint per epoch beside model.pt.
             others = shutil.ignore_patterns("model.pt.*", ".cache")
             shutil.copytree(base.path, output, ignore=others, dirs_exist_ok=True)
-        if not isinstance(base, TinyBase) and base.weights:
+        if not isinstance(base, BuiltBase) and base.weights:
             families.load(family, output, Path(base.weights)).save(output)
         families.load(family, output)  # a damaged model is refused here, not in a phase
 
 
-def _pretrain(family: str, base: TinyBase, output: Path) -> None:
+def _pretrain(family: str, base: BuiltBase, output: Path) -> None:
+    if base.family != family:
+        raise ConfigError(
+            f"base.kind is {base.kind}, of family {base.family}; model.family is {family}: "
+            "change one of them"
+        )
     common = load(CommonParams, "train.common")
     texts = manifest.read(SPLIT / "train.parquet")["text"]
     builder = importlib.import_module(f"galgame_asr.families.{family}_tiny")

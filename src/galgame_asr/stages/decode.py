@@ -5,14 +5,13 @@ from pathlib import Path
 
 import pandas as pd
 
-from galgame_asr import compute, manifest
+from galgame_asr import compute, families, manifest
 from galgame_asr.console import run
 from galgame_asr.decoding import transcripts
 from galgame_asr.decoding.transcribe import Task, transcribe
 from galgame_asr.params import load
 from galgame_asr.params.compute import ComputeParams
 from galgame_asr.params.decode import DecodeParams
-from galgame_asr.params.model import ModelParams
 from galgame_asr.params.prompts import Prompt
 from galgame_asr.paths import MODELS, RAW, SPLIT, TEST_SETS
 
@@ -23,7 +22,7 @@ def main(arguments: Sequence[str]) -> None:
     params = load(DecodeParams, "decode")
     prompt = load(Prompt, f"prompts.{prompt_name}")
     task = Task(
-        family=load(ModelParams, "model").family,
+        family=families.detect(MODELS / checkpoint),
         checkpoint=MODELS / checkpoint,
         raw=RAW,
         prompt=prompt,

@@ -51,7 +51,13 @@ class Utterances(Dataset[Example]):
         if self.augment:
             features = mask(features, self.family.num_mels, self.augment, [self.seed, draw])
         prompt = self.prompts[draw % len(self.prompts)]
-        return Example(f"{row['corpus']}/{row['id']}", features, prompt, row["text"])
+        return Example(
+            f"{row['corpus']}/{row['id']}",
+            features,
+            prompt,
+            row["text"],
+            float(row["duration_s"]) / pick.speed,
+        )
 
     def _features(self, pick: Pick) -> torch.Tensor:
         key = (pick.row, pick.speed)

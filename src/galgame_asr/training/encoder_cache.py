@@ -20,12 +20,12 @@ class EncoderCache:
     @torch.no_grad()
     def encoded(self, ids: Sequence[str], batch: dict[str, Any]) -> torch.Tensor:
         """Encoder output (B, T, D) of a batch, bit for bit as the encoder gives it."""
-        device, lengths = batch["speech"].device, batch["speech_lengths"].tolist()
         if all(id_ in self._outputs for id_ in ids):
+            device = next(v.device for v in batch.values() if isinstance(v, torch.Tensor))
             rows = [self._outputs[id_].to(device) for id_ in ids]
             return pad_sequence(rows, batch_first=True)
-        encoded = self.family.encode(batch)
-        for id_, row, length in zip(ids, encoded, lengths, strict=True):
+        encoded, lengths = self.family.encode(batch)
+        for id_, row, length in zip(ids, encoded, lengths.tolist(), strict=True):
             if id_ not in self._outputs and row[:length].nbytes <= self._left:
                 self._outputs[id_] = row[:length].cpu().clone()
                 self._left -= self._outputs[id_].nbytes

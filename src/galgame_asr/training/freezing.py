@@ -1,7 +1,7 @@
 """Which parameters learn."""
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from torch import nn
 
@@ -13,7 +13,8 @@ def freeze(
     parts: Mapping[str, str],
     frozen: Mapping[str, bool],
     *,
-    adapted: str | None = None,
+    fixed: Sequence[str] = (),
+    adapted: Sequence[str] = (),
 ) -> dict[str, int]:
     """Set `requires_grad` of each part of a model, and of nothing else.
 
@@ -21,7 +22,8 @@ def freeze(
         model: any module.
         parts: part name -> prefix of its parameters' names.
         frozen: part name -> whether it is kept as it is; must name every part.
-        adapted: a frozen part in which adapters will learn.
+        fixed: names of parameters that never learn, whatever their part does.
+        adapted: frozen parts in which adapters will learn.
 
     Returns:
         Part name -> number of its parameters that learn.
@@ -39,12 +41,12 @@ def freeze(
         raise ConfigError(f"freeze must say true or false for each of: {', '.join(forgotten)}")
     learning = {}
     for name, prefix in parts.items():
-        parameters = [p for key, p in model.named_parameters() if key.startswith(prefix)]
+        parameters = {k: p for k, p in model.named_parameters() if k.startswith(prefix)}
         if not parameters:
             raise ConfigError(f"freeze.{name}: no parameter of the model begins with '{prefix}'")
-        for parameter in parameters:
-            parameter.requires_grad_(not frozen[name])
-        learning[name] = 0 if frozen[name] else sum(p.numel() for p in parameters)
+        for key, parameter in parameters.items():
+            parameter.requires_grad_(not frozen[name] and key not in fixed)
+        learning[name] = sum(p.numel() for p in parameters.values() if p.requires_grad)
     if not any(learning.values()) and not adapted:
         raise ConfigError("freeze is true for every part; nothing would learn")
     return learning

@@ -28,10 +28,10 @@ from transformers import (
 from transformers.trainer import TRAINER_STATE_NAME
 
 from galgame_asr.audio.reader import ShardReader
-from galgame_asr.batching import FRAMES_PER_S, PhaseBatches, num_frames
+from galgame_asr.batching import FRAMES_PER_S, PhaseBatches, num_frames, window_frames
 from galgame_asr.console import log
 from galgame_asr.errors import ConfigError, DataError, InterruptionError
-from galgame_asr.families import Example, Family
+from galgame_asr.families import Example, Family, lora
 from galgame_asr.files import atomic_directory, atomic_path, write_text
 from galgame_asr.params.prompts import Prompt
 from galgame_asr.params.train import AugmentParams, CommonParams, TrainingParams
@@ -73,8 +73,8 @@ def train(phase: Phase) -> None:
 
     Raises:
         ConfigError: the freeze flags do not fit the model.
-        DataError: there is nothing to train on, an utterance cannot be read, or
-            the loss is not finite.
+        DataError: there is nothing to train on, an utterance cannot be read or is longer
+            than the model hears, or the loss is not finite.
         InterruptionError: SIGTERM came; the next run goes on from the state just saved.
     """
     if phase.train_rows.empty or phase.dev_rows.empty:
@@ -82,6 +82,7 @@ def train(phase: Phase) -> None:
             f"mix {phase.params.mix} selects {len(phase.train_rows)} training and "
             f"{len(phase.dev_rows)} dev utterances; both are needed"
         )
+    _refuse_long(phase)
     prepare(phase.family, phase.params, phase.common)
     trainer = PhaseTrainer(phase)
     with trainer.accelerator.main_process_first():  # which removes half-written states
@@ -106,16 +107,22 @@ def prepare(family: Family, params: TrainingParams, common: CommonParams) -> Non
     torch.manual_seed(common.seed)  # first weights of a CTC head and of adapters
     if params.ctc_weight:
         family.add_ctc_loss(params.ctc_weight)
-    learning = freeze(family.model, family.parts, params.freeze, adapted=_adapted(family, params))
-    if params.lora:
-        family.add_lora(
+    adapted = _adapted(family, params)
+    learning = freeze(
+        family.model, family.parts, params.freeze, fixed=family.fixed, adapted=adapted
+    )
+    for part in adapted:
+        assert params.lora is not None
+        module = family.model.get_submodule(family.parts[part].removesuffix("."))
+        lora.add(
+            module,
             rank=params.lora.rank,
             alpha=params.lora.alpha,
             dropout=params.lora.dropout,
             targets=params.lora.targets,
+            dora=params.lora.dora,
         )
-        adapters = sum(p.numel() for n, p in family.model.named_parameters() if ".lora_" in n)
-        learning[family.lora_part] = adapters
+        learning[part] = sum(p.numel() for n, p in module.named_parameters() if ".lora_" in n)
     if common.activation_checkpointing:
         recompute(family.layers)
     total = sum(p.numel() for p in family.model.parameters())
@@ -125,14 +132,40 @@ def prepare(family: Family, params: TrainingParams, common: CommonParams) -> Non
     )  # fmt: skip
 
 
-def _adapted(family: Family, params: TrainingParams) -> str | None:
-    """The part that adapters learn in."""
-    if params.lora and not params.freeze.get(family.lora_part, True):
+def _adapted(family: Family, params: TrainingParams) -> Sequence[str]:
+    """The parts that adapters learn in."""
+    if not params.lora:
+        return ()
+    if unknown := sorted(set(params.lora.parts or ()) - set(family.parts)):
         raise ConfigError(
-            f"lora learns in a part that is frozen: set freeze.{family.lora_part} to true, "
-            "or lora to null"
+            f"lora.parts names {', '.join(unknown)}; parts: {', '.join(family.parts)}"
         )
-    return family.lora_part if params.lora else None
+    frozen = [part for part in family.lora_parts if params.freeze.get(part, True)]
+    adapted = params.lora.parts or frozen or family.lora_parts
+    for part in adapted:
+        if not params.freeze.get(part, True):
+            raise ConfigError(
+                f"lora learns in a part that is frozen: set freeze.{part} to true, or lora to null"
+            )
+    return adapted
+
+
+def _refuse_long(phase: Phase) -> None:
+    """Utterances that the model would hear only the beginning of."""
+    window_s = phase.family.window_s
+    if window_s is None:
+        return
+    speed = min(phase.params.augment.speeds) if phase.params.augment else 1.0
+    for rows, slowest in ((phase.train_rows, speed), (phase.dev_rows, 1.0)):
+        # Durations of compressed audio are right to a few samples.
+        long = rows[rows["duration_s"] / slowest > window_s + 1 / FRAMES_PER_S]
+        if not long.empty:
+            raise DataError(
+                f"{len(long)} utterances are longer than the {window_s:g} s that the model hears, "
+                f"at speed {slowest:g}: {', '.join(long['id'][:3])}; set manifest.max_duration_s "
+                f"to at most {window_s * slowest:g} and severity.too_long to drop, or augment "
+                "less slowly"
+            )
 
 
 class PhaseTrainer(Trainer):
@@ -147,6 +180,7 @@ class PhaseTrainer(Trainer):
             sort_window=common.sort_window,
             epochs=phase.params.epochs,
             seed=common.seed,
+            window=window_frames(self.family.window_s),
             speeds=phase.params.augment.speeds if phase.params.augment else (1.0,),
             processes=int(os.environ.get("WORLD_SIZE", "1")),
             process=int(os.environ.get("RANK", "0")),
@@ -197,7 +231,9 @@ class PhaseTrainer(Trainer):
         size_mb = self.phase.common.encoder_cache_mb
         if not size_mb:
             return None
-        if not self.phase.params.freeze["encoder"] or self.phase.params.augment:
+        prefix = self.family.parts["encoder"]
+        learning = (n for n, p in self.family.model.named_parameters() if p.requires_grad)
+        if self.phase.params.augment or any(name.startswith(prefix) for name in learning):
             log.info("no encoder cache: in this phase the encoder's output changes")
             return None
         return EncoderCache(self.family, size_mb * 1_000_000)
@@ -230,6 +266,7 @@ class PhaseTrainer(Trainer):
         frames = num_frames(self.phase.dev_rows["duration_s"].to_numpy())
         batches = PhaseBatches(
             frames, self.phase.common.batch_frames, len(frames), 1, 0,
+            window=self.batches.window,
             processes=self.batches.processes, process=self.batches.process,
         )  # fmt: skip
         self.model_wrapped.eval()
