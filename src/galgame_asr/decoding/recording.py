@@ -1,0 +1,103 @@
+"""Transcribing a recording of any length in bounded memory: window after window, cut at silence."""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from galgame_asr.audio.reader import SAMPLE_RATE_HZ
+from galgame_asr.decoding.segments import Audio, Detector, Segment, cut
+from galgame_asr.decoding.transcript import Transcript
+
+# Audio held at once: enough pieces to batch them by length, and 8 MB.
+WINDOW = 120 * SAMPLE_RATE_HZ
+# Speech that ends closer to the end of a window may go on after it; so may what is too short to be
+# found yet. Longer than the pause that a detector needs to end speech.
+TAIL = 1 * SAMPLE_RATE_HZ
+
+
+@dataclass(frozen=True)
+class Window:
+    """A stretch of a recording and the speech in it, at positions within the stretch."""
+
+    start: int
+    audio: Audio
+    segments: list[Segment]
+
+
+@dataclass(frozen=True)
+class Piece:
+    """A piece of speech, at its position in the recording, and what was said."""
+
+    segment: Segment
+    transcript: Transcript
+
+
+def transcribe(
+    windows: Iterable[Window], transcribe_pieces: Callable[[list[Audio]], list[Transcript]]
+) -> Iterator[tuple[Window, list[Piece]]]:
+    """Transcribe windows, one after the other.
+
+    Args:
+        windows: as `windows` makes them.
+        transcribe_pieces: transcribes all pieces of a window at once, so that it
+            can batch them by length; not called without pieces.
+    """
+    for window in windows:
+        audios = [window.audio[segment.start : segment.end] for segment in window.segments]
+        transcripts = transcribe_pieces(audios) if audios else []
+        yield (
+            window,
+            [
+                Piece(Segment(window.start + found.start, window.start + found.end), transcript)
+                for found, transcript in zip(window.segments, transcripts, strict=True)
+            ],
+        )
+
+
+def windows(
+    blocks: Iterable[Audio], detector: Detector, *, max_segment_s: float, whole_if_short: bool
+) -> Iterator[Window]:
+    """Find the speech of a recording; together the windows are the recording.
+
+    Args:
+        blocks: consecutive 16 kHz mono samples in [-1, 1].
+        detector: finds the speech.
+        max_segment_s: longest piece.
+        whole_if_short: a recording that is no longer than a piece is one, as when
+            utterances are decoded, so that the detector's mistakes cost nothing there.
+
+    Raises:
+        ConfigError: as for `segments.cut`.
+    """
+    # Twice a piece, so that speech without a pause is cut inside of the window.
+    size = max(WINDOW, round(2 * max_segment_s * SAMPLE_RATE_HZ) + TAIL)
+    start = num_held = 0
+    held: list[Audio] = []
+    for block in blocks:
+        held.append(block)
+        num_held += len(block)
+        if num_held < size:
+            continue
+        audio = np.concatenate(held)
+        window = _finished(start, audio, cut(audio, detector, max_segment_s=max_segment_s))
+        yield window
+        done = len(window.audio)
+        start += done
+        held, num_held = [audio[done:].copy()], len(audio) - done
+    audio = np.concatenate(held) if held else np.zeros(0, np.float32)
+    if whole_if_short and start == 0 and len(audio) <= max_segment_s * SAMPLE_RATE_HZ:
+        yield Window(0, audio, [Segment(0, len(audio))])
+    else:
+        yield Window(start, audio, cut(audio, detector, max_segment_s=max_segment_s))
+
+
+def _finished(start: int, audio: Audio, segments: list[Segment]) -> Window:
+    """What later audio cannot change, up to a place in the last silence."""
+    end = len(audio) - TAIL
+    if segments and segments[-1].end > end:
+        last = segments[-1]
+        segments = segments[:-1]
+        before = segments[-1].end if segments else 0
+        end = max((before + last.start) // 2, last.start - TAIL)
+    return Window(start, audio[:end], segments)
