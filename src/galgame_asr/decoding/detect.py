@@ -1,4 +1,4 @@
-"""Of which family a model directory is. (To be replaced by families.detect.)"""
+"""Of which family a model directory is; families.detect takes its place."""
 
 import json
 from pathlib import Path

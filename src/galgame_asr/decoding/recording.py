@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from galgame_asr.audio.reader import SAMPLE_RATE_HZ
-from galgame_asr.decoding.segments import Audio, Detector, Segment, cut
+from galgame_asr.decoding.segments import MAX_GAP, Audio, Detector, Segment, cut
 from galgame_asr.decoding.transcript import Transcript
 
 # Audio held at once: enough pieces to batch them by length, and 8 MB.
@@ -14,6 +14,13 @@ WINDOW = 120 * SAMPLE_RATE_HZ
 # Speech that ends closer to the end of a window may go on after it; so may what is too short to be
 # found yet. Longer than the pause that a detector needs to end speech.
 TAIL = 1 * SAMPLE_RATE_HZ
+# Softer than the loudest of a piece by so much (60 dB) is silence: below the softest sounds of
+# speech, and below the noise of most rooms, where nothing is trimmed.
+SILENT = 10 ** (-60 / 20)
+# How far before what is found its first sound may be, such as ん before a pause: silero leaves out
+# what is shorter than 0.25 s. Noise is no such sound: it is there most of that time.
+LOOK_BACK = MAX_GAP
+FRAME = SAMPLE_RATE_HZ // 100
 
 
 @dataclass(frozen=True)
@@ -81,7 +88,7 @@ def windows(
             continue
         audio = np.concatenate(held)
         window = _finished(start, audio, cut(audio, detector, max_segment_s=max_segment_s))
-        yield window
+        yield _fitted(window)
         done = len(window.audio)
         start += done
         held, num_held = [audio[done:].copy()], len(audio) - done
@@ -89,7 +96,39 @@ def windows(
     if whole_if_short and start == 0 and len(audio) <= max_segment_s * SAMPLE_RATE_HZ:
         yield Window(0, audio, [Segment(0, len(audio))])
     else:
-        yield Window(start, audio, cut(audio, detector, max_segment_s=max_segment_s))
+        yield _fitted(Window(start, audio, cut(audio, detector, max_segment_s=max_segment_s)))
+
+
+def fit(audio: Audio, segment: Segment, previous_end: int) -> Segment:
+    """Move the ends of a segment to where sound begins and ends in silence.
+
+    Without the margins that a detector adds, cues begin and end with their speech,
+    and a model that was trained on clips without silence hears what it knows.
+    Where it is not silent around the segment, it stays.
+    """
+    first = max(previous_end, segment.start - LOOK_BACK)
+    frames = audio[first : segment.end]
+    frames = frames[: len(frames) // FRAME * FRAME].reshape(-1, FRAME)
+    loudness = np.sqrt(np.mean(np.square(frames), axis=1))
+    inside = (segment.start - first) // FRAME
+    heard = loudness >= SILENT * loudness[inside:].max(initial=0.0)
+    if not loudness[inside:].any():
+        return segment
+    if heard[:inside].sum() > inside / 2:
+        heard[:inside] = False
+    numbers = np.flatnonzero(heard)
+    # What only begins to be heard at the end of a frame is in the frame before.
+    start = first + max(int(numbers[0]) - 1, 0) * FRAME
+    end = first + (int(numbers[-1]) + 2) * FRAME
+    return Segment(max(start, previous_end), min(end, segment.end))
+
+
+def _fitted(window: Window) -> Window:
+    segments: list[Segment] = []
+    for segment in window.segments:
+        previous_end = segments[-1].end if segments else 0
+        segments.append(fit(window.audio, segment, previous_end))
+    return Window(window.start, window.audio, segments)
 
 
 def _finished(start: int, audio: Audio, segments: list[Segment]) -> Window:

@@ -14,7 +14,10 @@ except ModuleNotFoundError as missing:
     ) from None
 
 # No line begins with these, nor ends with those (the core of JIS X 4051).
-NOT_FIRST = "。、，．！？!?,.…‥・ー〜～」』）】〉》”’)ぁぃぅぇぉっゃゅょゎァィゥェォッャュョヮヵヶ々ゝゞヽヾ"
+NOT_FIRST = (
+    "。、，．！？!?,.…‥・ー〜～」』）】〉》”’)"
+    "ぁぃぅぇぉっゃゅょゎァィゥェォッャュョヮヵヶ々ゝゞヽヾ"
+)
 NOT_LAST = "「『（【〈《“‘("
 # A break after these is worth lines that differ by so many characters more.
 PAUSES = "。、！？!?…"
