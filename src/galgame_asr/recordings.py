@@ -14,6 +14,7 @@ from galgame_asr.console import Progress, clock, log
 from galgame_asr.decoding import recording
 from galgame_asr.decoding.detect import detect
 from galgame_asr.decoding.recording import Piece
+from galgame_asr.decoding.segments import MAX_GAP
 from galgame_asr.decoding.transcribe import Decoder, Task
 from galgame_asr.errors import CheckpointError, ConfigError
 from galgame_asr.files import write_text
@@ -26,6 +27,9 @@ from galgame_asr.paths import MODELS, RAW
 # Longest piece of speech for subtitles: pauses inside of a piece do not show in the times of its
 # cues, and a cue is shown for 7 s at most.
 SUBTITLE_PIECE_S = 10.0
+# Longest silence inside of a piece for subtitles, beyond the 0.2 s that silero adds to both sides
+# of speech: a comma, but no turn of a dialogue.
+SUBTITLE_GAP = round(0.3 * SAMPLE_RATE_HZ)
 
 
 def transcribe(options: argparse.Namespace) -> None:
@@ -114,6 +118,7 @@ def listen(
         containers.read(path),
         decoder.detector,
         max_segment_s=min(longest_s, SUBTITLE_PIECE_S) if subtitles else longest_s,
+        max_gap=SUBTITLE_GAP if subtitles else MAX_GAP,
         whole_if_short=not subtitles,
     )
     done_s, num_full = 0.0, 0

@@ -63,14 +63,20 @@ def transcribe(
 
 
 def windows(
-    blocks: Iterable[Audio], detector: Detector, *, max_segment_s: float, whole_if_short: bool
+    blocks: Iterable[Audio],
+    detector: Detector,
+    *,
+    max_segment_s: float,
+    max_gap: int = MAX_GAP,
+    whole_if_short: bool = False,
 ) -> Iterator[Window]:
     """Find the speech of a recording; together the windows are the recording.
 
     Args:
         blocks: consecutive 16 kHz mono samples in [-1, 1].
         detector: finds the speech.
-        max_segment_s: longest piece.
+        max_segment_s: longest piece, before `fit`.
+        max_gap: longest silence inside of a piece, in samples.
         whole_if_short: a recording that is no longer than a piece is one, as when
             utterances are decoded, so that the detector's mistakes cost nothing there.
 
@@ -87,7 +93,8 @@ def windows(
         if num_held < size:
             continue
         audio = np.concatenate(held)
-        window = _finished(start, audio, cut(audio, detector, max_segment_s=max_segment_s))
+        found = cut(audio, detector, max_segment_s=max_segment_s, max_gap=max_gap)
+        window = _finished(start, audio, found)
         yield _fitted(window)
         done = len(window.audio)
         start += done
@@ -95,8 +102,9 @@ def windows(
     audio = np.concatenate(held) if held else np.zeros(0, np.float32)
     if whole_if_short and start == 0 and len(audio) <= max_segment_s * SAMPLE_RATE_HZ:
         yield Window(0, audio, [Segment(0, len(audio))])
-    else:
-        yield _fitted(Window(start, audio, cut(audio, detector, max_segment_s=max_segment_s)))
+        return
+    found = cut(audio, detector, max_segment_s=max_segment_s, max_gap=max_gap)
+    yield _fitted(Window(start, audio, found))
 
 
 def fit(audio: Audio, segment: Segment, previous_end: int) -> Segment:

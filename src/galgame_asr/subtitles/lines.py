@@ -15,10 +15,10 @@ except ModuleNotFoundError as missing:
 
 # No line begins with these, nor ends with those (the core of JIS X 4051).
 NOT_FIRST = (
-    "。、，．！？!?,.…‥・ー〜～」』）】〉》”’)"
+    "。、，．！？!?,.…‥・ー〜～」』）］】〉》”’)"
     "ぁぃぅぇぉっゃゅょゎァィゥェォッャュョヮヵヶ々ゝゞヽヾ"
 )
-NOT_LAST = "「『（【〈《“‘("
+NOT_LAST = "「『（［【〈《“‘("
 # A break after these is worth lines that differ by so many characters more.
 PAUSES = "。、！？!?…"
 PAUSE_BONUS = 6
