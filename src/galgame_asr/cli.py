@@ -4,6 +4,7 @@ import argparse
 import importlib
 from collections.abc import Sequence
 from pathlib import Path
+from types import ModuleType
 
 from galgame_asr import manifest, params, profile, storage
 from galgame_asr.audio.reader import ShardReader
@@ -80,10 +81,58 @@ def make_parser() -> argparse.ArgumentParser:
     command.add_argument("--output", type=Path, metavar="FILE", help="report-REV.html")
     command.set_defaults(run=_report)
 
+    _add_recordings(commands)
+
     command = commands.add_parser("readme", help="write the result tables into README.md")
     command.set_defaults(run=_readme)
 
     return parser
+
+
+def _add_recordings(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Commands `transcribe` and `subtitle`."""
+    shared = argparse.ArgumentParser(add_help=False)
+    shared.add_argument("files", type=Path, nargs="+", metavar="FILE", help="audio or video")
+    shared.add_argument(
+        "--model", type=Path, metavar="DIR", help="the last of decode.checkpoints, if not given"
+    )
+    shared.add_argument(
+        "--prompt", metavar="NAME", help="one of params.yaml's prompts; the last, if not given"
+    )
+    shared.add_argument(
+        "--hotwords", nargs="+", default=[], metavar="WORD", help="to expect, such as names"
+    )
+    shared.add_argument("--output", type=Path, metavar="PATH", help="a file, or a folder")
+    shared.add_argument("--force", action="store_true", help="replace files that are there")
+
+    command = commands.add_parser(
+        "transcribe", parents=[shared], help="what is said in audio and video files"
+    )
+    command.add_argument("--format", choices=("text", "jsonl"), default="text")
+    command.set_defaults(run=lambda options: _recordings().transcribe(options))
+
+    command = commands.add_parser(
+        "subtitle", parents=[shared], help="subtitles of audio and video files, beside them"
+    )
+    command.add_argument("--format", choices=("srt", "vtt", "ass"), required=True)
+    command.add_argument(
+        "--line-width", type=float, metavar="N", help="full-width characters of a line, 20"
+    )
+    command.add_argument(
+        "--reading-speed", type=float, metavar="N", help="letters a second that viewers read, 10"
+    )
+    command.add_argument(
+        "--guard",
+        choices=("drop", "mark", "keep"),
+        default="drop",
+        help="what happens to texts that the model likely made up: loops, and faster than speech",
+    )
+    command.set_defaults(run=lambda options: _recordings().subtitle(options))
+
+
+def _recordings() -> ModuleType:
+    # Torch takes seconds to import, and PyAV and more are of an extra.
+    return importlib.import_module("galgame_asr.recordings")
 
 
 def _profile(options: argparse.Namespace) -> None:

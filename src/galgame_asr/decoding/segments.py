@@ -79,17 +79,20 @@ def load_detector(kind: Kind, directory: Path | None = None) -> Detector:
     return detector
 
 
-def cut(audio: Audio, detector: Detector, *, max_segment_s: float) -> list[Segment]:
+def cut(
+    audio: Audio, detector: Detector, *, max_segment_s: float, max_gap: int = MAX_GAP
+) -> list[Segment]:
     """Cut audio into segments of speech, none longer than `max_segment_s`.
 
     Every sample that the detector calls speech is in exactly one segment.
-    Neighbours are merged while they fit and the gap is at most MAX_GAP; longer
+    Neighbours are merged while they fit and the gap is at most `max_gap`; longer
     speech is cut at its quietest place in the second half of the limit.
 
     Args:
         audio: mono samples at 16 kHz in [-1, 1].
         detector: what finds the speech.
         max_segment_s: longest segment.
+        max_gap: longest silence inside of a segment, in samples.
 
     Returns:
         Rising, disjoint segments within the audio; none if all is silence.
@@ -105,7 +108,7 @@ def cut(audio: Audio, detector: Detector, *, max_segment_s: float) -> list[Segme
     merged: list[Segment] = []
     for segment in detector.speech(audio):
         for piece in _split(audio, segment, limit):
-            if merged and _may_merge(merged[-1], piece, limit):
+            if merged and _may_merge(merged[-1], piece, limit, max_gap):
                 merged[-1] = Segment(merged[-1].start, piece.end)
             else:
                 merged.append(piece)
@@ -127,8 +130,8 @@ def plain_torch() -> Iterator[None]:
         torch.set_num_threads(num_threads)
 
 
-def _may_merge(one: Segment, next_one: Segment, limit: int) -> bool:
-    return next_one.start - one.end <= MAX_GAP and next_one.end - one.start <= limit
+def _may_merge(one: Segment, next_one: Segment, limit: int, max_gap: int) -> bool:
+    return next_one.start - one.end <= max_gap and next_one.end - one.start <= limit
 
 
 def _split(audio: Audio, segment: Segment, limit: int) -> Iterator[Segment]:

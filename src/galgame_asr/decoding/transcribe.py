@@ -99,8 +99,8 @@ class Decoder:
         audios = [self.reader.read_row(row) for row in rows]
         limit_s = self.task.params.long_audio.max_segment_s
         if all(len(audio) <= limit_s * SAMPLE_RATE_HZ for audio in audios):
-            return self._pieces(audios)
-        return long_audio.transcribe(audios, self.detector, self._batches, max_segment_s=limit_s)
+            return self._batch(audios)
+        return long_audio.transcribe(audios, self.detector, self.pieces, max_segment_s=limit_s)
 
     @cached_property
     def detector(self) -> Detector:
@@ -108,16 +108,17 @@ class Decoder:
         params = self.task.params.long_audio
         return load_detector(params.vad, Path(params.directory) if params.directory else None)
 
-    def _batches(self, pieces: list[Audio]) -> list[Transcript]:
+    def pieces(self, pieces: list[Audio]) -> list[Transcript]:
+        """One transcript for each piece that a model takes, whatever its audio is from."""
         frames = num_frames(np.array([len(piece) / SAMPLE_RATE_HZ for piece in pieces]))
         order = np.argsort(frames, kind="stable")
         decoded: dict[int, Transcript] = {}
         for batch in by_length(order, frames, self.task.params.batch_frames, self.task.window):
-            found = self._pieces([pieces[index] for index in batch])
+            found = self._batch([pieces[index] for index in batch])
             decoded |= zip(batch, found, strict=True)
         return [decoded[index] for index in range(len(pieces))]
 
-    def _pieces(self, pieces: Sequence[Audio]) -> list[Transcript]:
+    def _batch(self, pieces: Sequence[Audio]) -> list[Transcript]:
         params = self.task.params
         limits = [_max_tokens(len(piece) / SAMPLE_RATE_HZ, params) for piece in pieces]
         search = Search(limits, params.beams, params.no_repeat_ngram_size)
