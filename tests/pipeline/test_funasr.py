@@ -43,6 +43,7 @@ def test_automodel_gives_the_decoded_text_for_the_whole_test_set(workspace: Work
         capture_output=True,
     )
     theirs = json.loads((root / "texts.json").read_text())
-    ours = transcripts.read(root / "data/decoded/full/p100-japanese.jsonl")["test"]
+    decoded = transcripts.read(root / "data/decoded/full/p100-japanese.jsonl")["test"]
+    ours = {id_: transcript.text for id_, transcript in decoded.items()}
     assert len(ours) >= 10
     assert theirs == ours
