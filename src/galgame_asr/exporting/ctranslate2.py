@@ -37,7 +37,7 @@ def export(checkpoint: Path, output: Path, precision: str) -> None:
         )
     _check(checkpoint)
     converters = require("ctranslate2.converters", extra="whisper")
-    disable_progress_bar()  # of loading, which is over before it is read
+    disable_progress_bar()  # type: ignore[no-untyped-call]  # of loading, soon over
     converter = converters.TransformersConverter(str(checkpoint), copy_files=[])
     # The converter refuses a directory that is there, or removes it.
     converter.convert(str(output / "converted"), quantization=precision)
