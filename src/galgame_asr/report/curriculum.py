@@ -32,7 +32,8 @@ class Curriculum:
         """What a checkpoint is compared with; None for the first row.
 
         A checkpoint of a phase with the one the phase started from, a mean with the
-        end of its phase, an export with its checkpoint. Where that was not decoded, with the first row.
+        end of its phase, an export with its checkpoint. Where that was not decoded, with
+        the first row.
         """
         first = self.checkpoints[0]
         if checkpoint == first:
