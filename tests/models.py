@@ -1,17 +1,19 @@
-"""A very small Fun-ASR-Nano with random weights, and speech-like noise for it."""
+"""Very small models with random weights, and speech-like noise for them."""
 
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from galgame_asr.families import Example, fun_asr_nano, fun_asr_nano_tiny
+from galgame_asr.families import Example, Family, fun_asr_nano_tiny, whisper_tiny
 from galgame_asr.params import parse
-from galgame_asr.params.base import TinyBase
+from galgame_asr.params.base import TinyBase, TinyWhisperBase
 from galgame_asr.params.prompts import Prompt
 
 TEXTS = ["葵、おはよう。", "えへへ、先輩が好き。", "ん…、帰ろうよ。", "すごーい、凛！"]
 JAPANESE = Prompt(language="日文")
+WHISPER_JAPANESE = Prompt(language="ja")
+PRETRAIN = {"freeze": {}, "lr": 1e-3, "epochs": 1, "mix": {"vn": 1.0}, "prompts": [{}]}
 
 
 def build(directory: Path, *, seed: int = 0) -> Path:
@@ -25,17 +27,26 @@ def build(directory: Path, *, seed: int = 0) -> Path:
             "llm_dim": 32,
             "llm_layers": 2,
             "vocabulary": 400,
-            "pretrain": {
-                "freeze": {},
-                "lr": 1e-3,
-                "epochs": 1,
-                "mix": {"vn": 1.0},
-                "prompts": [{}],
-            },
+            "pretrain": PRETRAIN,
         },
         "base",
     )
     fun_asr_nano_tiny.build(directory, params, texts=TEXTS, seed=seed)
+    return directory
+
+
+def build_whisper(directory: Path, *, seed: int = 0) -> Path:
+    """Write the model directory of a Whisper with about 70,000 parameters."""
+    values = {
+        "kind": "tiny_whisper",
+        "dim": 16,
+        "encoder_layers": 1,
+        "decoder_layers": 1,
+        "vocabulary": 400,
+        "pretrain": PRETRAIN,
+    }
+    params = parse(TinyWhisperBase, values, "base")
+    whisper_tiny.build(directory, params, texts=TEXTS, seed=seed)
     return directory
 
 
@@ -47,10 +58,10 @@ def noise(seconds: float, seed: int = 0) -> np.ndarray[tuple[int], np.dtype[np.f
     return (0.3 * envelope * draw.standard_normal(count)).astype(np.float32)
 
 
-def examples(family: fun_asr_nano.FunAsrNano, lengths_s: list[float]) -> list[Example]:
+def examples(family: Family, lengths_s: list[float], prompt: Prompt = JAPANESE) -> list[Example]:
     """Examples of given lengths with texts in turn."""
     return [
-        Example(f"u{i}", family.features(noise(s, i)), JAPANESE, TEXTS[i % len(TEXTS)], s)
+        Example(f"u{i}", family.features(noise(s, i)), prompt, TEXTS[i % len(TEXTS)], s)
         for i, s in enumerate(lengths_s)
     ]
 

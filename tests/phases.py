@@ -1,6 +1,7 @@
 """A small phase of training: ten utterances of noise and a model with dropout."""
 
 import io
+import json
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ from ruamel.yaml import YAML
 
 from galgame_asr import manifest
 from galgame_asr.audio import tar
-from tests.models import TEXTS, build, noise
+from tests.models import TEXTS, build, build_whisper, noise
 
 ALL = {"encoder": False, "adaptor": False, "llm": False}
 PHASES = {
@@ -19,6 +20,20 @@ PHASES = {
     "full": ALL,
 }
 LORA = {"rank": 2, "alpha": 4, "dropout": 0.1}
+WHISPER_ALL = {"encoder": False, "decoder": False}
+# What phases of each family change in `values`, by what learns in them: (family, change).
+CASES: dict[str, tuple[str, dict[str, Any]]] = {
+    **{part: ("fun_asr_nano", {"freeze": frozen}) for part, frozen in PHASES.items()},
+    **{
+        f"{part}-LoRA": ("fun_asr_nano", {"freeze": frozen | {"llm": True}, "lora": LORA})
+        for part, frozen in PHASES.items()
+    },
+    "whisper-full": ("whisper", {"freeze": WHISPER_ALL}),
+    "whisper-DoRA": (
+        "whisper",
+        {"freeze": {"encoder": True, "decoder": True}, "lora": LORA | {"dora": True}},
+    ),
+}
 
 
 def write_rows(root: Path) -> pd.DataFrame:
@@ -59,9 +74,20 @@ def write_model(directory: Path) -> Path:
     return directory
 
 
-def values(**change: Any) -> dict[str, Any]:
+def write_whisper(directory: Path) -> Path:
+    """A Whisper with dropout, as above."""
+    build_whisper(directory)
+    file = directory / "config.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"dropout": 0.1}))
+    return directory
+
+
+def values(family: str = "fun_asr_nano", **change: Any) -> dict[str, Any]:
     """Values of a phase of 4 epochs x 3 steps."""
+    own = {
+        "fun_asr_nano": {"freeze": ALL, "prompts": [{"language": "日文"}], "ctc_weight": 0.3},
+        "whisper": {"freeze": WHISPER_ALL, "prompts": [{"language": "ja"}]},
+    }
     return {
-        "init": "base", "freeze": ALL, "lr": 1e-3, "epochs": 4, "mix": {"vn": 1.0},
-        "prompts": [{"language": "日文"}], "checkpoints": [50, 100], "ctc_weight": 0.3,
-    } | change  # fmt: skip
+        "init": "base", "lr": 1e-3, "epochs": 4, "mix": {"vn": 1.0}, "checkpoints": [50, 100],
+    } | own[family] | change  # fmt: skip

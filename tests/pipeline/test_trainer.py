@@ -11,17 +11,27 @@ import pandas as pd
 import pytest
 import torch
 
+from galgame_asr import families
 from galgame_asr.audio.reader import ShardReader
 from galgame_asr.batching import Pick
 from galgame_asr.errors import CheckpointError, ConfigError, DataError
-from galgame_asr.families import fun_asr_nano
+from galgame_asr.families import fun_asr_nano, whisper_model
 from galgame_asr.params import load, parse
 from galgame_asr.params.train import CommonParams, PhaseParams
 from galgame_asr.training import trainer as trainer_module
 from galgame_asr.training.trainer import Phase, PhaseTrainer, train
 from tests.conftest import REPOSITORY
-from tests.models import build, examples
-from tests.phases import ALL, LORA, PHASES, values, write_model
+from tests.models import WHISPER_JAPANESE, build, examples
+from tests.phases import (
+    ALL,
+    CASES,
+    LORA,
+    PHASES,
+    WHISPER_ALL,
+    values,
+    write_model,
+    write_whisper,
+)
 
 PARAMS = REPOSITORY / "params.yaml"
 
@@ -35,21 +45,29 @@ def init(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_model(tmp_path_factory.mktemp("model") / "base")
 
 
-@pytest.fixture
-def make_phase(rows: pd.DataFrame, init: Path, tmp_path: Path) -> Callable[..., Phase]:
-    """A phase of 4 epochs x 3 steps, with a state every 4 steps."""
-    common = dataclasses.replace(
-        load(CommonParams, "train.common", file=PARAMS),
-        batch_frames=350, log_steps=2, resume_steps=4,
-    )  # fmt: skip
+@pytest.fixture(scope="module")
+def whisper_init(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_whisper(tmp_path_factory.mktemp("whisper") / "base")
 
-    def make(name: str = "run", **change: Any) -> Phase:
-        params = parse(PhaseParams, values(**change), "phase")
+
+@pytest.fixture
+def make_phase(
+    rows: pd.DataFrame, init: Path, whisper_init: Path, tmp_path: Path
+) -> Callable[..., Phase]:
+    """A phase of 4 epochs x 3 steps, with a state every 4 steps."""
+    common = load(CommonParams, "train.common", file=PARAMS)
+    common = dataclasses.replace(common, log_steps=2, resume_steps=4)
+    # Three batches per epoch: of Whisper's utterances, each counts 3000 frames.
+    frames = {"fun_asr_nano": 350, "whisper": 9000}
+    inits = {"fun_asr_nano": init, "whisper": whisper_init}
+
+    def make(name: str = "run", family: str = "fun_asr_nano", **change: Any) -> Phase:
+        params = parse(PhaseParams, values(family, **change), "phase")
         directory = tmp_path / name
         directory.mkdir(exist_ok=True)
         return Phase(
-            family=fun_asr_nano.load(init),
-            common=common,
+            family=families.load(family, inits[family]),
+            common=dataclasses.replace(common, batch_frames=frames[family]),
             params=params,
             train_rows=rows[:8],
             dev_rows=rows[8:],
@@ -66,8 +84,10 @@ def make_phase(rows: pd.DataFrame, init: Path, tmp_path: Path) -> Callable[..., 
 
 def results(phase: Phase) -> dict[str, bytes]:
     """The files of a finished phase, by name."""
-    names = ["p50/model.pt", "p100/model.pt", "log.tsv", "dev.tsv"]
-    return {name: (phase.directory / name).read_bytes() for name in names}
+    names = ["p50/*", "p100/*", "log.tsv", "dev.tsv"]
+    files = [file for name in names for file in phase.directory.glob(name) if file.is_file()]
+    assert len(files) >= 6
+    return {str(f.relative_to(phase.directory)): f.read_bytes() for f in files}
 
 
 def kill_before(step: int, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -82,13 +102,12 @@ def kill_before(step: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(PhaseTrainer, "training_step", training_step)
 
 
-@pytest.mark.parametrize("lora", [None, LORA], ids=["plain", "LoRA"])
-@pytest.mark.parametrize("phase", PHASES)
+@pytest.mark.parametrize(("family", "change"), CASES.values(), ids=CASES)
 def test_a_second_resume_in_one_epoch_ends_in_the_same_bytes(
     make_phase: Callable[..., Phase],
     monkeypatch: pytest.MonkeyPatch,
-    phase: str,
-    lora: dict[str, Any] | None,
+    family: str,
+    change: dict[str, Any],
 ) -> None:
     """Killed any number of times, in each phase, with adapters too: the same files.
 
@@ -96,8 +115,7 @@ def test_a_second_resume_in_one_epoch_ends_in_the_same_bytes(
     epoch replays data in FunASR's trainers); step 3 comes before any state; step 7 is
     the first after a named checkpoint.
     """
-    frozen = PHASES[phase] | ({"llm": True} if lora else {})
-    make = partial(make_phase, freeze=frozen, lora=lora)
+    make = partial(make_phase, family=family, **change)
     whole = make("whole")
     train(whole)
     expected = results(whole)
@@ -138,14 +156,14 @@ def _raise_at_step_8(state: Path) -> None:
     (state / "complete").touch()
 
 
-@pytest.mark.parametrize("lora", [None, LORA], ids=["plain", "LoRA"])
-@pytest.mark.parametrize("phase", PHASES)
+@pytest.mark.parametrize(
+    ("family", "change"), [case for name, case in CASES.items() if name != "whisper-DoRA"]
+)
 def test_a_full_disk_costs_a_message_and_no_work(
-    make_phase: Callable[..., Phase], phase: str, lora: dict[str, Any] | None
+    make_phase: Callable[..., Phase], family: str, change: dict[str, Any]
 ) -> None:
     """The system refuses to write more; with room again, the result is that of a whole run."""
-    frozen = PHASES[phase] | ({"llm": True} if lora else {})
-    make = partial(make_phase, freeze=frozen, lora=lora)
+    make = partial(make_phase, family=family, **change)
     train(whole := make("whole"))
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     for size in (2_000, 150_000):  # a state, or the first checkpoint, does not fit
@@ -186,6 +204,54 @@ def test_exactly_the_parts_that_are_not_frozen_move(
         # rounding alone moves it.
         if not name.endswith("linear_k.bias"):
             assert torch.equal(tensor, after[name]) != moves, name
+
+
+def test_whispers_sinusoids_never_move(
+    make_phase: Callable[..., Phase], whisper_init: Path
+) -> None:
+    """In a phase in which all else does (transformers trains them in a model it has loaded)."""
+    phase = make_phase(family="whisper")
+    train(phase)
+    before, after = (
+        whisper_model._read(d / "model.safetensors")
+        for d in (whisper_init, phase.directory / "p100")
+    )
+    assert before.keys() == after.keys()
+    unmoved = {name for name, tensor in before.items() if torch.equal(tensor, after[name])}
+    assert unmoved == {whisper_model.SINUSOIDS}
+
+
+@pytest.mark.parametrize("learning", WHISPER_ALL)
+def test_exactly_one_part_of_a_whisper_moves(
+    make_phase: Callable[..., Phase], whisper_init: Path, learning: str
+) -> None:
+    """And the cache of a frozen encoder changes no byte of it."""
+    freeze = {part: part != learning for part in WHISPER_ALL}
+    phase = make_phase(family="whisper", freeze=freeze)
+    cached = make_phase("cached", family="whisper", freeze=freeze)
+    common = dataclasses.replace(cached.common, encoder_cache_mb=10)
+    for each in (phase, dataclasses.replace(cached, common=common)):
+        train(each)
+    assert results(phase) == results(cached)
+    before, after = (
+        whisper_model._read(d / "model.safetensors")
+        for d in (whisper_init, phase.directory / "p100")
+    )
+    for name, tensor in before.items():
+        moves = name.startswith(f"model.{learning}.") and name != whisper_model.SINUSOIDS
+        assert torch.equal(tensor, after[name]) != moves, name
+
+
+def test_speech_beyond_the_window_is_refused(
+    make_phase: Callable[..., Phase], rows: pd.DataFrame
+) -> None:
+    """Before anything is trained on half of it; slowed down, 28 s are too long as well."""
+    long = rows.copy()
+    long.loc[2, "duration_s"] = 28.0
+    augment = {"speeds": [0.9, 1.0]}
+    phase = make_phase(family="whisper", augment=augment)
+    with pytest.raises(DataError, match=r"1 utterances .* 30 s .* at speed 0.9: u2; .* most 27"):
+        train(dataclasses.replace(phase, train_rows=long[:8]))
 
 
 def test_the_log_has_a_row_per_interval(make_phase: Callable[..., Phase]) -> None:
@@ -290,6 +356,50 @@ def test_adapters_are_folded_into_every_checkpoint(
     batch = family.training_batch(examples(family, [0.5, 1.0]))
     first, second = (f.model(**batch)["loss"] for f in (family, merged))
     torch.testing.assert_close(first, second, rtol=1e-6, atol=0)
+
+
+@pytest.mark.parametrize("dora", [False, True])
+def test_adapters_of_a_whisper_are_folded_in(
+    make_phase: Callable[..., Phase], whisper_init: Path, dora: bool
+) -> None:
+    """Of both its frozen parts: a plain model that gives the loss of the one with adapters."""
+    freeze = {"encoder": True, "decoder": True}
+    targets = ["q_proj", "k_proj", "v_proj", "out_proj", "fc1", "fc2"]
+    lora = LORA | {"targets": targets, "dora": dora}
+    phase = make_phase(family="whisper", freeze=freeze, lora=lora)
+    train(phase)
+    before, after = (
+        whisper_model._read(d / "model.safetensors")
+        for d in (whisper_init, phase.directory / "p100")
+    )
+    assert before.keys() == after.keys()
+    moved = {name for name, tensor in before.items() if not torch.equal(tensor, after[name])}
+    assert moved == {
+        name for name in before if name.removesuffix(".weight").rpartition(".")[2] in targets
+        and name.endswith(".weight")
+    }  # fmt: skip
+    batch = phase.family.training_batch(examples(phase.family, [0.5, 1.0], WHISPER_JAPANESE))
+    phase.family.model.train(False)
+    merged = families.load("whisper", phase.directory / "p100")
+    first, second = (f.model(**batch)["loss"] for f in (phase.family, merged))
+    torch.testing.assert_close(first, second, rtol=1e-5, atol=0)
+
+
+def test_adapters_of_one_part_alone(make_phase: Callable[..., Phase]) -> None:
+    """`lora.parts` chooses; a name that is no part, or learns anyway, is an error."""
+    frozen = {"encoder": True, "decoder": True}
+    one = make_phase(family="whisper", freeze=frozen, lora=LORA | {"parts": ["decoder"]})
+    trainer_module.prepare(one.family, one.params, one.common)
+    learning = {n for n, p in one.family.model.named_parameters() if p.requires_grad}
+    assert learning
+    assert all(name.startswith("model.decoder.") and ".lora_" in name for name in learning)
+    for parts, message in ((["decodr"], "names decodr; parts: encoder, dec"), (None, "set freeze")):
+        bad = make_phase(
+            family="whisper", freeze=WHISPER_ALL if parts is None else frozen,
+            lora=LORA | {"parts": parts},
+        )  # fmt: skip
+        with pytest.raises(ConfigError, match=message):
+            train(bad)
 
 
 def test_adapters_want_a_frozen_part_and_known_layers(make_phase: Callable[..., Phase]) -> None:

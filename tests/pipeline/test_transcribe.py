@@ -3,6 +3,7 @@
 import dataclasses
 import io
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -14,13 +15,14 @@ from galgame_asr.audio import tar
 from galgame_asr.audio.reader import ShardReader
 from galgame_asr.corpora import synthetic
 from galgame_asr.decoding.segments import cut, load_detector
-from galgame_asr.decoding.transcribe import Task, transcribe
-from galgame_asr.errors import DataError
+from galgame_asr.decoding.transcribe import Decoder, Row, Task, transcribe
+from galgame_asr.decoding.transcript import Transcript
+from galgame_asr.errors import ConfigError, DataError
 from galgame_asr.params import load
 from galgame_asr.params.compute import ComputeParams
 from galgame_asr.params.decode import DecodeParams
 from tests.conftest import REPOSITORY
-from tests.models import JAPANESE, build
+from tests.models import JAPANESE, WHISPER_JAPANESE, build, build_whisper
 
 PARAMS = REPOSITORY / "params.yaml"
 
@@ -53,6 +55,33 @@ def test_processes_share_the_work_and_change_nothing(rows: pd.DataFrame, task: T
     bad.loc[3, "offset"] = 0
     with pytest.raises(DataError, match=r"utterance u3: .*no audio"):
         transcribe(bad, in_processes(task, 2))
+
+
+def test_whisper_counts_whole_windows(
+    rows: pd.DataFrame, task: Task, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Four utterances fit into 12,000 frames, however short; pieces into 30 s."""
+    other = dataclasses.replace(
+        task,
+        family="whisper",
+        checkpoint=build_whisper(tmp_path / "base"),
+        prompt=WHISPER_JAPANESE,
+        params=dataclasses.replace(task.params, batch_frames=12_000),
+    )
+    sizes: list[int] = []
+    original = Decoder.__call__
+
+    def call(self: Decoder, batch: Sequence[Row]) -> list[Transcript]:
+        sizes.append(len(batch))
+        return original(self, batch)
+
+    monkeypatch.setattr(Decoder, "__call__", call)
+    assert len(transcribe(rows, other)) == 10
+    assert sorted(sizes) == [2, 4, 4]
+    limits = dataclasses.replace(task.params.long_audio, max_segment_s=40.0)
+    params = dataclasses.replace(task.params, long_audio=limits)
+    with pytest.raises(ConfigError, match=r"max_segment_s is 40; family whisper hears 30 s"):
+        transcribe(rows, dataclasses.replace(other, params=params))
 
 
 def test_speed_is_reported(

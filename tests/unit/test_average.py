@@ -6,11 +6,12 @@ import pytest
 import torch
 
 from galgame_asr.errors import CheckpointError, ConfigError
-from galgame_asr.families import fun_asr_nano
+from galgame_asr.families import fun_asr_nano, whisper
+from galgame_asr.families.whisper_model import SINUSOIDS
 from galgame_asr.params import parse
 from galgame_asr.params.average import AverageParams
 from galgame_asr.training.average import average
-from tests.models import build
+from tests.models import build, build_whisper
 
 
 def weights(directory: Path) -> dict[str, torch.Tensor]:
@@ -30,6 +31,17 @@ def test_every_tensor_is_the_mean(tmp_path: Path) -> None:
     average("fun_asr_nano", [models[0]] * 3, tmp_path / "same")
     for name, tensor in weights(tmp_path / "same").items():
         assert torch.equal(tensor, weights(models[0])[name])
+
+
+def test_whispers_are_averaged_too(tmp_path: Path) -> None:
+    """Through the same code, sinusoids unchanged."""
+    models = [build_whisper(tmp_path / str(seed), seed=seed) for seed in range(2)]
+    average("whisper", models, tmp_path / "mean")
+    states = [whisper.load(path).model.state_dict() for path in (*models, tmp_path / "mean")]
+    for name, tensor in states[2].items():
+        expected = (states[0][name] + states[1][name]) / 2
+        torch.testing.assert_close(tensor, expected, rtol=1e-5, atol=1e-8)
+    assert torch.equal(states[2][SINUSOIDS], states[0][SINUSOIDS])
 
 
 def test_what_cannot_be_averaged_is_named(tmp_path: Path) -> None:

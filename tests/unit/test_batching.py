@@ -37,6 +37,15 @@ def test_no_batch_exceeds_the_budget_unless_alone() -> None:
     assert any(FRAMES > 2000)
 
 
+def test_a_window_counts_whole() -> None:
+    """Where a model pads all speech, batches are of equal size and the padding is told."""
+    phase = batches(budget=12_000, window=3000)
+    assert {len(batch) for batch in phase} <= {4, len(FRAMES) % 1024 % 4}
+    _, real, padded = phase.sizes.sum(axis=0)
+    assert real == 2 * FRAMES.sum()
+    assert padded == 2 * 3000 * len(FRAMES)
+
+
 def test_nothing_caps_the_utterances_of_a_batch() -> None:
     """Seven times the budget gives seven times the utterances (FunASR stops at ten)."""
     assert len(batches(budget=28_000)) * 6 < len(batches(budget=4000))

@@ -21,6 +21,13 @@ def test_flags_decide_what_learns(model: nn.Module) -> None:
     assert {n for n, p in model.named_parameters() if p.requires_grad} == {"llm.weight", "llm.bias"}
 
 
+def test_what_is_fixed_never_learns(model: nn.Module) -> None:
+    """A formula's values inside a part, such as Whisper's positions."""
+    learning = freeze(model, PARTS, {"encoder": False, "llm": False}, fixed=["enc.weight"])
+    assert learning == {"encoder": 2, "llm": 12}
+    assert not model.get_parameter("enc.weight").requires_grad
+
+
 @pytest.mark.parametrize(
     ("parts", "flags", "message"),
     [

@@ -1,10 +1,11 @@
 """Whisper for CTranslate2: a directory that faster-whisper and its users load as it is."""
 
 import json
-import logging
 import shutil
 from pathlib import Path
 from typing import Any
+
+from transformers.utils.logging import disable_progress_bar
 
 from galgame_asr import families
 from galgame_asr.errors import ExportError
@@ -36,8 +37,7 @@ def export(checkpoint: Path, output: Path, precision: str) -> None:
         )
     _check(checkpoint)
     converters = require("ctranslate2.converters", extra="whisper")
-    # Bars and notices about loading say nothing about the export.
-    logging.getLogger("transformers").setLevel(logging.ERROR)
+    disable_progress_bar()  # type: ignore[no-untyped-call]  # of loading, soon over
     converter = converters.TransformersConverter(str(checkpoint), copy_files=[])
     # The converter refuses a directory that is there, or removes it.
     converter.convert(str(output / "converted"), quantization=precision)

@@ -25,7 +25,7 @@ TIED = "proj_out.weight"
 SINUSOIDS = "model.encoder.embed_positions.weight"
 
 
-class Model(WhisperForConditionalGeneration):  # type: ignore[misc, no-untyped-call]
+class Model(WhisperForConditionalGeneration):  # type: ignore[no-untyped-call]
     """transformers' class with the same parameters and results, and these changes.
 
     - Frozen parts stay in eval mode while the rest trains.
@@ -118,7 +118,10 @@ def save_model(model: Model, directory: Path, tensors: Mapping[str, torch.Tensor
     state.pop(TIED, None)
     whole = {name: tensor.detach().float().cpu().contiguous() for name, tensor in state.items()}
     with atomic_path(directory / WEIGHTS) as temporary:
-        save_file(whole, temporary, metadata={"format": "pt"})
+        try:
+            save_file(whole, temporary, metadata={"format": "pt"})
+        except SafetensorError as error:
+            raise OSError(f"{directory / WEIGHTS}: {error}") from error
     values = json.loads((directory / CONFIG).read_text(encoding="utf-8"))
     values.pop("torch_dtype", None)  # as earlier versions name it
     values |= {"dtype": "float32"}

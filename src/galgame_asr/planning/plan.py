@@ -16,7 +16,7 @@ import torch
 from galgame_asr import manifest, processes
 from galgame_asr.batching import FRAMES_PER_S, PhaseBatches, num_frames
 from galgame_asr.errors import ConfigError
-from galgame_asr.params.base import Base, BuiltBase, DirectoryBase, HubBase
+from galgame_asr.params.base import Base, BuiltBase, DirectoryBase, HubBase, TinyWhisperBase
 from galgame_asr.params.train import CommonParams, TrainingParams
 from galgame_asr.params.whole import Params
 from galgame_asr.planning.memory import Memory, measure, predict
@@ -66,8 +66,10 @@ def model_directory(base: Base, built: Path) -> Iterator[Path]:
     """Give a directory with the model's configuration; its weights need not be there.
 
     Raises:
-        ConfigError: nothing here tells the architecture.
+        ConfigError: nothing here tells the architecture, or it is none that can be planned.
     """
+    if isinstance(base, TinyWhisperBase) or (built / "generation_config.json").exists():
+        raise ConfigError("galgame-asr plan knows Fun-ASR-Nano alone; this model is a Whisper")
     if isinstance(base, DirectoryBase):
         yield Path(base.path)
     elif isinstance(base, HubBase) and base.repo in PUBLISHED:

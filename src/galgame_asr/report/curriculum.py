@@ -1,7 +1,7 @@
 """Which checkpoint comes from which: what a variant is compared with, and where it is plotted."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from galgame_asr.params.whole import Params
 
@@ -16,6 +16,8 @@ class Curriculum:
     inits: Mapping[str, str]
     # The phase whose checkpoints an averaged model is the mean of, by its name.
     averaged: Mapping[str, str]
+    # The checkpoint that an export was made of, by export/NAME.
+    exports: Mapping[str, str] = field(default_factory=dict)
 
     def phases(self) -> list[tuple[str, str, str]]:
         """(phase, its init, its last checkpoint), for phases of which both were decoded."""
@@ -30,12 +32,15 @@ class Curriculum:
         """What a checkpoint is compared with; None for the first row.
 
         A checkpoint of a phase with the one the phase started from, a mean with the
-        end of its phase. Where that was not decoded, with the first row.
+        end of its phase, an export with its checkpoint. Where that was not decoded, with
+        the first row.
         """
         first = self.checkpoints[0]
         if checkpoint == first:
             return None
-        if checkpoint in self.averaged:
+        if checkpoint in self.exports:
+            previous = self.exports[checkpoint]
+        elif checkpoint in self.averaged:
             previous = f"{self.averaged[checkpoint]}/p100"
         else:
             previous = self.inits.get(checkpoint.rpartition("/")[0], first)
@@ -43,6 +48,8 @@ class Curriculum:
 
     def position(self, checkpoint: str) -> float:
         """How many phases lie behind a checkpoint: 2.5 is in the middle of the third."""
+        if checkpoint in self.exports:
+            return self.position(self.exports[checkpoint])
         if checkpoint in self.averaged:
             return self.position(f"{self.averaged[checkpoint]}/p100")
         phase, _, percent = checkpoint.rpartition("/p")
@@ -58,4 +65,5 @@ def of_params(params: Params) -> Curriculum:
         tuple(params.prompts),
         {name: phase.init for name, phase in params.train.phases.items()},
         {name: average.phase for name, average in params.average.items()},
+        {f"export/{name}": export.checkpoint for name, export in params.export.items()},
     )

@@ -16,6 +16,8 @@ class Agreement:
     utterances: int
     # Ids of those with other texts.
     differing: Sequence[str]
+    # Different texts of the checkpoint: one that always says the same proves little.
+    distinct: int
     # Of the log probability of equal texts, the largest difference; None if no text is equal.
     log_prob_difference: float | None
     # None where the references have no characters.
@@ -45,6 +47,7 @@ def compare(
     return Agreement(
         utterances=len(ids),
         differing=differing,
+        distinct=len({transcript.text for transcript in checkpoint}),
         log_prob_difference=max(differences, default=None),
         cer=_cer(references, export, rules),
         cer_checkpoint=_cer(references, checkpoint, rules),

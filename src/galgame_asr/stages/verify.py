@@ -37,7 +37,7 @@ def main(arguments: Sequence[str]) -> None:
     ids = transcripts.keys(rows).tolist()
     rules = load(NormaliseParams, "score.normalise")
     found = compare(ids, rows["text"].tolist(), said[0], said[1], rules)
-    log.info("%d of %d texts are equal", found.equal, found.utterances)
+    log.info("%d of %d texts are equal, %d distinct", found.equal, found.utterances, found.distinct)
     if found.equal < params.verify.min_equal * found.utterances:
         raise ExportError(_failure(name, params, found, ids, said))
     values = _values(found, params, checkpoint, export)
@@ -88,6 +88,7 @@ def _values(found: Agreement, params: Export, checkpoint: Path, export: Path) ->
         "precision": params.precision,
         "utterances": found.utterances,
         "equal": found.equal,
+        "distinct": found.distinct,
         "cer": _rounded(found.cer, 4),
         "cer_checkpoint": _rounded(found.cer_checkpoint, 4),
         "log_prob_difference": _rounded(found.log_prob_difference, 3),
