@@ -2,7 +2,6 @@
 
 import io
 import itertools
-import json
 import logging
 import random
 import re
@@ -60,16 +59,15 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+def seconds(clock: str) -> float:
+    hours, minutes, rest = clock.split(":")
+    return int(hours) * 3600 + int(minutes) * 60 + float(rest)
+
+
 def ass_times(text: str) -> list[tuple[float, float, str]]:
     """The events of an ASS file, as its specification orders their fields."""
-
-    def seconds(clock: str) -> float:
-        hours, minutes, rest = clock.split(":")
-        return int(hours) * 3600 + int(minutes) * 60 + float(rest)
-
     assert re.search(r"^\[V4\+ Styles\]$", text, re.M)
-    rows = re.findall(r"^Dialogue: (.*)$", text, re.M)
-    fields = [row.split(",", 9) for row in rows]
+    fields = [row.split(",", 9) for row in re.findall(r"^Dialogue: (.*)$", text, re.M)]
     return [(seconds(f[1]), seconds(f[2]), f[9].replace("\\N", "\n")) for f in fields]
 
 
@@ -78,8 +76,8 @@ PARSERS: dict[str, Callable[[str], list[tuple[float, float, str]]]] = {
         (cue.start.total_seconds(), cue.end.total_seconds(), cue.content) for cue in srt.parse(text)
     ],
     "vtt": lambda text: [
-        (cue.start_in_seconds, cue.end_in_seconds, cue.text)
-        for cue in webvtt.from_buffer(io.StringIO(text))
+        (seconds(cue.start), seconds(cue.end), cue.text)
+        for cue in webvtt.from_buffer(io.StringIO(text)).captions
     ],
     "ass": ass_times,
 }
