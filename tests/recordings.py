@@ -51,10 +51,12 @@ def write(
     with av.open(str(path), "w") as container:
         if video:
             pictures = container.add_stream("mpeg4", rate=5)
+            assert isinstance(pictures, av.VideoStream)
             pictures.width = pictures.height = 32
             pictures.pix_fmt = "yuv420p"
         if len(pcm):
             sound = container.add_stream(codec, rate=rate_hz, layout="mono")
+            assert isinstance(sound, av.AudioStream)
             resampler = av.AudioResampler(sound.codec_context.format, "mono", rate_hz)
         if video:
             for number in range(5 * (1 + int(len(pcm) / RATE_HZ))):

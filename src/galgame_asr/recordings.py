@@ -28,7 +28,7 @@ from galgame_asr.paths import MODELS, RAW
 SUBTITLE_PIECE_S = 10.0
 # Longest silence inside of a piece for subtitles, beyond the 0.2 s that silero adds to both sides
 # of speech: a comma, but no turn of a dialogue.
-SUBTITLE_GAP = round(0.3 * SAMPLE_RATE_HZ)
+SUBTITLE_GAP = round(0.4 * SAMPLE_RATE_HZ)
 
 
 def transcribe(options: argparse.Namespace) -> None:

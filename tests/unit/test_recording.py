@@ -118,11 +118,11 @@ def test_segments_hug_their_sound() -> None:
 
 
 def test_rendered_sentences_are_found_where_they_are() -> None:
-    """By silero, within 0.1 s."""
+    """By silero, within 0.2 s."""
     texts = ["えへへ、先輩が好き。", "すごーい、葵！", "公園で帰ろうよ、凛。", "おはよう、美咲。"]
     audio, bounds = stitch([speak(text, i) for i, text in enumerate(texts)], [1.0] * 5)
-    [window] = windows([audio], load_detector("silero"), max_segment_s=10.0, max_gap=4800)
+    [window] = windows([audio], load_detector("silero"), max_segment_s=10.0, max_gap=6400)
     assert len(window.segments) == len(bounds)
     for segment, bound in zip(window.segments, bounds, strict=True):
-        assert abs(segment.start_s - bound.start_s) < 0.1
-        assert abs(segment.end_s - bound.end_s) < 0.1
+        assert abs(segment.start_s - bound.start_s) < 0.2
+        assert abs(segment.end_s - bound.end_s) < 0.2

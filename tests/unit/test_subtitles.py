@@ -159,8 +159,8 @@ def test_files_hold_the_cues_and_no_markup() -> None:
     assert [cue.content for cue in parsed] == expected
     assert [cue.end.total_seconds() for cue in parsed] == [1.999, 3602.25]
     vtt = webvtt.from_buffer(io.StringIO(files.text(made, "vtt")))
-    assert [cue.text for cue in vtt] == expected
-    assert vtt[1].start == "01:00:00.000"
+    assert [cue.text for cue in vtt.captions] == expected
+    assert vtt.captions[1].start == "01:00:00.000"
     rows = re.findall(r"^Dialogue: \d+,([\d:.]+),([\d:.]+),.*?,,0,0,0,,(.*)$", ass(made), re.M)
     assert rows == [
         ("0:00:00.50", "0:00:02.00", expected[0].replace("\n", "\\N")),

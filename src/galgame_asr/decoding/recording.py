@@ -95,7 +95,7 @@ def windows(
         audio = np.concatenate(held)
         found = cut(audio, detector, max_segment_s=max_segment_s, max_gap=max_gap)
         window = _finished(start, audio, found)
-        yield _fitted(window)
+        yield _fitted(window, max_segment_s, max_gap)
         done = len(window.audio)
         start += done
         held, num_held = [audio[done:].copy()], len(audio) - done
@@ -104,7 +104,7 @@ def windows(
         yield Window(0, audio, [Segment(0, len(audio))])
         return
     found = cut(audio, detector, max_segment_s=max_segment_s, max_gap=max_gap)
-    yield _fitted(Window(start, audio, found))
+    yield _fitted(Window(start, audio, found), max_segment_s, max_gap)
 
 
 def fit(audio: Audio, segment: Segment, previous_end: int) -> Segment:
@@ -131,11 +131,17 @@ def fit(audio: Audio, segment: Segment, previous_end: int) -> Segment:
     return Segment(max(start, previous_end), min(end, segment.end))
 
 
-def _fitted(window: Window) -> Window:
+def _fitted(window: Window, max_segment_s: float, max_gap: int) -> Window:
+    """Fit all segments; those that come near each other by it become one."""
     segments: list[Segment] = []
-    for segment in window.segments:
-        previous_end = segments[-1].end if segments else 0
-        segments.append(fit(window.audio, segment, previous_end))
+    for found in window.segments:
+        segment = fit(window.audio, found, segments[-1].end if segments else 0)
+        if segments and segment.start - segments[-1].end <= max_gap:
+            joined = Segment(segments[-1].start, segment.end)
+            if joined.end - joined.start <= max_segment_s * SAMPLE_RATE_HZ:
+                segments[-1] = joined
+                continue
+        segments.append(segment)
     return Window(window.start, window.audio, segments)
 
 
