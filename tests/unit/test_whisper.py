@@ -13,7 +13,8 @@ from transformers import WhisperForConditionalGeneration, WhisperProcessor
 
 from galgame_asr.errors import CheckpointError, ConfigError, DataError
 from galgame_asr.families import Search, detect, load, whisper
-from galgame_asr.families.whisper import Whisper, pad
+from galgame_asr.families.whisper import Whisper
+from galgame_asr.families.whisper_front import pad
 from galgame_asr.families.whisper_model import IGNORED, SINUSOIDS
 from galgame_asr.params.prompts import Prompt
 from galgame_asr.training.freezing import freeze
