@@ -84,7 +84,7 @@ def write_whisper(directory: Path) -> Path:
 
 def values(family: str = "fun_asr_nano", **change: Any) -> dict[str, Any]:
     """Values of a phase of 4 epochs x 3 steps."""
-    own = {
+    own: dict[str, dict[str, Any]] = {
         "fun_asr_nano": {"freeze": ALL, "prompts": [{"language": "日文"}], "ctc_weight": 0.3},
         "whisper": {"freeze": WHISPER_ALL, "prompts": [{"language": "ja"}]},
     }

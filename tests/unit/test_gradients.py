@@ -119,7 +119,7 @@ def test_only_what_all_rows_begin_with_is_shared(directory: Path) -> None:
     batch = examples(family, [0.5, 0.5])
     alone = family.training_batch(batch[:1])
     assert len(alone["instruction"]) == int(alone["fbank_beg"])
-    other = type(batch[0])("x", batch[1].features, Prompt(language=None), "あ")
+    other = type(batch[0])("x", batch[1].features, Prompt(language=None), "あ", 0.5)
     mixed = family.training_batch([batch[0], other])
     same = int((mixed["input_ids"][0] == mixed["input_ids"][1]).int().cumprod(0).sum())
     assert mixed["instruction"] == mixed["input_ids"][0, :same].tolist()
@@ -136,7 +136,7 @@ def test_the_encoder_cache_gives_the_encoders_own_output(
     cache = EncoderCache(family, max_bytes=10**6)
     for number, batch in enumerate(batches):
         inputs = family.training_batch(batch)
-        expected = family.encode(inputs)
+        expected, _ = family.encode(inputs)
         with monkeypatch.context() as patch:
             if number:
                 patch.setattr(family.model, "encode", None)
