@@ -1,6 +1,6 @@
 """Recordings with known speech, and containers to put them into."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import av
@@ -54,27 +54,29 @@ def write(
             assert isinstance(pictures, av.VideoStream)
             pictures.width = pictures.height = 32
             pictures.pix_fmt = "yuv420p"
-        if len(pcm):
-            sound = container.add_stream(codec, rate=rate_hz, layout="mono")
-            assert isinstance(sound, av.AudioStream)
-            resampler = av.AudioResampler(sound.codec_context.format, "mono", rate_hz)
+        sound = container.add_stream(codec, rate=rate_hz, layout="mono") if len(pcm) else None
         if video:
             for number in range(5 * (1 + int(len(pcm) / RATE_HZ))):
                 picture = av.VideoFrame.from_ndarray(np.zeros((32, 32, 3), np.uint8), "rgb24")
                 picture.pts = number
                 container.mux(pictures.encode(picture))
             container.mux(pictures.encode(None))
-        at = round(late_s * rate_hz)
-        for start in range(0, len(pcm), 1 << 20):
-            frame = av.AudioFrame.from_ndarray(pcm[None, start : start + (1 << 20)], "s16", "mono")
-            frame.sample_rate = RATE_HZ
-            for resampled in resampler.resample(frame):
-                resampled.pts = at
-                at += resampled.samples
-                container.mux(sound.encode(resampled))
-        if len(pcm):
-            for resampled in resampler.resample(None):
-                resampled.pts = at
-                at += resampled.samples
-                container.mux(sound.encode(resampled))
-            container.mux(sound.encode(None))
+        if sound:
+            assert isinstance(sound, av.AudioStream)
+            for packet in _encode(sound, pcm, round(late_s * rate_hz)):
+                container.mux(packet)
+
+
+def _encode(
+    sound: av.AudioStream, pcm: NDArray[np.int16], at: int
+) -> Iterator["av.Packet[av.AudioStream]"]:
+    """Packets of 16 kHz samples, the first at time `at` of the stream's rate."""
+    context = sound.codec_context
+    resampler = av.AudioResampler(context.format, "mono", context.sample_rate)
+    frame = av.AudioFrame.from_ndarray(pcm[None], "s16", "mono")
+    frame.sample_rate = RATE_HZ
+    for resampled in [*resampler.resample(frame), *resampler.resample(None)]:
+        resampled.pts = at
+        at += resampled.samples
+        yield from sound.encode(resampled)
+    yield from sound.encode(None)

@@ -148,7 +148,7 @@ def test_silence_has_no_cue() -> None:
     made = make([Spoken(0.0, 1.0, ""), Spoken(2.0, 3.0, " …。")], Style())
     assert made == Subtitles([], [], 0)
     for format_ in ("srt", "vtt", "ass"):
-        assert files.text([], format_) is not None  # type: ignore[arg-type]
+        assert files.text([], format_) is not None
 
 
 def test_files_hold_the_cues_and_no_markup() -> None:
