@@ -157,7 +157,7 @@ def test_timestamps_are_decoded_but_no_text(family: Whisper) -> None:
     encoded = family.model.model.encoder(pad(features)).last_hidden_state
     given = torch.tensor([family.prompt_tokens(prompt)])
     first = int(family._generate(encoded, given, prompt, Search([8]), 8)[0, 0])
-    zero = family._token("<|0.00|>")
+    zero = family.token("<|0.00|>")
     assert zero <= first <= zero + 50
 
 
@@ -332,7 +332,7 @@ def test_the_tokenizer_keeps_texts_and_whispers_order(family: Whisper) -> None:
         assert family.tokenizer.decode(tokens) == text
     assert len(family.tokenizer.encode("葵、おはよう。", add_special_tokens=False)) == 7
     names = ["<|startoftranscript|>", "<|en|>", "<|ja|>", "<|notimestamps|>", "<|0.00|>"]
-    start, english, japanese, none, first = (family._token(name) for name in names)
+    start, english, japanese, none, first = (family.token(name) for name in names)
     assert (english, japanese, first) == (start + 1, start + 8, none + 1)
     assert family.tokenizer.all_special_ids[-1] + 1 == first
     assert len(family.tokenizer) == first + 1501 == family.model.config.vocab_size
