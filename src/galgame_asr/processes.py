@@ -80,6 +80,6 @@ def _stop_after(starters: Sequence[psutil.Process]) -> None:
 def _runs(process: psutil.Process) -> bool:
     try:
         # A zombie has ended, though nobody has asked for its exit status yet.
-        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+        return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
     except psutil.NoSuchProcess:
         return False
