@@ -5,7 +5,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from typing import Any
 
@@ -64,10 +64,22 @@ def stop_without_parent() -> None:
     For a stage under DVC: nobody would take what an orphan makes, and it would keep the
     next run waiting for its lock.
     """
-    threading.Thread(target=_stop_after, args=(os.getppid(),), daemon=True).start()
+    starters = [psutil.Process(os.getppid())]
+    # DVC starts a command through a shell, and Debian's sh stays between the two.
+    if "-c" in starters[0].cmdline()[1:2]:
+        starters += starters[0].parents()[:1]
+    threading.Thread(target=_stop_after, args=(starters,), daemon=True).start()
 
 
-def _stop_after(parent: int) -> None:
-    while os.getppid() == parent:
+def _stop_after(starters: Sequence[psutil.Process]) -> None:
+    while all(_runs(starter) for starter in starters):
         time.sleep(0.5)
     os.kill(os.getpid(), signal.SIGTERM)
+
+
+def _runs(process: psutil.Process) -> bool:
+    try:
+        # A zombie has ended, though nobody has asked for its exit status yet.
+        return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False

@@ -24,7 +24,8 @@ def kill_in_mid_phase(
 
     By default all its processes get the signal.
     """
-    environment = os.environ | {
+    # Without SHELL, DVC takes /bin/sh, which may stay between it and the stage.
+    environment = {name: value for name, value in os.environ.items() if name != "SHELL"} | {
         "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
         "PYTHONPATH": "src",
     }
