@@ -1,10 +1,12 @@
 """Very small models with random weights, and speech-like noise for them."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
 
+from galgame_asr.decoding.transcript import Transcript
 from galgame_asr.families import Example, Family, fun_asr_nano_tiny, whisper_tiny
 from galgame_asr.params import parse
 from galgame_asr.params.base import TinyBase, TinyWhisperBase
@@ -48,6 +50,13 @@ def build_whisper(directory: Path, *, seed: int = 0) -> Path:
     params = parse(TinyWhisperBase, values, "base")
     whisper_tiny.build(directory, params, texts=TEXTS, seed=seed)
     return directory
+
+
+def log_prob(transcripts: Sequence[Transcript]) -> float:
+    """Of all the texts together."""
+    known = [one.log_prob for one in transcripts if one.log_prob is not None]
+    assert len(known) == len(transcripts)
+    return sum(known)
 
 
 def noise(seconds: float, seed: int = 0) -> np.ndarray[tuple[int], np.dtype[np.float32]]:

@@ -203,8 +203,6 @@ def _json(path: Path, piece: Piece) -> str:
         "file": str(path),
         "start_s": round(piece.segment.start_s, 3),
         "end_s": round(piece.segment.end_s, 3),
-        "text": piece.transcript.text,
-        "tokens": piece.transcript.num_tokens,
-        "log_prob": round(piece.transcript.log_prob, 3),
+        **piece.transcript.as_row(),
     }
     return json.dumps(row, ensure_ascii=False)

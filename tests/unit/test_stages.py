@@ -33,7 +33,7 @@ PLUGINS = {
     "average": [f"families.{family}" for family in FAMILIES],
     "export": [f"exporting.{format_}" for format_ in FORMATS],
     "decode": DECODING,
-    "verify": DECODING,
+    "verify": [*DECODING, *(f"exporting.{format_}" for format_ in FORMATS)],
 }
 
 

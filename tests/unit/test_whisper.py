@@ -18,7 +18,7 @@ from galgame_asr.families.whisper_front import pad
 from galgame_asr.families.whisper_model import IGNORED, SINUSOIDS
 from galgame_asr.params.prompts import Prompt
 from galgame_asr.training.freezing import freeze
-from tests.models import TEXTS, build, build_whisper, examples, gradients, noise
+from tests.models import TEXTS, build, build_whisper, examples, gradients, log_prob, noise
 from tests.models import WHISPER_JAPANESE as JAPANESE
 
 LENGTHS_S = [0.5, 1.3, 2.0]
@@ -201,7 +201,7 @@ def test_beams_and_forbidden_loops(family: Whisper) -> None:
     """The best of four is at least as probable; no token twice, but hotwords may come."""
     features = [family.features(noise(s, n)) for n, s in enumerate([0.4, 1.9])]
     one, four = (family.transcribe(features, JAPANESE, Search([8, 8], n)) for n in (1, 4))
-    assert sum(t.log_prob for t in four) >= sum(t.log_prob for t in one) - 1e-3
+    assert log_prob(four) >= log_prob(one) - 1e-3
     (free,) = whisper.NoRepeat(1, 2)(torch.tensor([[5, 6, 7]]), torch.zeros(1, 9))
     assert free.isinf().nonzero().flatten().tolist() == [7]
 

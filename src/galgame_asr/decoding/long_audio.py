@@ -57,8 +57,10 @@ def join(transcripts: Sequence[Transcript]) -> Transcript:
     Japanese needs no space between them. Pieces are independent, so the
     probability of all texts is the product of theirs.
     """
+    log_probs = [transcript.log_prob for transcript in transcripts]
+    known = [log_prob for log_prob in log_probs if log_prob is not None]
     return Transcript(
         "".join(transcript.text for transcript in transcripts),
         sum(transcript.num_tokens for transcript in transcripts),
-        sum((transcript.log_prob for transcript in transcripts), start=0.0),
+        sum(known, start=0.0) if len(known) == len(log_probs) else None,
     )

@@ -23,7 +23,7 @@ from galgame_asr.decoding import long_audio
 from galgame_asr.decoding.segments import Audio, Detector, load_detector
 from galgame_asr.decoding.transcript import Transcript
 from galgame_asr.errors import ConfigError
-from galgame_asr.families import Recogniser, Search
+from galgame_asr.families import FrontEnd, Recogniser, Search
 from galgame_asr.params.compute import ComputeParams
 from galgame_asr.params.decode import DecodeParams
 from galgame_asr.params.prompts import Prompt
@@ -43,6 +43,8 @@ class Task:
     prompt: Prompt
     params: DecodeParams
     compute: ComputeParams
+    # Instead of the family's own; one that other processes can be given.
+    front_end: FrontEnd | None = None
 
     @property
     def window(self) -> int | None:
@@ -122,7 +124,8 @@ class Decoder:
         params = self.task.params
         limits = [_max_tokens(len(piece) / SAMPLE_RATE_HZ, params) for piece in pieces]
         search = Search(limits, params.beams, params.no_repeat_ngram_size)
-        features = [self.family.features(piece) for piece in pieces]
+        front_end = self.task.front_end or self.family.features
+        features = [front_end(piece) for piece in pieces]
         with self.autocast:
             return self.family.transcribe(features, self.task.prompt, search)
 

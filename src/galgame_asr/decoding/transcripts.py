@@ -31,13 +31,7 @@ def write(path: Path, transcripts: Mapping[str, Mapping[str, Transcript]]) -> No
 
 
 def _line(name: str, id_: str, transcript: Transcript) -> dict[str, Any]:
-    return {
-        "set": name,
-        "id": id_,
-        "text": transcript.text,
-        "tokens": transcript.num_tokens,
-        "log_prob": round(transcript.log_prob, 3),
-    }
+    return {"set": name, "id": id_, **transcript.as_row()}
 
 
 def read(path: Path) -> Transcripts:

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,10 @@ from transformers.utils.logging import disable_progress_bar
 from galgame_asr import families
 from galgame_asr.errors import ExportError
 from galgame_asr.extras import require
+from galgame_asr.families import FrontEnd
 
+RUNTIME = "whisper_ct2"
+PACKAGE = "ctranslate2"
 # faster-whisper reads the first two; without the second it takes 80 mel bands for granted.
 # The third gives our own decoder the checkpoint's tokenizer.
 COPIED = ("tokenizer.json", "preprocessor_config.json", "tokenizer_config.json")
@@ -46,6 +50,16 @@ def export(checkpoint: Path, output: Path, precision: str) -> None:
     (output / "converted").rmdir()
     for name in COPIED:
         shutil.copyfile(checkpoint / name, output / name)  # not the read-only mode of DVC's files
+
+
+def front_end(_checkpoint: Path) -> FrontEnd | None:
+    """None: the runtime takes features."""
+    return None
+
+
+def differences(_checkpoint: Path, _directory: Path) -> Mapping[str, float]:
+    """Nothing: its own format is not read back."""
+    return {}
 
 
 def _check(checkpoint: Path) -> None:

@@ -6,7 +6,7 @@ only `Family`. Shapes in comments: B utterances, T feature frames, D features.
 
 import importlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -19,6 +19,9 @@ from torch import nn
 from galgame_asr.decoding.transcript import Transcript
 from galgame_asr.errors import CheckpointError
 from galgame_asr.params.prompts import Prompt
+
+# 16 kHz mono samples to float32 features (T, D).
+FrontEnd = Callable[[NDArray[np.float32]], torch.Tensor]
 
 
 @dataclass(frozen=True)

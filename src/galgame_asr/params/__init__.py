@@ -131,5 +131,5 @@ def _follow(kind: Any, location: list[int | str]) -> tuple[list[str], Any]:
 
 
 def _tags(option: Any) -> tuple[Any, ...]:
-    """Values of the `kind` that selects a dataclass in a union."""
-    return typing.get_args(typing.get_type_hints(option).get("kind"))
+    """Values of the first field, such as `kind`, that select a dataclass in a union."""
+    return typing.get_args(typing.get_type_hints(option)[dataclasses.fields(option)[0].name])

@@ -84,11 +84,15 @@ def _row(row: Mapping[Any, Any], place: Mapping[str, int]) -> list[Any]:
         [_compact(span) for span in diff(row["truth"], row["heard"])],
         row["substitutions"] + row["deletions"] + row["insertions"],
         row["characters"],
-        # Of one token on average, so that long and short utterances can be compared.
-        round(row["log_prob"] / max(row["tokens"], 1), 3),
+        _per_token(row["log_prob"], row["tokens"]),
         flags,
         classes,
     ]
+
+
+def _per_token(log_prob: float, tokens: int) -> float | None:
+    """Of one token on average, so that long and short utterances can be compared."""
+    return None if np.isnan(log_prob) else round(log_prob / max(tokens, 1), 3)
 
 
 def _compact(span: Span) -> str | list[str]:

@@ -1,8 +1,8 @@
 """Stage export@NAME: one checkpoint in the format of another runtime, models/export/NAME."""
 
-import importlib
 from collections.abc import Sequence
 
+from galgame_asr import exporting
 from galgame_asr.console import run
 from galgame_asr.files import atomic_directory
 from galgame_asr.params import load
@@ -14,9 +14,8 @@ def main(arguments: Sequence[str]) -> None:
     """Write the export named by the only argument."""
     (name,) = arguments
     params = load(Export, f"export.{name}")
-    exporter = importlib.import_module(f"galgame_asr.exporting.{params.format}")
     with atomic_directory(EXPORTS / name) as output:
-        exporter.export(MODELS / params.checkpoint, output, params.precision)
+        exporting.load(params.format).export(MODELS / params.checkpoint, output, params.precision)
 
 
 if __name__ == "__main__":

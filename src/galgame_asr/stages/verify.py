@@ -1,27 +1,28 @@
 """Stage verify@NAME: an export says what its checkpoint says, or the stage fails."""
 
 import dataclasses
+import importlib.metadata
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pandas as pd
 
-from galgame_asr import compute, families, manifest
+from galgame_asr import compute, exporting, families, manifest
 from galgame_asr.console import log, run
 from galgame_asr.decoding import transcripts
 from galgame_asr.decoding.transcribe import Task, transcribe
-from galgame_asr.decoding.transcript import Transcript
 from galgame_asr.errors import DataError, ExportError
+from galgame_asr.exporting import Exporter
 from galgame_asr.files import write_text
 from galgame_asr.params import load
 from galgame_asr.params.compute import ComputeParams
 from galgame_asr.params.decode import DecodeParams
-from galgame_asr.params.export import Export
+from galgame_asr.params.export import Export, TensorVerifyParams
 from galgame_asr.params.prompts import Prompt
 from galgame_asr.params.score import NormaliseParams
 from galgame_asr.paths import EXPORTS, METRICS, MODELS, RAW, SPLIT
-from galgame_asr.scoring.agreement import Agreement, compare
+from galgame_asr.scoring.agreement import Agreement, Said, compare
 
 SHOWN = 5  # utterances named in a message
 
@@ -30,17 +31,32 @@ def main(arguments: Sequence[str]) -> None:
     """Verify the export named by the only argument."""
     (name,) = arguments
     params = load(Export, f"export.{name}")
-    prompt = load(Prompt, f"prompts.{params.verify.prompt}")
-    rows = _rows(params.verify.utterances)
+    exporter = exporting.load(params.format)
     checkpoint, export = MODELS / params.checkpoint, EXPORTS / name
-    said = [_transcribe(rows, directory, prompt) for directory in (checkpoint, export)]
+    differences = exporter.differences(checkpoint, export)
+    for file, value in differences.items():
+        log.info("%s: largest difference %.1e of the largest value", file, value)
+    rows = _rows(params.verify.utterances)
+    said = _transcribe(rows, params, exporter, export)
     ids = transcripts.keys(rows).tolist()
-    rules = load(NormaliseParams, "score.normalise")
-    found = compare(ids, rows["text"].tolist(), said[0], said[1], rules)
+    found = compare(ids, rows["text"].tolist(), said, load(NormaliseParams, "score.normalise"))
     log.info("%d of %d texts are equal, %d distinct", found.equal, found.utterances, found.distinct)
-    if found.equal < params.verify.min_equal * found.utterances:
-        raise ExportError(_failure(name, params, found, ids, said))
-    values = _values(found, params, checkpoint, export)
+    if problems := _problems(name, params, found, differences):
+        shown = "\n".join(_shown(ids, said, found))
+        raise ExportError(
+            f"{export} does not say what {checkpoint} says: {'; '.join(problems)}. Choose a "
+            f"higher precision, or lower the gate if this will do.\n{shown}".rstrip()
+        )
+    values = {
+        "checkpoint": params.checkpoint,
+        "format": params.format,
+        "precision": params.precision,
+        "runtime": f"{exporter.PACKAGE} {importlib.metadata.version(exporter.PACKAGE)}",
+        **_values(found),
+        "differences": {file: float(f"{value:.1e}") for file, value in differences.items()},
+        "size_mb": _size_mb(export),
+        "size_mb_checkpoint": _size_mb(checkpoint),
+    }
     write_text(METRICS / "verify" / f"{name}.json", json.dumps(values, indent=1) + "\n")
 
 
@@ -52,48 +68,68 @@ def _rows(count: int) -> pd.DataFrame:
     return rows.head(count).reset_index(drop=True)
 
 
-def _transcribe(rows: pd.DataFrame, directory: Path, prompt: Prompt) -> list[Transcript]:
+def _transcribe(rows: pd.DataFrame, params: Export, exporter: Exporter, export: Path) -> Said:
+    checkpoint = MODELS / params.checkpoint
     # In bf16 the checkpoint itself would say something else now and then.
     exact = dataclasses.replace(load(ComputeParams, "compute"), precision="float32")
     compute.set_up(exact)
-    params = load(DecodeParams, "decode")
-    return transcribe(rows, Task(families.detect(directory), directory, RAW, prompt, params, exact))
-
-
-def _failure(
-    name: str,
-    params: Export,
-    found: Agreement,
-    ids: Sequence[str],
-    said: Sequence[Sequence[Transcript]],
-) -> str:
-    texts = {id_: pair for id_, *pair in zip(ids, *said, strict=True)}
-    lines = [
-        f"  {id_}: {texts[id_][0].text!r} became {texts[id_][1].text!r}"
-        for id_ in found.differing[:SHOWN]
-    ]
-    return (
-        f"{EXPORTS / name} says the same as {MODELS / params.checkpoint} for {found.equal} of "
-        f"{found.utterances} utterances; export.{name}.verify.min_equal is "
-        f"{params.verify.min_equal}. CER {found.cer}, of the checkpoint {found.cer_checkpoint}. "
-        "Choose a higher precision, or lower min_equal if that CER will do. The first that "
-        "differ:\n" + "\n".join(lines)
+    prompt = load(Prompt, f"prompts.{params.verify.prompt}")
+    decode = load(DecodeParams, "decode")
+    task = Task(families.detect(checkpoint), checkpoint, RAW, prompt, decode, exact)
+    own = transcribe(rows, task)
+    front_end = exporter.front_end(checkpoint)
+    matched = dataclasses.replace(task, front_end=front_end)
+    exported = dataclasses.replace(task, family=exporter.RUNTIME, checkpoint=export)
+    return Said(
+        checkpoint=own,
+        front_end=own if front_end is None else transcribe(rows, matched),
+        export=transcribe(rows, exported),
     )
 
 
-def _values(found: Agreement, params: Export, checkpoint: Path, export: Path) -> dict[str, object]:
+def _problems(
+    name: str, params: Export, found: Agreement, differences: Mapping[str, float]
+) -> list[str]:
+    """What the gate of params refuses."""
+    gate, key = params.verify, f"export.{name}.verify"
+    problems = []
+    if found.equal < gate.min_equal * found.utterances:
+        problems.append(
+            f"{found.equal} of {found.utterances} texts are equal ({key}.min_equal is "
+            f"{gate.min_equal})"
+        )
+    if found.cer_rise > gate.max_cer_rise:
+        problems.append(
+            f"CER rises by {found.cer_rise:.2f} points ({key}.max_cer_rise is {gate.max_cer_rise})"
+        )
+    if isinstance(gate, TensorVerifyParams):
+        problems += [
+            f"{file} differs by {value:.1e} ({key}.max_difference is {gate.max_difference})"
+            for file, value in differences.items()
+            if not value <= gate.max_difference  # also NaN
+        ]
+    return problems
+
+
+def _shown(ids: Sequence[str], said: Said, found: Agreement) -> list[str]:
+    pairs = {
+        id_: (one.text, other.text)
+        for id_, one, other in zip(ids, said.front_end, said.export, strict=True)
+    }
+    return [
+        f"  {id_}: {pairs[id_][0]!r} became {pairs[id_][1]!r}" for id_ in found.differing[:SHOWN]
+    ]
+
+
+def _values(found: Agreement) -> dict[str, object]:
     return {
-        "checkpoint": params.checkpoint,
-        "format": params.format,
-        "precision": params.precision,
         "utterances": found.utterances,
         "equal": found.equal,
         "distinct": found.distinct,
         "cer": _rounded(found.cer, 4),
+        "cer_front_end": _rounded(found.cer_front_end, 4),
         "cer_checkpoint": _rounded(found.cer_checkpoint, 4),
         "log_prob_difference": _rounded(found.log_prob_difference, 3),
-        "size_mb": _size_mb(export),
-        "size_mb_checkpoint": _size_mb(checkpoint),
     }
 
 

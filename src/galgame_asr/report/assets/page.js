@@ -64,6 +64,7 @@ function line(name, children) {
 function utterance(row) {
   const [, hypothesis, spans, errors, characters, logProb, flags, classes] = row.values;
   const [id, corpus, duration, reference] = row.utterance;
+  const sure = logProb === null ? "" : ` · ${logProb.toFixed(2)} per token`;
   const cer = characters ? `${((100 * errors) / characters).toFixed(0)}%` : "no reference";
   const tags = [
     ...flags.map((flag) => element("span", { className: "tag flag", textContent: data.flag_names[flag] })),
@@ -72,7 +73,7 @@ function utterance(row) {
   const card = element("li", {}, [
     element("div", { className: "facts" }, [
       element("strong", { textContent: cer }),
-      quiet(`${errors} of ${characters} · ${duration.toFixed(1)} s · ${logProb.toFixed(2)} per token · ${corpus}`),
+      quiet(`${errors} of ${characters} · ${duration.toFixed(1)} s${sure} · ${corpus}`),
       ...tags,
       element("span", { className: "quiet id", textContent: id }),
     ]),
