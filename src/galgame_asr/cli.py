@@ -94,7 +94,7 @@ def _add_recordings(commands: "argparse._SubParsersAction[argparse.ArgumentParse
     shared = argparse.ArgumentParser(add_help=False)
     shared.add_argument("files", type=Path, nargs="+", metavar="FILE", help="audio or video")
     shared.add_argument(
-        "--model", type=Path, metavar="DIR", help="the last of decode.checkpoints, if not given"
+        "--model", type=Path, metavar="DIR", help="the last of decode.checkpoints that is no export"
     )
     shared.add_argument(
         "--prompt", metavar="NAME", help="one of params.yaml's prompts; the last, if not given"

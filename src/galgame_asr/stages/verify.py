@@ -2,7 +2,6 @@
 
 import dataclasses
 import importlib.metadata
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -14,15 +13,16 @@ from galgame_asr.decoding import transcripts
 from galgame_asr.decoding.transcribe import Task, transcribe
 from galgame_asr.errors import DataError, ExportError
 from galgame_asr.exporting import Exporter
-from galgame_asr.files import write_text
 from galgame_asr.params import load
 from galgame_asr.params.compute import ComputeParams
 from galgame_asr.params.decode import DecodeParams
 from galgame_asr.params.export import Export, TensorVerifyParams
 from galgame_asr.params.prompts import Prompt
 from galgame_asr.params.score import NormaliseParams
-from galgame_asr.paths import EXPORTS, METRICS, MODELS, RAW, SPLIT
+from galgame_asr.paths import EXPORTS, MODELS, RAW, SPLIT, VERIFIED
+from galgame_asr.scoring import verified
 from galgame_asr.scoring.agreement import Agreement, Said, compare
+from galgame_asr.scoring.verified import Verified
 
 SHOWN = 5  # utterances named in a message
 
@@ -47,17 +47,23 @@ def main(arguments: Sequence[str]) -> None:
             f"{export} does not say what {checkpoint} says: {'; '.join(problems)}. Choose a "
             f"higher precision, or lower the gate if this will do.\n{shown}".rstrip()
         )
-    values = {
-        "checkpoint": params.checkpoint,
-        "format": params.format,
-        "precision": params.precision,
-        "runtime": f"{exporter.PACKAGE} {importlib.metadata.version(exporter.PACKAGE)}",
-        **_values(found),
-        "differences": {file: float(f"{value:.1e}") for file, value in differences.items()},
-        "size_mb": _size_mb(export),
-        "size_mb_checkpoint": _size_mb(checkpoint),
-    }
-    write_text(METRICS / "verify" / f"{name}.json", json.dumps(values, indent=1) + "\n")
+    figures = Verified(
+        checkpoint=params.checkpoint,
+        format=params.format,
+        precision=params.precision,
+        runtime=f"{exporter.PACKAGE} {importlib.metadata.version(exporter.PACKAGE)}",
+        utterances=found.utterances,
+        equal=found.equal,
+        distinct=found.distinct,
+        cer=found.cer,
+        cer_front_end=found.cer_front_end,
+        cer_checkpoint=found.cer_checkpoint,
+        log_prob_difference=found.log_prob_difference,
+        differences=dict(differences),
+        size_mb=_size_mb(export),
+        size_mb_checkpoint=_size_mb(checkpoint),
+    )
+    verified.write(VERIFIED / f"{name}.json", figures)
 
 
 def _rows(count: int) -> pd.DataFrame:
@@ -121,25 +127,8 @@ def _shown(ids: Sequence[str], said: Said, found: Agreement) -> list[str]:
     ]
 
 
-def _values(found: Agreement) -> dict[str, object]:
-    return {
-        "utterances": found.utterances,
-        "equal": found.equal,
-        "distinct": found.distinct,
-        "cer": _rounded(found.cer, 4),
-        "cer_front_end": _rounded(found.cer_front_end, 4),
-        "cer_checkpoint": _rounded(found.cer_checkpoint, 4),
-        "log_prob_difference": _rounded(found.log_prob_difference, 3),
-    }
-
-
-def _rounded(value: float | None, digits: int) -> float | None:
-    return None if value is None else round(value, digits)
-
-
 def _size_mb(directory: Path) -> float:
-    num_bytes = sum(path.stat().st_size for path in directory.rglob("*") if path.is_file())
-    return round(num_bytes / 1e6, 1)
+    return sum(path.stat().st_size for path in directory.rglob("*") if path.is_file()) / 1e6
 
 
 if __name__ == "__main__":
