@@ -381,4 +381,3 @@ def _write_tokenizer(file: Path, directory: Path) -> None:
     pairs = (pair if isinstance(pair, str) else " ".join(pair) for pair in model["merges"])
     lines = ["#version: 0.2", *pairs]
     (directory / "merges.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
-

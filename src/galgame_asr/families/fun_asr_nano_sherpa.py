@@ -100,7 +100,7 @@ class FunAsrNanoSherpa:
         ]
 
     def _recognizer(self, prompt: Prompt, limit: int) -> Any:
-        """The runtime for a prompt and at least so many tokens: decoding begins with the longest."""
+        """The runtime for a prompt and at least so many tokens; the longest decode first."""
         loaded = self._loaded
         if loaded is None or loaded.prompt != prompt or loaded.limit < limit:
             self._loaded = None  # not twice in memory
@@ -130,9 +130,7 @@ class FunAsrNanoSherpa:
 
 def _check(prompt: Prompt) -> None:
     if prompt.timestamps:
-        raise ConfigError(
-            "timestamps: Fun-ASR-Nano writes none; set it to false in its prompts"
-        )
+        raise ConfigError("timestamps: Fun-ASR-Nano writes none; set it to false in its prompts")
     if wrong := [word for word in prompt.hotwords if SEPARATORS.search(word)]:
         raise ConfigError(
             f"hotwords: sherpa-onnx would split {wrong[0]!r}, at what it takes for separators "
@@ -168,7 +166,6 @@ def load(directory: Path, weights: Path | None = None) -> FunAsrNanoSherpa:
     files = [graph_file(directory, name, int8=is_int8(directory)) for name in GRAPHS]
     files += [directory / TOKENIZER / name for name in TOKENIZER_FILES]
     if missing := [file for file in files if not file.is_file()]:
-        raise CheckpointError(
-            f"{directory} is no export for sherpa-onnx: it lacks {missing[0].relative_to(directory)}"
-        )
+        name = missing[0].relative_to(directory)
+        raise CheckpointError(f"{directory} is no export for sherpa-onnx: it lacks {name}")
     return FunAsrNanoSherpa(directory)
