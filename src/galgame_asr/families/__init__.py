@@ -147,5 +147,6 @@ def detect(directory: Path) -> str:
     raise CheckpointError(
         f"{directory} is no model directory of a known family: found {found}; allowed: "
         "config.yaml (Fun-ASR-Nano), config.json with model_type whisper (transformers), "
-        "config.json with model.bin (CTranslate2), or encoder_adaptor.onnx (sherpa-onnx). Give the directory that holds one of them"
+        "config.json with model.bin (CTranslate2), or encoder_adaptor.onnx (sherpa-onnx). "
+        "Give the directory that holds one of them"
     )

@@ -141,16 +141,14 @@ def _check(prompt: Prompt) -> None:
 def _transcript(pieces: Sequence[str], limit: int) -> Transcript:
     """A transcript of what the runtime gives for each token; the end is not among them.
 
-    A character of several tokens stands at its last one, the others are empty.
+    A character of several tokens stands at its last one, the others are empty. Of one that is
+    cut off there is a sign for each byte, where FunASR has one for all.
     """
-    said = pieces[:limit]
-    text = "".join(said)
-    if len(pieces) >= limit:
-        # One sign for a character that is cut off, however many bytes there are of it.
-        text = text.rstrip("\ufffd")
-        text += "\ufffd" if text != "".join(said) or said[-1] == "" else ""
+    said = list(pieces[:limit])
+    if said and (said[-1].endswith("\ufffd") or (not said[-1] and len(pieces) > limit)):
+        said[-1] = said[-1].rstrip("\ufffd") + "\ufffd"
     # As families/fun_asr_nano.py.
-    text = re.sub(r"\s+", " ", text.replace("/sil", " "))
+    text = re.sub(r"\s+", " ", "".join(said).replace("/sil", " "))
     return Transcript(text, len(said) + (len(said) < limit), None)
 
 
