@@ -4,7 +4,7 @@ import json
 import shutil
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from galgame_asr.decoding.transcript import Transcript
 from galgame_asr.errors import CheckpointError, ConfigError, ExportError
 from galgame_asr.exporting import sherpa as exporting
 from galgame_asr.families import Search, fun_asr_nano
+from galgame_asr.families.fun_asr_nano_sherpa import GRAPHS
 from galgame_asr.files import content_hash
 from galgame_asr.params import parse, read_yaml
 from galgame_asr.params.prompts import Prompt
@@ -149,7 +150,7 @@ def test_a_hole_in_the_cache_changes_nothing(checkpoint: Path, export: Path, hol
 
 def by_onnxruntime(directory: Path, checkpoint: Path, audio: Any, hole: int) -> str:
     """The runtime's loop over tokens, for the prompt models.JAPANESE."""
-    hear, say, embed = (onnx_graph.Graph(directory / f"{name}.onnx") for name in exporting.GRAPHS)
+    hear, say, embed = (onnx_graph.Graph(directory / f"{name}.onnx") for name in GRAPHS)
     sizes = [int(say.metadata[k]) for k in ("max_total_len", "num_kv_heads", "head_dim")]
     cache = [torch.zeros(1, *sizes) for _ in range(2 * int(say.metadata["num_layers"]))]
     tokenizer = Tokenizer.from_file(str(directory / "Qwen3-0.6B" / "tokenizer.json"))
@@ -163,7 +164,8 @@ def by_onnxruntime(directory: Path, checkpoint: Path, audio: Any, hole: int) -> 
     )
     banks = exporting.SherpaFrontEnd(1, 1)(audio)[None]
     given = torch.cat([before, hear(banks)[0], after], dim=1)
-    mask, tokens, row = torch.zeros(1, 0, dtype=torch.int64), [], 0
+    mask, row = torch.zeros(1, 0, dtype=torch.int64), 0
+    tokens: list[int] = []
     while len(tokens) < TOKENS:
         count = given.shape[1]
         mask = torch.cat([mask, torch.ones(1, count, dtype=torch.int64)], dim=1)
@@ -184,7 +186,7 @@ def test_int8_is_close(checkpoint: Path, export: Path) -> None:
     """In a quarter of the space; most texts of random weights are close calls, so few are equal."""
     directory = make_export(checkpoint, "int8")
     names = {file.name for file in directory.glob("*.onnx")}
-    assert names == {f"{name}.int8.onnx" for name in exporting.GRAPHS}
+    assert names == {f"{name}.int8.onnx" for name in GRAPHS}
     found = exporting.differences(checkpoint, directory)
     assert set(found) == names
     assert 1e-4 < found["embedding.int8.onnx"] < 0.01
@@ -354,7 +356,7 @@ def test_a_missing_package_is_named(
     """With the command that installs it."""
     monkeypatch.setitem(sys.modules, package, None)
     install = rf"{package} is not installed: pip install -c constraints\.txt '\.\[export\]'"
-    uses = {
+    uses: dict[str, Callable[[], object]] = {
         "onnx": lambda: exporting.export(checkpoint, tmp_path, "float32"),
         "onnxruntime": lambda: exporting.differences(checkpoint, export),
         "sherpa_onnx": lambda: families.load("fun_asr_nano_sherpa", export),
