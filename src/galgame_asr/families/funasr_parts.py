@@ -17,12 +17,13 @@ with (
     import funasr.models.llm_asr.adaptor  # registers the adaptor
     import funasr.models.sense_voice.model  # registers the encoder
     import funasr.tokenizer.whisper_tokenizer  # noqa: F401  registers the CTC branch's tokenizer
-    from funasr.frontends.wav_frontend import WavFrontend, WavFrontendOnline
+    from funasr.frontends.wav_frontend import WavFrontend, WavFrontendOnline, apply_lfr
     from funasr.models.fsmn_vad_streaming.model import FsmnVADStreaming
     from funasr.models.fun_asr_nano.checkpoint_utils import normalize_checkpoint_state
     from funasr.models.fun_asr_nano.ctc import CTC
     from funasr.models.fun_asr_nano.model import FunASRNano
     from funasr.register import tables
+    from funasr.utils.fbank import fbank
 
 __all__ = [
     "CTC",
@@ -30,6 +31,8 @@ __all__ = [
     "FunASRNano",
     "WavFrontend",
     "WavFrontendOnline",
+    "apply_lfr",
+    "fbank",
     "normalize_checkpoint_state",
     "tables",
 ]
