@@ -133,6 +133,8 @@ def detect(directory: Path) -> str:
     """
     if (directory / "config.yaml").is_file():
         return "fun_asr_nano"
+    if (directory / "llm.gguf").is_file():
+        return "fun_asr_nano_gguf"
     try:
         kind = json.loads((directory / "config.json").read_bytes()).get("model_type")
     except (OSError, ValueError, AttributeError):
@@ -144,6 +146,7 @@ def detect(directory: Path) -> str:
     found = ", ".join(sorted(p.name for p in directory.glob("*"))[:8]) or "nothing"
     raise CheckpointError(
         f"{directory} is no model directory of a known family: found {found}; allowed: "
-        "config.yaml (Fun-ASR-Nano), config.json with model_type whisper (transformers), or "
-        "config.json with model.bin (CTranslate2). Give the directory that holds one of them"
+        "config.yaml (Fun-ASR-Nano), llm.gguf (FunASR's llama.cpp runtime), config.json with "
+        "model_type whisper (transformers), or config.json with model.bin (CTranslate2). Give "
+        "the directory that holds one of them"
     )

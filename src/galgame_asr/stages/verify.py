@@ -9,6 +9,7 @@ from pathlib import Path
 import pandas as pd
 
 from galgame_asr import compute, exporting, families, manifest
+from galgame_asr.audio.reader import ShardReader
 from galgame_asr.console import log, run
 from galgame_asr.decoding import transcripts
 from galgame_asr.decoding.transcribe import Task, transcribe
@@ -25,6 +26,7 @@ from galgame_asr.paths import EXPORTS, METRICS, MODELS, RAW, SPLIT
 from galgame_asr.scoring.agreement import Agreement, Said, compare
 
 SHOWN = 5  # utterances named in a message
+BY_RUNTIME = 8  # utterances that the runtime's own command transcribes, where there is one
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -37,7 +39,8 @@ def main(arguments: Sequence[str]) -> None:
     for file, value in differences.items():
         log.info("%s: largest difference %.1e of the largest value", file, value)
     rows = _rows(params.verify.utterances)
-    said = _transcribe(rows, params, exporter, export)
+    task = _task(params)
+    said = _transcribe(rows, task, exporter, export)
     ids = transcripts.keys(rows).tolist()
     found = compare(ids, rows["text"].tolist(), said, load(NormaliseParams, "score.normalise"))
     log.info("%d of %d texts are equal, %d distinct", found.equal, found.utterances, found.distinct)
@@ -53,6 +56,7 @@ def main(arguments: Sequence[str]) -> None:
         "precision": params.precision,
         "runtime": f"{exporter.PACKAGE} {importlib.metadata.version(exporter.PACKAGE)}",
         **_values(found),
+        **_by_runtime(rows.head(BY_RUNTIME), task, exporter, export),
         "differences": {file: float(f"{value:.1e}") for file, value in differences.items()},
         "size_mb": _size_mb(export),
         "size_mb_checkpoint": _size_mb(checkpoint),
@@ -68,16 +72,20 @@ def _rows(count: int) -> pd.DataFrame:
     return rows.head(count).reset_index(drop=True)
 
 
-def _transcribe(rows: pd.DataFrame, params: Export, exporter: Exporter, export: Path) -> Said:
+def _task(params: Export) -> Task:
+    """How the checkpoint transcribes."""
     checkpoint = MODELS / params.checkpoint
     # In bf16 the checkpoint itself would say something else now and then.
     exact = dataclasses.replace(load(ComputeParams, "compute"), precision="float32")
     compute.set_up(exact)
     prompt = load(Prompt, f"prompts.{params.verify.prompt}")
     decode = load(DecodeParams, "decode")
-    task = Task(families.detect(checkpoint), checkpoint, RAW, prompt, decode, exact)
+    return Task(families.detect(checkpoint), checkpoint, RAW, prompt, decode, exact)
+
+
+def _transcribe(rows: pd.DataFrame, task: Task, exporter: Exporter, export: Path) -> Said:
     own = transcribe(rows, task)
-    front_end = exporter.front_end(checkpoint)
+    front_end = exporter.front_end(task.checkpoint)
     matched = dataclasses.replace(task, front_end=front_end)
     exported = dataclasses.replace(task, family=exporter.RUNTIME, checkpoint=export)
     return Said(
@@ -85,6 +93,27 @@ def _transcribe(rows: pd.DataFrame, params: Export, exporter: Exporter, export: 
         front_end=own if front_end is None else transcribe(rows, matched),
         export=transcribe(rows, exported),
     )
+
+
+def _by_runtime(
+    rows: pd.DataFrame, task: Task, exporter: Exporter, export: Path
+) -> dict[str, dict[str, int]]:
+    """Texts of the runtime's own command that are the checkpoint's; nothing without one.
+
+    A module of a format that has such a command has `say`: audio to texts, or None where the
+    command is not installed. Its prompt is 语音转写： alone.
+    """
+    if (say := getattr(exporter, "say", None)) is None:
+        return {}
+    reader = ShardReader(task.raw)
+    heard = say(export, [reader.read_row(row) for row in rows.to_dict("records")])
+    if heard is None:
+        return {}
+    expected = transcribe(rows, dataclasses.replace(task, prompt=Prompt()))
+    pairs = zip(heard, expected, strict=True)
+    equal = sum(text.split() == other.text.split() for text, other in pairs)
+    log.info("the runtime itself: %d of %d texts are equal", equal, len(rows))
+    return {"by_runtime": {"utterances": len(rows), "equal": equal}}
 
 
 def _problems(
