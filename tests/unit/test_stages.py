@@ -18,7 +18,7 @@ KINDS = [path.stem for path in (SOURCE / "galgame_asr/corpora").glob("[a-z]*.py"
 FAMILIES = ["fun_asr_nano", "whisper"]
 FORMATS = [path.stem for path in (SOURCE / "galgame_asr/exporting").glob("[a-z]*.py")]
 # What checkpoints and exports are decoded with.
-RECOGNISERS = [*FAMILIES, "whisper_ct2", "fun_asr_nano_gguf"]
+RECOGNISERS = [*FAMILIES, "whisper_ct2", "fun_asr_nano_gguf", "fun_asr_nano_capswriter"]
 VALUES = {"${item.kind}": KINDS, "${model.family}": FAMILIES, "${item.format}": FORMATS}
 DECODING = [
     "decoding.silero", "decoding.fsmn", *(f"families.{family}" for family in RECOGNISERS),

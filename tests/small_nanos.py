@@ -1,5 +1,7 @@
 """Very small Fun-ASR-Nanos that say something else about other audio, of any dimensions."""
 
+import base64
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,9 +13,10 @@ from galgame_asr import families
 from galgame_asr.decoding.transcript import Transcript
 from galgame_asr.families import Search
 from galgame_asr.families.fun_asr_nano import WEIGHTS
-from galgame_asr.families.fun_asr_nano_model import Model
+from galgame_asr.families.fun_asr_nano_model import CTC_BRANCH, Model
 from galgame_asr.families.fun_asr_nano_tiny import write_json
 from galgame_asr.families.fun_asr_nano_weights import read_config, save_weights
+from galgame_asr.families.funasr_parts import CTC, tables
 from galgame_asr.params.prompts import Prompt
 from tests import models
 
@@ -45,6 +48,35 @@ def build(directory: Path, *, seed: int = 0, **changes: Mapping[str, Any]) -> Pa
                 tensor.mul_(8)  # otherwise all tokens are as likely
         model.audio_adaptor.linear2.weight *= 8  # what is heard counts
     save_weights(model, directory / WEIGHTS)
+    return directory
+
+
+def add_ctc(directory: Path, *, tokens: int = 300, layers: int = 2) -> Path:
+    """Give a model a CTC branch, as the published one has it, with a tokenizer of single bytes."""
+    lines = [f"{base64.b64encode(bytes([n])).decode()} {n}" for n in range(256)]
+    (directory / "multilingual.tiktoken").write_text("\n".join(lines) + "\n")
+    config = YAML_.load(directory / "config.yaml")
+    width = config["audio_encoder_conf"]["output_size"]
+    conf = {
+        "downsample_rate": 1, "encoder_dim": width, "llm_dim": width, "ffn_dim": 40,
+        "n_layer": layers,
+    }  # fmt: skip
+    config |= {"ctc_decoder": "Transformer", "ctc_decoder_conf": conf}
+    config["dataset_conf"] = {
+        "ctc_tokenizer": "SenseVoiceTokenizer",
+        "ctc_tokenizer_conf": {"is_multilingual": True, "num_languages": 10},
+    }
+    YAML().dump(config, directory / "config.yaml")
+    entries = json.loads((directory / "configuration.json").read_text())
+    entries["file_path_metas"]["ctc_tokenizer_conf"] = {"vocab_path": "multilingual.tiktoken"}
+    write_json(directory / "configuration.json", entries)
+    saved = torch.load(directory / WEIGHTS)
+    torch.manual_seed(5)
+    decoder = tables.adaptor_classes["Transformer"](**conf)
+    head = CTC(odim=tokens, encoder_output_size=width)
+    for prefix, module in zip(CTC_BRANCH, (decoder, head), strict=True):
+        saved["state_dict"] |= {f"{prefix}{name}": t for name, t in module.state_dict().items()}
+    torch.save(saved, directory / WEIGHTS)
     return directory
 
 

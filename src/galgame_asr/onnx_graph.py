@@ -1,0 +1,161 @@
+"""ONNX files: traced from torch, quantised, and run by onnxruntime."""
+
+import logging
+import tempfile
+import warnings
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from galgame_asr.errors import ExportError
+from galgame_asr.extras import require
+
+# The newest that releases of onnxruntime from 2022 (1.13) on read.
+OPSET = 17
+# protobuf ends at 2 GiB, of which the operators need some.
+MAX_INLINE = 1_800_000_000
+
+
+def write(
+    module: nn.Module,
+    file: Path,
+    *,
+    inputs: Mapping[str, torch.Tensor],
+    outputs: Sequence[str],
+    axes: Mapping[str, Mapping[int, str]],
+    metadata: Mapping[str, object],
+) -> None:
+    """Trace a module; equal modules give equal bytes.
+
+    Weights beyond what one file can hold go to STEM.data beside it.
+
+    Args:
+        module: what takes the inputs in their order, as it is in eval mode.
+        file: STEM.onnx.
+        inputs: an example of each, by name.
+        outputs: their names.
+        axes: of inputs and outputs whose size can be another one: axis -> name of its size.
+        metadata: values by name, as they are told to whoever loads the file.
+    """
+    onnx = require("onnx", extra="export")
+    # Weights of large graphs come as one file each, under names of their own.
+    with tempfile.TemporaryDirectory(dir=file.parent) as folder:
+        traced = Path(folder) / "traced.onnx"
+        with torch.no_grad(), warnings.catch_warnings():
+            # That there is a newer way, which takes a minute for the smallest graph, and
+            # that lengths would be fixed: what is fixed, a test with other lengths finds.
+            warnings.simplefilter("ignore")
+            torch.onnx.export(
+                module.eval(),
+                tuple(inputs.values()),
+                str(traced),
+                input_names=list(inputs),
+                output_names=list(outputs),
+                dynamic_axes=axes,
+                opset_version=OPSET,
+                dynamo=False,
+            )
+        graph = onnx.load(str(traced))
+    del graph.metadata_props[:]
+    onnx.helper.set_model_props(graph, {key: str(value) for key, value in metadata.items()})
+    size = sum(len(tensor.raw_data) for tensor in graph.graph.initializer)
+    onnx.save_model(
+        graph,
+        str(file),
+        save_as_external_data=size > MAX_INLINE,
+        location=f"{file.stem}.data",
+        size_threshold=1024,
+    )
+
+
+def quantise(source: Path, target: Path) -> None:
+    """Write a graph with its matrices as bytes, one scale for each column.
+
+    Unsigned: on CPUs without VNNI the products of signed ones saturate, and say another
+    thing than on others
+    (https://onnxruntime.ai/docs/performance/model-optimizations/quantization.html).
+    """
+    quantization = require("onnxruntime.quantization", extra="export")
+    # It advises to optimise the graph before, which onnxruntime does when it loads it.
+    logger = logging.getLogger()
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        quantization.quantize_dynamic(
+            str(source),
+            str(target),
+            op_types_to_quantize=["MatMul"],
+            weight_type=quantization.QuantType.QUInt8,
+            per_channel=True,
+            extra_options={"MatMulConstBOnly": True},
+        )
+    finally:
+        logger.setLevel(level)
+
+
+def write_quantised_embedding(
+    weight: torch.Tensor, file: Path, *, names: tuple[str, str], metadata: Mapping[str, object]
+) -> None:
+    """Write the look-up of rows of `weight` (V, H) as bytes, one scale for each row.
+
+    Args:
+        weight: float32.
+        file: where to write.
+        names: of the input, int64 (1, n), and the output, float32 (1, n, H).
+        metadata: values by name.
+    """
+    onnx = require("onnx", extra="export")
+    helper, float32 = onnx.helper, onnx.TensorProto.FLOAT
+    ids, rows = names
+    scale = weight.abs().amax(dim=1, keepdim=True).clamp(min=1e-12) / 127
+    quantised = (weight / scale).round().to(torch.int8)
+    graph = helper.make_graph(
+        [
+            helper.make_node("Gather", ["weight", ids], ["bytes"]),
+            helper.make_node("Cast", ["bytes"], ["numbers"], to=float32),
+            helper.make_node("Gather", ["scale", ids], ["scales"]),
+            helper.make_node("Mul", ["numbers", "scales"], [rows]),
+        ],
+        "embedding",
+        [helper.make_tensor_value_info(ids, onnx.TensorProto.INT64, [1, "n"])],
+        [helper.make_tensor_value_info(rows, float32, [1, "n", weight.shape[1]])],
+        [
+            onnx.numpy_helper.from_array(quantised.numpy(), "weight"),
+            onnx.numpy_helper.from_array(scale.numpy(), "scale"),
+        ],
+    )
+    # The version of the format that belongs to the opset.
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=8)
+    helper.set_model_props(model, {key: str(value) for key, value in metadata.items()})
+    onnx.save_model(model, str(file))
+
+
+class Graph:
+    """A graph of a file, run on the CPU with as many threads as torch has.
+
+    Raises:
+        ExportError: the file is missing or cannot be loaded.
+    """
+
+    def __init__(self, file: Path) -> None:
+        onnxruntime = require("onnxruntime", extra="export")
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = torch.get_num_threads()
+        try:
+            self._session: Any = onnxruntime.InferenceSession(
+                str(file), options, providers=["CPUExecutionProvider"]
+            )
+        except Exception as error:  # its errors have no base of their own
+            raise ExportError(
+                f"{file} cannot be loaded by onnxruntime: {error}; export it again"
+            ) from None
+        self.metadata: dict[str, str] = self._session.get_modelmeta().custom_metadata_map
+
+    def __call__(self, *inputs: torch.Tensor) -> list[torch.Tensor]:
+        """All outputs for all inputs, in their order."""
+        names = [given.name for given in self._session.get_inputs()]
+        feed = {name: tensor.numpy() for name, tensor in zip(names, inputs, strict=True)}
+        return [torch.from_numpy(output) for output in self._session.run(None, feed)]
