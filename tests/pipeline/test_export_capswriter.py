@@ -71,7 +71,7 @@ def test_float32_says_the_same(tmp_path: Path, changes: dict[str, Any], distinct
     """Of any sizes: what each file computes, and every text, of speech below 1 s too."""
     checkpoint = small_nanos.add_ctc(small_nanos.build(tmp_path / "base", **changes))
     export = make_export(checkpoint, "float32")
-    found = exporting.differences(checkpoint, export)
+    found = dict(exporting.differences(checkpoint, export))
     assert found.pop(f"{LLM}.fp32.gguf") == 0
     assert found.keys() == {f"{HEARING}.fp32.onnx", f"{CTC}.fp32.onnx"}
     assert all(value < 1e-5 for value in found.values())
