@@ -31,6 +31,8 @@ class Verified:
     cer_front_end: float | None
     cer_checkpoint: float | None
     log_prob_difference: float | None
+    # Equal texts of the runtime's own command, and how many it was asked for; None without one.
+    by_command: tuple[int, int] | None
     # By file, see `exporting.Exporter.differences`.
     differences: dict[str, float]
     size_mb: float
@@ -53,8 +55,10 @@ def read(path: Path) -> Verified:
         DataError: the file is missing or has other keys.
     """
     try:
-        return Verified(**json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError) as error:
+        values = json.loads(path.read_text(encoding="utf-8"))
+        pair = values.pop("by_command")
+        return Verified(**values, by_command=None if pair is None else tuple(pair))
+    except (OSError, ValueError, TypeError, KeyError) as error:
         raise DataError(
             f"{path} cannot be read ({error}); `dvc repro verify@{path.stem}` makes it"
         ) from None

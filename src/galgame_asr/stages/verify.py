@@ -8,6 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from galgame_asr import compute, exporting, families, manifest
+from galgame_asr.audio.reader import ShardReader
 from galgame_asr.console import log, run
 from galgame_asr.decoding import transcripts
 from galgame_asr.decoding.transcribe import Task, transcribe
@@ -25,6 +26,7 @@ from galgame_asr.scoring.agreement import Agreement, Said, compare
 from galgame_asr.scoring.verified import Verified
 
 SHOWN = 5  # utterances named in a message
+BY_COMMAND = 8  # utterances that a runtime's own command transcribes, where there is one
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -37,7 +39,8 @@ def main(arguments: Sequence[str]) -> None:
     for file, value in differences.items():
         log.info("%s: largest difference %.1e of the largest value", file, value)
     rows = _rows(params.verify.utterances)
-    said = _transcribe(rows, params, exporter, export)
+    task = _task(params)
+    said = _transcribe(rows, task, exporter, export)
     ids = transcripts.keys(rows).tolist()
     found = compare(ids, rows["text"].tolist(), said, load(NormaliseParams, "score.normalise"))
     log.info("%d of %d texts are equal, %d distinct", found.equal, found.utterances, found.distinct)
@@ -59,6 +62,7 @@ def main(arguments: Sequence[str]) -> None:
         cer_front_end=found.cer_front_end,
         cer_checkpoint=found.cer_checkpoint,
         log_prob_difference=found.log_prob_difference,
+        by_command=_by_command(rows.head(BY_COMMAND), task, exporter, export),
         differences=dict(differences),
         size_mb=_size_mb(export),
         size_mb_checkpoint=_size_mb(checkpoint),
@@ -74,16 +78,20 @@ def _rows(count: int) -> pd.DataFrame:
     return rows.head(count).reset_index(drop=True)
 
 
-def _transcribe(rows: pd.DataFrame, params: Export, exporter: Exporter, export: Path) -> Said:
+def _task(params: Export) -> Task:
+    """How the checkpoint transcribes."""
     checkpoint = MODELS / params.checkpoint
     # In bf16 the checkpoint itself would say something else now and then.
     exact = dataclasses.replace(load(ComputeParams, "compute"), precision="float32")
     compute.set_up(exact)
     prompt = load(Prompt, f"prompts.{params.verify.prompt}")
     decode = load(DecodeParams, "decode")
-    task = Task(families.detect(checkpoint), checkpoint, RAW, prompt, decode, exact)
+    return Task(families.detect(checkpoint), checkpoint, RAW, prompt, decode, exact)
+
+
+def _transcribe(rows: pd.DataFrame, task: Task, exporter: Exporter, export: Path) -> Said:
     own = transcribe(rows, task)
-    front_end = exporter.front_end(checkpoint)
+    front_end = exporter.front_end(task.checkpoint)
     matched = dataclasses.replace(task, front_end=front_end)
     exported = dataclasses.replace(task, family=exporter.RUNTIME, checkpoint=export)
     return Said(
@@ -91,6 +99,23 @@ def _transcribe(rows: pd.DataFrame, params: Export, exporter: Exporter, export: 
         front_end=own if front_end is None else transcribe(rows, matched),
         export=transcribe(rows, exported),
     )
+
+
+def _by_command(
+    rows: pd.DataFrame, task: Task, exporter: Exporter, export: Path
+) -> tuple[int, int] | None:
+    """How many texts of the runtime's own command are the checkpoint's, and of how many."""
+    if (say := getattr(exporter, "say", None)) is None:
+        return None
+    reader = ShardReader(task.raw)
+    heard = say(export, [reader.read_row(row) for row in rows.to_dict("records")])
+    if heard is None:
+        return None
+    expected = transcribe(rows, dataclasses.replace(task, prompt=Prompt()))
+    pairs = zip(heard, expected, strict=True)
+    equal = sum(text.split() == other.text.split() for text, other in pairs)
+    log.info("the runtime's own command: %d of %d texts are equal", equal, len(rows))
+    return equal, len(rows)
 
 
 def _problems(
