@@ -18,7 +18,7 @@ KINDS = [path.stem for path in (SOURCE / "galgame_asr/corpora").glob("[a-z]*.py"
 FAMILIES = ["fun_asr_nano", "whisper"]
 FORMATS = [path.stem for path in (SOURCE / "galgame_asr/exporting").glob("[a-z]*.py")]
 # What checkpoints and exports are decoded with.
-RECOGNISERS = [*FAMILIES, "whisper_ct2"]
+RECOGNISERS = [*FAMILIES, "whisper_ct2", "fun_asr_nano_automodel"]
 VALUES = {"${item.kind}": KINDS, "${model.family}": FAMILIES, "${item.format}": FORMATS}
 DECODING = [
     "decoding.silero", "decoding.fsmn", *(f"families.{family}" for family in RECOGNISERS),
@@ -31,7 +31,10 @@ PLUGINS = {
     ],
     "train": ["training.worker", *(f"families.{family}" for family in FAMILIES)],
     "average": [f"families.{family}" for family in FAMILIES],
-    "export": [f"exporting.{format_}" for format_ in FORMATS],
+    "export": [
+        *(f"families.{family}" for family in FAMILIES),
+        *(f"exporting.{format_}" for format_ in FORMATS),
+    ],
     "decode": DECODING,
     "verify": [*DECODING, *(f"exporting.{format_}" for format_ in FORMATS)],
 }
