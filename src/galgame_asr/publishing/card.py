@@ -35,7 +35,9 @@ def render(facts: Facts, repo: str, licence: Licence, base_licence: str | None) 
             base_licence=base_licence,
             sets=SETS,
             language=language(facts),
-            find=lambda part: next((name for name in facts.files if part in name), part),
+            find=lambda part, end: next(
+                (name for name in facts.files if part in name and name.endswith(end)), part + end
+            ),
         )
     )
     return f"---\n{front_matter(facts, repo, licence).to_yaml()}\n---\n\n{page}"
