@@ -26,8 +26,8 @@ CHECKED = {
     "small": Verified(
         checkpoint="full/p100", format="sherpa", precision="int8", runtime="sherpa-onnx 2.0.1",
         utterances=40, equal=39, distinct=38, cer=0.1213, cer_front_end=0.12, cer_checkpoint=0.11,
-        log_prob_difference=None, by_command=(3, 4), differences={"a": 1.2e-6, "b": 0.034}, size_mb=2.3,
-        size_mb_checkpoint=5.6,
+        log_prob_difference=None, by_command=(3, 4), differences={"a": 1.2e-6, "b": 0.034},
+        size_mb=2.3, size_mb_checkpoint=5.6,
     )
 }  # fmt: skip
 ALONE = Curriculum(("base",), ("none",), {}, {})

@@ -15,9 +15,8 @@ from typing import Any
 import torch
 from ruamel.yaml import YAML
 
-from galgame_asr import families
 from galgame_asr.errors import ExportError
-from galgame_asr.families import FrontEnd
+from galgame_asr.families import FrontEnd, fun_asr_nano_exportable
 from galgame_asr.families.fun_asr_nano import WEIGHTS
 from galgame_asr.families.funasr_parts import normalize_checkpoint_state
 from galgame_asr.files import atomic_path, write_text
@@ -49,31 +48,20 @@ def export(checkpoint: Path, output: Path, precision: str) -> None:
         ExportError: the checkpoint is of another family, has adapters, or names files
             outside its directory.
     """
-    family = families.detect(checkpoint)
-    if family != "fun_asr_nano":
-        raise ExportError(
-            f"{checkpoint} is of family {family}; the format funasr takes fun_asr_nano alone"
-        )
-    tensors = _tensors(checkpoint)
+    fun_asr_nano_exportable.load(checkpoint, "funasr")  # which finds what is missing
     config: dict[str, Any] = YAML(typ="safe").load(checkpoint / CONFIG)
-    if config["llm_conf"].get("use_lora") or any("lora_" in name for name in tensors):
-        raise ExportError(
-            f"{checkpoint} has LoRA adapters beside its weights; fold them in first: this "
-            "project's trainer does so when it saves"
-        )
     configuration = json.loads((checkpoint / CONFIGURATION).read_text(encoding="utf-8"))
     metas = configuration["file_path_metas"] = {
         **configuration["file_path_metas"], "init_param": WEIGHTS, "config": CONFIG,
     }  # fmt: skip
     named = _named(checkpoint, metas)
     config = _config(config, metas, checkpoint)
-    families.load(family, checkpoint)  # which finds what is missing
     for name in sorted(named):
         _copy(checkpoint / name, output / name)
     text = json.dumps(configuration, indent=1, ensure_ascii=False)
     write_text(output / CONFIGURATION, text + "\n")
     YAML().dump(config, output / CONFIG)
-    _save(tensors, DTYPES[precision], output / WEIGHTS)
+    _save(_tensors(checkpoint), DTYPES[precision], output / WEIGHTS)
 
 
 def front_end(_checkpoint: Path) -> FrontEnd | None:

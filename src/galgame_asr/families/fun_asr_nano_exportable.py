@@ -1,4 +1,4 @@
-"""What a checkpoint of Fun-ASR-Nano must be to be exported as GGUF."""
+"""What a checkpoint of Fun-ASR-Nano must be to be exported."""
 
 from collections.abc import Iterable
 from pathlib import Path
