@@ -30,8 +30,8 @@ from tests import models
 from tests.conftest import REPOSITORY
 from tests.phases import write_rows
 
-COUNT, TOKENS = 12, 16
-AUDIOS = [models.noise(0.1 + number / 4, number) for number in range(COUNT)]
+COUNT, TOKENS = 6, 8
+AUDIOS = [models.noise(0.1 + number / 2, number) for number in range(COUNT)]
 PROMPTS = {
     "none": Prompt(),
     "japanese": models.JAPANESE,
@@ -206,7 +206,7 @@ def test_the_recogniser_is_automodel(export: Path, theirs: Mapping[str, Any]) ->
 
 def test_no_sequence_twice(checkpoint: Path, export: Path) -> None:
     """no_repeat_ngram_size is passed on."""
-    free = texts(say(exporting.RUNTIME, export, Prompt()))
+    free = texts(say("fun_asr_nano", checkpoint, Prompt()))
     found = texts(say(exporting.RUNTIME, export, Prompt(), no_repeat_ngram_size=1))
     assert found == texts(say("fun_asr_nano", checkpoint, Prompt(), no_repeat_ngram_size=1))
     assert found != free
