@@ -332,7 +332,7 @@ def test_what_cannot_be_exported_is_refused(checkpoint: Path, tmp_path: Path) ->
     shutil.copytree(checkpoint, adapted)
     name = "llm.model.layers.0.self_attn.q_proj.lora_A.default.weight"
     rewrite(adapted, lambda state: state.update({name: torch.zeros(1)}))
-    refused(adapted, "has LoRA adapters beside its weights; fold them in first")
+    refused(adapted, "has LoRA adapters that are not folded")
     configured = edited(
         checkpoint, tmp_path / "configured", lambda c: c["llm_conf"].update(use_lora=True)
     )

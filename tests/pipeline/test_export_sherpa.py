@@ -287,8 +287,8 @@ def change_json(file: Path, **values: Any) -> None:
     ("section", "values", "message"),
     [
         ("frontend_conf", {"n_mels": 40}, r"frontend_conf\.n_mels is 40; the runtime takes 80"),
-        ("frontend_conf", {"cmvn_file": "am.mvn"}, r"cmvn_file is am\.mvn; the runtime takes None"),
-        ("dataset_conf", {"do_think": False}, r"dataset_conf\.do_think is False; the runtime takes True"),
+        ("frontend_conf", {"cmvn_file": "am.mvn"}, r"cmvn_file is am\.mvn; .* takes None"),
+        ("dataset_conf", {"do_think": False}, r"dataset_conf\.do_think is False; .* takes True"),
         ("dataset_conf", {"sys_prompt": False}, r"dataset_conf\.sys_prompt is False"),
     ],
 )
@@ -308,9 +308,6 @@ def test_unfit_checkpoints_are_refused(checkpoint: Path, tmp_path: Path) -> None
     whisper = whispers.build(tmp_path / "whisper")
     with pytest.raises(ExportError, match=r"is of family whisper; .* takes fun_asr_nano alone"):
         exporting.export(whisper, tmp_path, "float32")
-    odd = nanos.build(tmp_path / "odd", llm={"head_dim": 7})
-    with pytest.raises(ExportError, match="head_dim is 7; rotary positions take even ones"):
-        exporting.export(odd, tmp_path, "float32")
     adapted = tmp_path / "adapted"
     shutil.copytree(checkpoint, adapted)
     tensors = torch.load(adapted / "model.pt")["state_dict"]

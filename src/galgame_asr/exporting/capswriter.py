@@ -53,7 +53,6 @@ LABELS = {"float32": ("fp32", "fp32"), "float16": ("fp16", "fp16"), "q8_0": ("fp
 # What CapsWriter takes for granted: section of config.yaml, key, value, FunASR's default.
 GRANTED = (
     ("audio_adaptor_conf", "use_low_frame_rate", True, False),
-    ("ctc_decoder_conf", "downsample_rate", 1, 2),
     ("frontend_conf", "cmvn_file", None, None),
     *(("frontend_conf", key, value, value) for key, value in (FRONT_END | FEATURES).items()),
 )
@@ -78,7 +77,6 @@ def export(checkpoint: Path, output: Path, precision: str) -> None:
     """
     require("gguf", extra="export")
     nano = _load(checkpoint)
-    fun_asr_nano_exportable.check_config(checkpoint, GRANTED)
     model, (graphs, llm) = nano.model, LABELS[precision]
     width = model.audio_encoder.output_size()
     if width != ENCODER_DIM:
@@ -189,7 +187,7 @@ def _candidates(graph: FloatGraph, model: Model) -> _Pairs:
 
 def _load(checkpoint: Path) -> FunAsrNano:
     """Load a checkpoint with its CTC branch."""
-    nano = fun_asr_nano_exportable.load(checkpoint, "capswriter")
+    nano = fun_asr_nano_exportable.load(checkpoint, "capswriter", GRANTED)
     if not any(name.startswith(CTC_BRANCH) for name in nano.saved):
         raise ExportError(
             f"{checkpoint} has no CTC branch (tensors {' and '.join(CTC_BRANCH)}), which "
@@ -198,6 +196,12 @@ def _load(checkpoint: Path) -> FunAsrNano:
             "format gguf"
         )
     nano.add_ctc_loss(1.0)
+    if (rate := nano.model.ctc_decoder.k) != 1:
+        raise ExportError(
+            f"{checkpoint}/config.yaml: ctc_decoder_conf.downsample_rate is {rate}; the runtime "
+            "takes 1 for granted, as the published model has it. Export a checkpoint that was "
+            "trained so"
+        )
     nano.model.eval()
     return nano
 

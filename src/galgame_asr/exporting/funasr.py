@@ -16,7 +16,7 @@ import torch
 from ruamel.yaml import YAML
 
 from galgame_asr.errors import ExportError
-from galgame_asr.families import FrontEnd, fun_asr_nano_exportable
+from galgame_asr.families import FrontEnd, fun_asr_nano, fun_asr_nano_exportable
 from galgame_asr.families.fun_asr_nano import WEIGHTS
 from galgame_asr.families.funasr_parts import normalize_checkpoint_state
 from galgame_asr.files import atomic_path, write_text
@@ -48,7 +48,7 @@ def export(checkpoint: Path, output: Path, precision: str) -> None:
         ExportError: the checkpoint is of another family, has adapters, or names files
             outside its directory.
     """
-    fun_asr_nano_exportable.load(checkpoint, "funasr")  # which finds what is missing
+    fun_asr_nano_exportable.check(checkpoint, "funasr")
     config: dict[str, Any] = YAML(typ="safe").load(checkpoint / CONFIG)
     configuration = json.loads((checkpoint / CONFIGURATION).read_text(encoding="utf-8"))
     metas = configuration["file_path_metas"] = {
@@ -56,6 +56,7 @@ def export(checkpoint: Path, output: Path, precision: str) -> None:
     }  # fmt: skip
     named = _named(checkpoint, metas)
     config = _config(config, metas, checkpoint)
+    fun_asr_nano.load(checkpoint)  # which finds what is missing
     for name in sorted(named):
         _copy(checkpoint / name, output / name)
     text = json.dumps(configuration, indent=1, ensure_ascii=False)

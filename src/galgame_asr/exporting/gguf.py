@@ -66,8 +66,7 @@ def export(checkpoint: Path, output: Path, precision: str) -> None:
         ExportError: the checkpoint is of another family, or none that the runtime computes.
     """
     require("gguf", extra="export")
-    nano = fun_asr_nano_exportable.load(checkpoint, "gguf")
-    fun_asr_nano_exportable.check_config(checkpoint, GRANTED)
+    nano = fun_asr_nano_exportable.load(checkpoint, "gguf", GRANTED)
     if (rate := nano.model.audio_adaptor.k) != 1:
         log.warning(
             "%s stacks %d frames in its adaptor (downsample_rate): %s, which knows 1 alone, cannot "

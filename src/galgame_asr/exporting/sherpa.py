@@ -81,9 +81,9 @@ def export(checkpoint: Path, output: Path, precision: str) -> None:
         ExportError: the checkpoint is of another family, or the runtime cannot do what it was
             trained with.
     """
-    family = fun_asr_nano_exportable.load(checkpoint, "sherpa")
-    fun_asr_nano_exportable.check_config(checkpoint, GRANTED)
-    tokenizer = _checked_tokenizer(checkpoint, family)
+    fun_asr_nano_exportable.check(checkpoint, "sherpa", GRANTED)
+    tokenizer = _checked_tokenizer(checkpoint)
+    family = fun_asr_nano.load(checkpoint)
     int8 = precision == "int8"
     with tempfile.TemporaryDirectory(dir=output) as folder:
         for name, part in _parts(family).items():
@@ -312,14 +312,8 @@ def _stacking(checkpoint: Path) -> tuple[int, int]:
     return conf["lfr_m"], conf["lfr_n"]
 
 
-def _checked_tokenizer(checkpoint: Path, family: fun_asr_nano.FunAsrNano) -> Path:
-    """tokenizer.json, if the runtime can do what is in it; so with the width of a head."""
-    head_dim = family.model.llm.config.head_dim
-    if head_dim % 2:
-        raise ExportError(
-            f"{checkpoint}: head_dim of its language model is {head_dim}; rotary positions take "
-            "even ones"
-        )
+def _checked_tokenizer(checkpoint: Path) -> Path:
+    """tokenizer.json, if the runtime can do what is in it."""
     directory = Path(read_config(checkpoint)["tokenizer_conf"]["init_param_path"])
     file = directory / "tokenizer.json"
     if not file.is_file():
