@@ -104,6 +104,18 @@ def test_smaller_precisions_are_close(
         assert sizes[0] < 0.8 * sizes[1]
 
 
+@pytest.mark.parametrize("part", ["audio_adaptor.linear1.weight", "ctc.ctc_lo.weight"])
+def test_what_float16_cannot_hold_is_found(checkpoint: Path, tmp_path: Path, part: str) -> None:
+    """Values beyond 65504 are no numbers in the graphs: no gate lets their difference pass."""
+    loud = tmp_path / "loud"
+    shutil.copytree(checkpoint, loud)
+    weights = torch.load(loud / "model.pt")
+    weights["state_dict"][part] *= 1e5
+    torch.save(weights, loud / "model.pt")
+    found = exporting.differences(loud, make_export(loud, "float16"))
+    assert not all(value <= 1 for value in found.values())
+
+
 def test_graphs_are_those_that_capswriter_runs(checkpoint: Path, export: Path) -> None:
     """Names, shapes and types; whatever stands in padding, nothing else depends on it."""
     hearing, ctc = session(export, HEARING), session(export, CTC)

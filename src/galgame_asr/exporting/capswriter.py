@@ -130,16 +130,11 @@ def front_end(_checkpoint: Path) -> FrontEnd | None:
 def differences(checkpoint: Path, directory: Path) -> Mapping[str, float]:
     """Of what the graphs give, and of the language model's tensors; see `Exporter`."""
     nano = _load(checkpoint)
-    files = {name: one_file(directory, f"{name}.*.onnx") for name in (HEARING, CTC)}
-    graphs = {name: FloatGraph(file) for name, file in files.items()}
     found = {}
-    with torch.no_grad():
-        measures: Mapping[str, Callable[..., _Pairs]] = {HEARING: _heard, CTC: _candidates}
-        for name, measure in measures.items():
-            pairs = list(measure(graphs[name], nano.model))
-            difference = max(float((one - other).abs().max()) for one, other in pairs)
-            largest = max(float(other.abs().max()) for _, other in pairs)
-            found[files[name].name] = difference / largest
+    measures: Mapping[str, Callable[..., _Pairs]] = {HEARING: _heard, CTC: _candidates}
+    for name, measure in measures.items():
+        file = one_file(directory, f"{name}.*.onnx")
+        found[file.name] = _largest(measure(FloatGraph(file), nano.model))
     reader = Reader(one_file(directory, f"{LLM}.*.gguf"))
     state = nano.model.llm.state_dict()
     found[reader.file.name] = largest_difference(llm_tensors(reader, state), state)
@@ -148,6 +143,14 @@ def differences(checkpoint: Path, directory: Path) -> Mapping[str, float]:
 
 # Tensors of an export, each with the checkpoint's.
 _Pairs = Iterator[tuple[torch.Tensor, torch.Tensor]]
+
+
+@torch.no_grad()
+def _largest(pairs: _Pairs) -> float:
+    """Difference of all pairs, as a share of the checkpoint's largest value; a NaN stays."""
+    values = [((one - other).abs().max(), other.abs().max()) for one, other in pairs]
+    difference, largest = torch.tensor(values).amax(0).tolist()
+    return float(difference / largest)
 
 
 def _speech(model: Model) -> Iterator[torch.Tensor]:

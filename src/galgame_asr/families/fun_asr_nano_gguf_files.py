@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from tokenizers import Tokenizer
 from torch import nn
@@ -261,7 +262,8 @@ def read_tokenizer(llm: Reader) -> PreTrainedTokenizerFast:
     except Exception as error:  # of the package's own base, which it does not publish
         raise CheckpointError(f"{llm.file} has an unusable tokenizer: {error}") from None
     listed = llm.value("tokenizer.ggml.tokens")
-    if any(listed[index] != token for token, index in own.get_vocab().items()):
+    # Which may go on where the embeddings are more.
+    if any(listed[n : n + 1] != [token] for token, n in own.get_vocab().items()):
         raise CheckpointError(
             f"{llm.file}: tokenizer.ggml.tokens and tokenizer.huggingface.json have other tokens; "
             "export the checkpoint again"
@@ -301,13 +303,12 @@ def largest_difference(
     tensors: Iterable[tuple[str, torch.Tensor]], state: Mapping[str, torch.Tensor]
 ) -> float:
     """How far tensors are from those of the same names, as a share of each one's largest value."""
-    largest = 0.0
+    shares = [0.0]
     for name, tensor in tensors:
         expected = state[name].float()
-        difference = float((tensor - expected).abs().max() / expected.abs().max().clamp(min=1e-30))
-        # A NaN stays: nothing is greater.
-        largest = difference if not difference <= largest else largest
-    return largest
+        largest = expected.abs().max().clamp(min=1e-30)
+        shares.append(float((tensor - expected).abs().max() / largest))
+    return float(np.max(shares))  # which a NaN stays in
 
 
 def load_model(encoder: Reader, llm: Reader) -> Model:
