@@ -82,6 +82,7 @@ def make_parser() -> argparse.ArgumentParser:
     command.set_defaults(run=_report)
 
     _add_recordings(commands)
+    _add_publish(commands)
 
     command = commands.add_parser("readme", help="write the result tables into README.md")
     command.set_defaults(run=_readme)
@@ -94,7 +95,7 @@ def _add_recordings(commands: "argparse._SubParsersAction[argparse.ArgumentParse
     shared = argparse.ArgumentParser(add_help=False)
     shared.add_argument("files", type=Path, nargs="+", metavar="FILE", help="audio or video")
     shared.add_argument(
-        "--model", type=Path, metavar="DIR", help="the last of decode.checkpoints, if not given"
+        "--model", type=Path, metavar="DIR", help="the last of decode.checkpoints that is no export"
     )
     shared.add_argument(
         "--prompt", metavar="NAME", help="one of params.yaml's prompts; the last, if not given"
@@ -128,6 +129,26 @@ def _add_recordings(commands: "argparse._SubParsersAction[argparse.ArgumentParse
         help="what happens to texts that the model likely made up: loops, and faster than speech",
     )
     command.set_defaults(run=lambda options: _recordings().subtitle(options))
+
+
+def _add_publish(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Command `publish`."""
+    command = commands.add_parser(
+        "publish", help="write the model card of an export; with --push upload both"
+    )
+    command.add_argument("name", metavar="NAME", help="of the export in params.yaml")
+    command.add_argument("--repo", required=True, metavar="USER/MODEL", help="on the hub")
+    command.add_argument("--push", action="store_true", help="upload, instead of only telling")
+    who = command.add_mutually_exclusive_group()
+    who.add_argument("--private", action="store_true", default=True, help="the default")
+    who.add_argument("--public", dest="private", action="store_false", help="for everybody")
+    command.add_argument(
+        "--license", metavar="ID", help="of the model, where its corpora's terms do not decide"
+    )
+    command.add_argument(
+        "--base-license", metavar="ID", help="of the published model that it comes from"
+    )
+    command.set_defaults(run=_publish)
 
 
 def _recordings() -> ModuleType:
@@ -177,6 +198,34 @@ def _report(options: argparse.Namespace) -> None:
     values = params.parse(whole.Params, params.read_yaml(params.PARAMS_FILE), "")
     for line in against.write(options.compare, curriculum.of_params(values), output):
         print(line)
+
+
+def _publish(options: argparse.Namespace) -> None:
+    # DVC and the hub's client take a second to import.
+    publish = importlib.import_module("galgame_asr.publishing.publish")
+    ready = publish.prepare(
+        options.name,
+        options.repo,
+        private=options.private,
+        licence=options.license,
+        base_licence=options.base_license,
+    )
+    for name, size in ready.sizes.items():
+        print(f"{size / 1e6:10.3f} MB  {name}")
+    print(f"card: {ready.card}")
+    print(f"licence: {ready.licence.name or ready.licence.id}")
+    for warning in ready.warnings:
+        print(f"warning: {warning}")
+    readers = "you and who you let in" if options.private else "everybody, for good: copies stay"
+    kind = "private" if options.private else "public"
+    size = sum(ready.sizes.values()) / 1e6
+    what = f"{len(ready.files)} files, {size:.1f} MB, in one commit to the {kind} {ready.repo}"
+    if not options.push:
+        print(f"Nothing was uploaded. --push would upload {what}, making it if it is not there,")
+        print(f"replacing files of the same names; it can be read by {readers}.")
+        return
+    print(f"uploading {what}; it can be read by {readers}")
+    print(f"published: {publish.push(ready)}")
 
 
 def _readme(_options: argparse.Namespace) -> None:

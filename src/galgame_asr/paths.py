@@ -11,6 +11,7 @@ SCORED = Path("data/scored")
 MODELS = Path("models")
 EXPORTS = MODELS / "export"
 METRICS = Path("metrics")
+VERIFIED = METRICS / "verify"
 LOGS = Path("logs")
 SOURCES = Path("sources")  # in git: size and SHA-256 of every file that was downloaded
 

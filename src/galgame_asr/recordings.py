@@ -150,7 +150,8 @@ def make_decoder(options: argparse.Namespace) -> Decoder:
     name = options.prompt or list(prompts)[-1]
     prompt = load(Prompt, f"prompts.{name}")
     prompt = dataclasses.replace(prompt, hotwords=(*prompt.hotwords, *options.hotwords))
-    directory = options.model or MODELS / params.checkpoints[-1]
+    own = [name for name in params.checkpoints if not name.startswith("export/")]
+    directory = options.model or MODELS / (own or params.checkpoints)[-1]
     reason = "as told" if options.model else "the last of decode.checkpoints"
     if not directory.is_dir():
         raise CheckpointError(

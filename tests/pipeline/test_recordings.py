@@ -15,7 +15,7 @@ import webvtt
 from numpy.typing import NDArray
 from ruamel.yaml import YAML
 
-from galgame_asr import recordings
+from galgame_asr import exporting, families, recordings
 from galgame_asr.audio import containers
 from galgame_asr.cli import dispatch, make_parser
 from galgame_asr.decoding.segments import Audio, Segment
@@ -24,7 +24,7 @@ from galgame_asr.decoding.transcript import Transcript
 from galgame_asr.errors import CheckpointError, ConfigError, DataError
 from galgame_asr.subtitles import files
 from tests.conftest import REPOSITORY
-from tests.models import build
+from tests.models import build, build_whisper
 from tests.recordings import RATE_HZ, speak, stitch, write
 
 SENTENCES = [
@@ -47,6 +47,20 @@ def recording() -> Recording:
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return build(tmp_path_factory.mktemp("model") / "base")
+
+
+@pytest.fixture(scope="module")
+def whisper(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return build_whisper(tmp_path_factory.mktemp("whisper") / "base")
+
+
+@pytest.fixture(scope="module")
+def whisper_ct2(whisper: Path) -> Path:
+    pytest.importorskip("ctranslate2", reason="needs the extra whisper")
+    directory = whisper.with_name("ct2")
+    directory.mkdir()
+    exporting.load("ctranslate2").export(whisper, directory, "float32")
+    return directory
 
 
 @pytest.fixture
@@ -110,8 +124,20 @@ def test_three_minutes_become_subtitles(
         assert all(one[1] <= other[0] for one, other in itertools.pairwise(cues))
 
 
-def test_texts_are_those_of_the_pieces_alone(recording: Recording, model: Path, here: Path) -> None:
-    """Batches change nothing; subtitles have the texts that decoding each piece gives."""
+@pytest.mark.parametrize("family", ["fun_asr_nano", "whisper", "whisper_ct2"])
+def test_texts_are_those_of_the_pieces_alone(
+    recording: Recording, here: Path, family: str, request: pytest.FixtureRequest
+) -> None:
+    """Batches change nothing; subtitles have the texts that decoding each piece gives.
+
+    With models of both families, and an export.
+    """
+    model = request.getfixturevalue("model" if family == "fun_asr_nano" else family)
+    assert families.detect(model) == family
+    if family != "fun_asr_nano":
+        values = YAML().load(here / "params.yaml")
+        values["prompts"] = {"japanese": {"language": "ja"}}
+        YAML().dump(values, here / "params.yaml")
     audio, bounds = recording
     write(here / "a.flac", audio[: bounds[11].end + 8000])
     dispatch(["subtitle", "a.flac", "--format=srt", f"--model={model}", "--guard=keep"])
@@ -164,7 +190,11 @@ def test_transcripts_are_printed(
             CheckpointError,
             "params.yaml .as told. is no dir",
         ),
-        ("transcribe a.wav --model .", CheckpointError, "neither Fun-ASR-Nano's config.yaml nor"),
+        (
+            "transcribe a.wav --model .",
+            CheckpointError,
+            "no model directory of a known family",
+        ),
         ("subtitle a.wav x/a.mp3 --format srt --output .", ConfigError, "would both become a.srt"),
         ("transcribe a.wav --output a.wav --force", ConfigError, "a.wav is there already"),
         ("subtitle a.wav --format vtt", ConfigError, "a.vtt is there already; --force"),

@@ -32,7 +32,7 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     clip = clips.data_uri(tone)
     results = collect(found, tables.CURRICULUM)
     path = tmp_path_factory.mktemp("report") / "report.html"
-    built = page.build(found, results, tables.CURRICULUM, lambda _set, _id: clip)
+    built = page.build(found, results, tables.CURRICULUM, lambda _set, _id: clip, {})
     path.write_text(built, encoding="utf-8")
     return path
 
@@ -193,7 +193,7 @@ def test_a_page_without_rows_opens(context: BrowserContext, tmp_path: Path) -> N
     """And has no error either."""
     empty = {variant: part.iloc[:0] for variant, part in tables.tables(utterances=1).items()}
     path = tmp_path / "report.html"
-    path.write_text(page.build(empty, [], tables.CURRICULUM, lambda _set, _id: None))
+    path.write_text(page.build(empty, [], tables.CURRICULUM, lambda _set, _id: None, {}))
     opened = context.new_page()
     errors: list[str] = []
     opened.on("pageerror", lambda error: errors.append(str(error)))

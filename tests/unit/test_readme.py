@@ -29,8 +29,8 @@ WRITTEN = (
     "data/", "models/", "metrics/", "logs/", "sources/", ".scratch/", ".remote/", ".venv/", ".dvc/",
 )  # fmt: skip
 ELSEWHERE = {
-    "log.tsv", "dev.tsv", "config.yaml", "configuration.json", "model.pt", "left_out.parquet",
-    "wav.scp", "num_samples_of_tar.json", "/data/my-checkpoint",
+    "export/NAME", "log.tsv", "dev.tsv", "config.yaml", "configuration.json", "model.pt",
+    "left_out.parquet", "wav.scp", "num_samples_of_tar.json", "/data/my-checkpoint",
 }  # fmt: skip
 PARAMS = read_yaml(REPOSITORY / "params.yaml")
 

@@ -4,6 +4,7 @@ import html
 import json
 import re
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -17,14 +18,25 @@ from galgame_asr.report.confusions import confusions
 from galgame_asr.report.curriculum import Curriculum
 from galgame_asr.report.diff import diff
 from galgame_asr.report.results import Variant
-from galgame_asr.scoring import scored
+from galgame_asr.scoring import scored, verified
+from galgame_asr.scoring.verified import Verified
 from tests import tables
 
+CHECKED = {
+    "small": Verified(
+        checkpoint="full/p100", format="sherpa", precision="int8", runtime="sherpa-onnx 2.0.1",
+        utterances=40, equal=39, distinct=38, cer=0.1213, cer_front_end=0.12, cer_checkpoint=0.11,
+        log_prob_difference=None, by_command=(3, 4), differences={"a": 1.2e-6, "b": 0.034},
+        size_mb=2.3, size_mb_checkpoint=5.6,
+    )
+}  # fmt: skip
 ALONE = Curriculum(("base",), ("none",), {}, {})
 
 
 def build(found: Tables, curriculum: Curriculum = tables.CURRICULUM) -> str:
-    return page.build(found, collect(found, curriculum), curriculum, lambda _set, _id: "data:,")
+    return page.build(
+        found, collect(found, curriculum), curriculum, lambda _set, _id: "data:,", CHECKED
+    )
 
 
 def data(built: str) -> dict[str, object]:
@@ -93,7 +105,7 @@ def test_the_curriculum_knows_what_came_before() -> None:
 def test_the_page_has_the_figures_of_the_markdown() -> None:
     """Every row of a table in report.md is a row on the page, with the same figures."""
     found = tables.tables()
-    text = markdown.text(collect(found, tables.CURRICULUM))
+    text = markdown.text(collect(found, tables.CURRICULUM), CHECKED)
     visible = re.sub(r"<(script|svg).*?</\1>", "", build(found), flags=re.DOTALL)
     rows = [
         html.unescape(re.sub(r"<[^>]*>", " ", row))
@@ -103,7 +115,7 @@ def test_the_page_has_the_figures_of_the_markdown() -> None:
         re.findall(r"[−+]?\d+\.\d+%?", line) for line in text.splitlines() if line[0:1] == "|"
     ]
     figures = [line for line in figures if line]
-    assert len(figures) == 2 * (8 + 2 + 4 + 8)
+    assert len(figures) == 2 * (8 + 2 + 4 + 8) + len(CHECKED)
     for line in figures:
         assert any(all(figure in row for figure in line) for row in rows), line
     for sentence in re.findall(r"^- (.*)$", text, re.MULTILINE):
@@ -132,7 +144,7 @@ def test_a_page_without_rows() -> None:
     built = build(empty, ALONE)
     assert "No utterance was scored" in built
     assert data(built)["sets"] == []
-    assert "No utterance was scored" in markdown.text([])
+    assert "No utterance was scored" in markdown.text([], {})
 
 
 def test_one_variant_and_nothing_out_of_domain() -> None:
@@ -141,7 +153,7 @@ def test_one_variant_and_nothing_out_of_domain() -> None:
     built = build(found, ALONE)
     assert "Out of domain (ood)" not in built
     assert "full" not in str(data(built)["variants"])
-    assert "### Phases" not in markdown.text(collect(found, ALONE))
+    assert "### Phases" not in markdown.text(collect(found, ALONE), {})
 
 
 def test_references_without_a_letter() -> None:
@@ -149,7 +161,7 @@ def test_references_without_a_letter() -> None:
     found = {Variant("base", "none"): tables.table({"test": {"a": ("…", "はい"), "b": ("。", "")}})}
     built = build(found, ALONE)
     assert "nan" not in built.lower().replace("nano", "")
-    assert "| base | none | – |" in markdown.text(collect(found, ALONE))
+    assert "| base | none | – |" in markdown.text(collect(found, ALONE), {})
 
 
 def test_text_cannot_leave_its_place() -> None:
@@ -160,6 +172,20 @@ def test_text_cannot_leave_its_place() -> None:
     assert "<b>" not in built
     assert "<i>" not in built
     assert evil in str(data(built))
+
+
+def test_what_was_verified_is_reported(tmp_path: Path) -> None:
+    """As it was written, and only what params name; other files are errors that say so."""
+    path = tmp_path / "small.json"
+    verified.write(path, CHECKED["small"])
+    assert verified.read(path) == CHECKED["small"]
+    cells = "| small | full/p100 | int8 | sherpa-onnx 2.0.1 | 2.3 | 39 of 40 | 11.00% | 12.00% |"
+    text = markdown.text([], {"small": verified.read(path)})
+    assert f"{cells} 12.13% | 3e-02 |" in text
+    assert markdown.EXPORTS not in markdown.text([], {})
+    path.write_text(path.read_text().replace("distinct", "distinkt"))
+    with pytest.raises(DataError, match=r"small\.json cannot be read .*; `dvc repro verify@small`"):
+        verified.read(path)
 
 
 def test_large_sets_are_cut(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -202,7 +228,7 @@ def test_another_revision_is_paired_by_id_and_reference() -> None:
     assert comparison.decision == "undecided"
     assert comparison.change
     assert comparison.change.value == 0
-    assert "base @ v1" in markdown.text(results)
+    assert "base @ v1" in markdown.text(results, {})
 
 
 def test_clips_are_mp3_with_the_same_bytes() -> None:

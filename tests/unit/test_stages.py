@@ -18,7 +18,8 @@ KINDS = [path.stem for path in (SOURCE / "galgame_asr/corpora").glob("[a-z]*.py"
 FAMILIES = ["fun_asr_nano", "whisper"]
 FORMATS = [path.stem for path in (SOURCE / "galgame_asr/exporting").glob("[a-z]*.py")]
 # What checkpoints and exports are decoded with.
-RECOGNISERS = [*FAMILIES, "whisper_ct2", "fun_asr_nano_sherpa"]
+EXPORTS = ("sherpa", "gguf", "capswriter", "automodel")
+RECOGNISERS = [*FAMILIES, "whisper_ct2", *(f"fun_asr_nano_{name}" for name in EXPORTS)]
 VALUES = {"${item.kind}": KINDS, "${model.family}": FAMILIES, "${item.format}": FORMATS}
 DECODING = [
     "decoding.silero", "decoding.fsmn", *(f"families.{family}" for family in RECOGNISERS),

@@ -12,7 +12,11 @@ from galgame_asr.families import FrontEnd
 
 
 class Exporter(Protocol):
-    """What the module of a format has."""
+    """What the module of a format has.
+
+    Where a runtime has a command that can be installed, also `say(directory, audios)`: 16 kHz
+    mono samples to texts by that command, with its own prompt; None where it is not installed.
+    """
 
     # The family that decodes with an export, and the package that it does so with.
     RUNTIME: str

@@ -19,10 +19,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from galgame_asr import families, onnx_graph
+from galgame_asr import onnx_graph
 from galgame_asr.audio.reader import SAMPLE_RATE_HZ
-from galgame_asr.errors import CheckpointError, ExportError
-from galgame_asr.families import FrontEnd, fun_asr_nano
+from galgame_asr.errors import ExportError
+from galgame_asr.families import FrontEnd, fun_asr_nano, fun_asr_nano_exportable
 from galgame_asr.families.fun_asr_nano_graphs import Hearing, Saying, cache_shape
 from galgame_asr.families.fun_asr_nano_model import Model
 from galgame_asr.families.fun_asr_nano_sherpa import (
@@ -38,17 +38,23 @@ from galgame_asr.families.funasr_parts import apply_lfr, fbank
 RUNTIME = "fun_asr_nano_sherpa"
 PACKAGE = "sherpa-onnx"
 NUM_MELS = 80
-# What the runtime always computes, whatever a checkpoint was trained with.
-FRONT_END = {
-    "fs": SAMPLE_RATE_HZ,
-    "window": "hamming",
-    "n_mels": NUM_MELS,
-    "frame_length": 25,
-    "frame_shift": 10,
-    "cmvn_file": None,
-}
-# Its chat template; FunASRNano.data_template has others.
-TEMPLATE = {"do_think": True, "sys_prompt": True}
+# What the runtime does whatever a checkpoint was trained with: section of config.yaml, key,
+# value, FunASR's value where the key is missing. It has one front end and one chat template.
+GRANTED = (
+    *(
+        ("frontend_conf", key, value, value)
+        for key, value in {
+            "fs": SAMPLE_RATE_HZ,
+            "window": "hamming",
+            "n_mels": NUM_MELS,
+            "frame_length": 25,
+            "frame_shift": 10,
+            "cmvn_file": None,
+        }.items()
+    ),
+    ("dataset_conf", "do_think", True, True),
+    ("dataset_conf", "sys_prompt", True, True),
+)
 # Tokens that the runtime looks up by these names.
 SPECIAL_TOKENS = ("<|im_start|>", "<|im_end|>", "<|endoftext|>")
 
@@ -75,9 +81,10 @@ def export(checkpoint: Path, output: Path, precision: str) -> None:
         ExportError: the checkpoint is of another family, or the runtime cannot do what it was
             trained with.
     """
-    tokenizer = _check(checkpoint)
-    # Without the family, which keeps the tensors of the file.
-    model = _load(checkpoint).model
+    family = fun_asr_nano_exportable.load(checkpoint, "sherpa")
+    fun_asr_nano_exportable.check_config(checkpoint, GRANTED)
+    tokenizer, model = _checked_tokenizer(checkpoint, family), family.model
+    del family  # which keeps the tensors of the file
     int8 = precision == "int8"
     with tempfile.TemporaryDirectory(dir=output) as folder:
         for name, part in _parts(model, _stacking(checkpoint)).items():
@@ -142,7 +149,8 @@ class SherpaFrontEnd:
 
 def differences(checkpoint: Path, directory: Path) -> Mapping[str, float]:
     """See `Exporter`: of what each graph gives, run by onnxruntime."""
-    model, int8 = _load(checkpoint).model, is_int8(directory)
+    model = fun_asr_nano_exportable.load(checkpoint, "sherpa").model
+    int8 = is_int8(directory)
     stacking = _stacking(checkpoint)
     measures: Mapping[str, Callable[[onnx_graph.Graph], _Pairs]] = {
         "encoder_adaptor": lambda graph: _heard(graph, model, *stacking),
@@ -304,54 +312,15 @@ def _stacking(checkpoint: Path) -> tuple[int, int]:
     return conf["lfr_m"], conf["lfr_n"]
 
 
-def _load(checkpoint: Path) -> fun_asr_nano.FunAsrNano:
-    try:
-        return fun_asr_nano.load(checkpoint)
-    except CheckpointError as error:
-        if "lora" not in str(error):
-            raise
-        raise ExportError(
-            f"{checkpoint} holds adapters beside its weights: {error}. Fold them into the weights "
-            "first, as stage train does in what it saves"
-        ) from None
-
-
-def _check(checkpoint: Path) -> Path:
-    """Refuse what the runtime would get wrong without a word; tokenizer.json."""
-    family = families.detect(checkpoint)
-    if family != "fun_asr_nano":
-        raise ExportError(
-            f"{checkpoint} is of family {family}; the format sherpa takes fun_asr_nano alone"
-        )
-    config = read_config(checkpoint)
-    conf = config.get("frontend_conf", {})
-    template = config.get("dataset_conf") or {}
-    problems = [
-        f"frontend_conf.{key} is {conf[key]!r}, and sherpa-onnx computes with {allowed!r} alone"
-        for key, allowed in FRONT_END.items()
-        if conf.get(key, allowed) != allowed
-    ] + [
-        f"dataset_conf.{key} is {template[key]!r}, and sherpa-onnx has the template of "
-        f"{allowed!r} alone"
-        for key, allowed in TEMPLATE.items()
-        if template.get(key, allowed) != allowed
-    ]
-    if problems:
-        raise ExportError(
-            f"{checkpoint}/config.yaml: {'; '.join(problems)}. Train it with that, or choose "
-            "another format"
-        )
-    directory = Path(config["llm_conf"]["init_param_path"])
-    sizes = json.loads((directory / "config.json").read_bytes())
-    head_dim = sizes.get("head_dim") or sizes["hidden_size"] // sizes["num_attention_heads"]
+def _checked_tokenizer(checkpoint: Path, family: fun_asr_nano.FunAsrNano) -> Path:
+    """tokenizer.json, if the runtime can do what is in it; so with the width of a head."""
+    head_dim = family.model.llm.config.head_dim
     if head_dim % 2:
         raise ExportError(
-            f"{directory}/config.json: head_dim is {head_dim}; rotary positions take even ones"
+            f"{checkpoint}: head_dim of its language model is {head_dim}; rotary positions take "
+            "even ones"
         )
-    return _checked_tokenizer(Path(config["tokenizer_conf"]["init_param_path"]))
-
-
-def _checked_tokenizer(directory: Path) -> Path:
+    directory = Path(read_config(checkpoint)["tokenizer_conf"]["init_param_path"])
     file = directory / "tokenizer.json"
     if not file.is_file():
         raise ExportError(

@@ -135,6 +135,10 @@ def detect(directory: Path) -> str:
         return "fun_asr_nano"
     if any(directory.glob("encoder_adaptor*.onnx")):
         return "fun_asr_nano_sherpa"
+    if (directory / "llm.gguf").is_file():
+        return "fun_asr_nano_gguf"
+    if any(directory.glob("Fun-ASR-Nano-Decoder.*.gguf")):
+        return "fun_asr_nano_capswriter"
     try:
         kind = json.loads((directory / "config.json").read_bytes()).get("model_type")
     except (OSError, ValueError, AttributeError):
@@ -146,7 +150,8 @@ def detect(directory: Path) -> str:
     found = ", ".join(sorted(p.name for p in directory.glob("*"))[:8]) or "nothing"
     raise CheckpointError(
         f"{directory} is no model directory of a known family: found {found}; allowed: "
-        "config.yaml (Fun-ASR-Nano), config.json with model_type whisper (transformers), "
-        "config.json with model.bin (CTranslate2), or encoder_adaptor.onnx (sherpa-onnx). "
-        "Give the directory that holds one of them"
+        "config.yaml (Fun-ASR-Nano), encoder_adaptor.onnx (sherpa-onnx), llm.gguf (FunASR's "
+        "llama.cpp runtime), Fun-ASR-Nano-Decoder.*.gguf (CapsWriter), config.json with model_type "
+        "whisper (transformers), or config.json with model.bin (CTranslate2). Give the directory "
+        "that holds one of them"
     )

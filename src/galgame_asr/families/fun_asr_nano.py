@@ -54,7 +54,8 @@ class FunAsrNano:
         self.tokenizer, self.frontend = tokenizer, frontend
         self.saved = saved
         self.num_mels: int = frontend.n_mels
-        self._ctc_tokenizer: Any = None
+        # Of the CTC branch, once it is to be trained.
+        self.ctc_tokenizer: Any = None
 
     @property
     def layers(self) -> list[nn.Module]:
@@ -92,8 +93,8 @@ class FunAsrNano:
             "fake_token_len": torch.tensor([num for _, _, _, num in rows]),
             "instruction": _common_prefix([source[:start] for source, _, start, _ in rows]),
         }
-        if self._ctc_tokenizer is not None:
-            texts = [self._ctc_tokenizer.encode(example.text) for example in examples]
+        if self.ctc_tokenizer is not None:
+            texts = [self.ctc_tokenizer.encode(example.text) for example in examples]
             batch["ctc_labels"] = _pad(texts, IGNORED)
         elif self.model.ctc_weight:
             # Without the end token, which has no sound.
@@ -114,7 +115,7 @@ class FunAsrNano:
         options = known.get("ctc_tokenizer_conf", {}) | config.get("ctc_tokenizer_conf", {})
         try:
             build = tables.tokenizer_classes[(known | config)["ctc_tokenizer"]]
-            self._ctc_tokenizer = build(**options)
+            self.ctc_tokenizer = build(**options)
         except (KeyError, OSError) as error:
             raise ConfigError(
                 f"ctc_weight trains the CTC branch of {self.directory}, whose tokenizer cannot "

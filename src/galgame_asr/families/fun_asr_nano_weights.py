@@ -89,7 +89,7 @@ def load_weights(model: nn.Module, file: Path) -> dict[str, torch.Tensor]:
         CheckpointError: the file is missing or damaged, or a tensor is missing,
             unexpected or of another shape.
     """
-    saved = _read(file)
+    saved = read_weights(file)
     wanted = model.state_dict()
     problems = {
         "missing": [name for name in wanted if name not in saved],
@@ -111,8 +111,8 @@ def load_weights(model: nn.Module, file: Path) -> dict[str, torch.Tensor]:
     return saved
 
 
-def _read(file: Path) -> dict[str, torch.Tensor]:
-    """The map of tensors in a checkpoint file."""
+def read_weights(file: Path) -> dict[str, torch.Tensor]:
+    """The map of tensors in a checkpoint file; see `load_weights`."""
     try:
         # Mapped, a file of gigabytes is in memory once. Only zip files can be.
         mapped = zipfile.is_zipfile(file)

@@ -26,7 +26,7 @@ def write(revision: str, curriculum: Curriculum, output: Path) -> list[str]:
         others = load.tables(directory, curriculum, revision)
     results = collect(tables | others, curriculum)
     clips = load.clip_reader([SPLIT / f"{name}.parquet" for name in TEST_SETS], ShardReader(RAW))
-    write_text(output, page.build(tables | others, results, curriculum, clips))
+    write_text(output, page.build(tables | others, results, curriculum, clips, {}))
     return [
         f"{output}: {len(others)} of {len(tables)} variants are in {revision} too",
         *(

@@ -2,12 +2,15 @@
 
 from collections.abc import Iterable, Sequence
 
-from galgame_asr.report import formats
+from galgame_asr.report import exports, formats
+from galgame_asr.report.exports import Exports
 from galgame_asr.report.results import Comparison, Results, Scored, Variant
 from galgame_asr.report.sentences import CLASS_NAMES, headline
 
+EXPORTS = "## Exports"
 
-def text(everything: Sequence[Results]) -> str:
+
+def text(everything: Sequence[Results], checked: Exports) -> str:
     """The figures of the report page: per set the variants, then decisions and error classes."""
     lines = ["# Character error rates", ""]
     lines += [f"- {sentence}" for sentence in headline(everything)]
@@ -25,6 +28,9 @@ def text(everything: Sequence[Results]) -> str:
         ]  # fmt: skip
     if everything:
         lines += ["", LEGEND]
+    if checked:
+        rows = [exports.cells(name, verified) for name, verified in checked.items()]
+        lines += ["", EXPORTS, "", *_table(exports.HEAD, rows), "", exports.LEGEND]
     for results in everything:
         lines += ["", *_details(results)]
     return "\n".join(lines) + "\n"

@@ -6,10 +6,11 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
-from galgame_asr.report import browser, formats, plots
+from galgame_asr.report import browser, exports, formats, plots
 from galgame_asr.report.browser import ReadClip
 from galgame_asr.report.collect import Tables
 from galgame_asr.report.curriculum import Curriculum
+from galgame_asr.report.exports import Exports
 from galgame_asr.report.results import Results
 from galgame_asr.report.sentences import CLASS_NAMES, CLASS_TEXTS, FLAG_NAMES, FLAG_TEXTS, headline
 
@@ -17,7 +18,11 @@ SUSPECTS = 40  # listed per set
 
 
 def build(
-    tables: Tables, results: Sequence[Results], curriculum: Curriculum, read_clip: ReadClip
+    tables: Tables,
+    results: Sequence[Results],
+    curriculum: Curriculum,
+    read_clip: ReadClip,
+    checked: Exports,
 ) -> str:
     """The page as text.
 
@@ -26,6 +31,7 @@ def build(
         results: what `collect` made of them.
         curriculum: the order of the checkpoints.
         read_clip: gives the audio of an utterance as a data: address.
+        checked: what was found about exports.
     """
     loader = jinja2.PackageLoader("galgame_asr.report", "assets")
     environment = jinja2.Environment(
@@ -50,6 +56,9 @@ def build(
         results=results,
         curriculum=curriculum,
         headline=headline(results),
+        exports=[exports.cells(name, verified) for name, verified in checked.items()],
+        export_head=exports.HEAD,
+        export_legend=exports.LEGEND,
         plots=_plots(results, curriculum),
         suspects={r.name: browser.suspects(tables, r.name, SUSPECTS) for r in results},
         data=Markup(browser.as_json(data)),

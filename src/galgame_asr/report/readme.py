@@ -4,9 +4,10 @@ from pathlib import Path
 
 from galgame_asr.errors import ConfigError
 from galgame_asr.files import write_text
+from galgame_asr.report.markdown import EXPORTS
 
-BEGIN = "<!-- results: written by `make readme` -->"
-END = "<!-- end of results -->"
+BEGIN = "<!-- {name}: written by `make readme` -->"
+END = "<!-- end of {name} -->"
 
 
 def update(readme: Path, report: Path) -> None:
@@ -19,23 +20,31 @@ def update(readme: Path, report: Path) -> None:
 
 
 def with_results(readme: str, report: str) -> str:
-    """The README's text with the report's findings and tables of variants between the markers.
+    """The README's text with the report's tables between the markers.
 
-    Its title and the details below the tables are left out.
+    Between one pair the findings and variants, between the other the exports. The report's
+    title and the details below the tables are left out.
 
     Raises:
         ConfigError: as for `update`.
     """
-    before, begin, rest = readme.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not (begin and end):
-        raise ConfigError(f"the README needs the lines {BEGIN} and {END}, in this order")
-    tables = report.partition("\n")[2].partition("\n### ")[0].strip()
+    tables = report.partition("\n")[2].partition("\n### ")[0]
+    variants, _, exports = tables.partition(f"\n{EXPORTS}\n")
     lines = [
         f"**{line.removeprefix('## ')}**" if line.startswith("## ") else line
-        for line in tables.splitlines()
+        for line in variants.strip().splitlines()
     ]
-    return f"{before}{BEGIN}\n" + "\n".join(lines) + f"\n{END}{after}"
+    readme = _between(readme, "results", "\n".join(lines))
+    return _between(readme, "exports", exports.strip() or "params.yaml names no exports.")
+
+
+def _between(readme: str, name: str, text: str) -> str:
+    begin, end = BEGIN.format(name=name), END.format(name=name)
+    before, first, rest = readme.partition(begin)
+    _, last, after = rest.partition(end)
+    if not (first and last):
+        raise ConfigError(f"the README needs the lines {begin} and {end}, in this order")
+    return f"{before}{begin}\n{text}\n{end}{after}"
 
 
 def _read(path: Path) -> str:

@@ -8,10 +8,11 @@ from galgame_asr.console import run
 from galgame_asr.files import prune, write_text
 from galgame_asr.params import PARAMS_FILE, parse, read_yaml
 from galgame_asr.params.whole import Params
-from galgame_asr.paths import METRICS, RAW, SCORED, SPLIT, TEST_SETS
+from galgame_asr.paths import METRICS, RAW, SCORED, SPLIT, TEST_SETS, VERIFIED
 from galgame_asr.report import load, markdown, page
 from galgame_asr.report.collect import collect
 from galgame_asr.report.curriculum import of_params
+from galgame_asr.scoring import verified
 
 
 def main(_arguments: Sequence[str]) -> None:
@@ -24,10 +25,12 @@ def main(_arguments: Sequence[str]) -> None:
     # DVC hashes the folders, so scores of variants that are no more must go.
     prune(SCORED, {f"{variant.name}.parquet" for variant in tables})
     prune(METRICS / "variants", {f"{variant.name}.json" for variant in tables})
+    prune(VERIFIED, {".gitkeep", *(f"{name}.json" for name in params.export)})
+    checked = {name: verified.read(VERIFIED / f"{name}.json") for name in params.export}
     results = collect(tables, curriculum)
     clips = load.clip_reader([SPLIT / f"{name}.parquet" for name in TEST_SETS], ShardReader(RAW))
-    write_text(METRICS / "report.html", page.build(tables, results, curriculum, clips))
-    write_text(METRICS / "report.md", markdown.text(results))
+    write_text(METRICS / "report.html", page.build(tables, results, curriculum, clips, checked))
+    write_text(METRICS / "report.md", markdown.text(results, checked))
     rates = {found.name: {s.variant.name: s.cer for s in found.scored} for found in results}
     for set_, file in {"test": "cer", "ood": "cer_ood"}.items():
         flat = {name: cer.value for name, cer in rates.get(set_, {}).items() if cer}

@@ -2,29 +2,31 @@
 
 import dataclasses
 import importlib.metadata
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pandas as pd
 
 from galgame_asr import compute, exporting, families, manifest
+from galgame_asr.audio.reader import ShardReader
 from galgame_asr.console import log, run
 from galgame_asr.decoding import transcripts
 from galgame_asr.decoding.transcribe import Task, transcribe
 from galgame_asr.errors import DataError, ExportError
 from galgame_asr.exporting import Exporter
-from galgame_asr.files import write_text
 from galgame_asr.params import load
 from galgame_asr.params.compute import ComputeParams
 from galgame_asr.params.decode import DecodeParams
 from galgame_asr.params.export import Export, TensorVerifyParams
 from galgame_asr.params.prompts import Prompt
 from galgame_asr.params.score import NormaliseParams
-from galgame_asr.paths import EXPORTS, METRICS, MODELS, RAW, SPLIT
+from galgame_asr.paths import EXPORTS, MODELS, RAW, SPLIT, VERIFIED
+from galgame_asr.scoring import verified
 from galgame_asr.scoring.agreement import Agreement, Said, compare
+from galgame_asr.scoring.verified import Verified
 
 SHOWN = 5  # utterances named in a message
+BY_COMMAND = 8  # utterances that a runtime's own command transcribes, where there is one
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -37,7 +39,8 @@ def main(arguments: Sequence[str]) -> None:
     for file, value in differences.items():
         log.info("%s: largest difference %.1e of the largest value", file, value)
     rows = _rows(params.verify.utterances)
-    said = _transcribe(rows, params, exporter, export)
+    task = _task(params)
+    said = _transcribe(rows, task, exporter, export)
     ids = transcripts.keys(rows).tolist()
     found = compare(ids, rows["text"].tolist(), said, load(NormaliseParams, "score.normalise"))
     log.info("%d of %d texts are equal, %d distinct", found.equal, found.utterances, found.distinct)
@@ -47,17 +50,24 @@ def main(arguments: Sequence[str]) -> None:
             f"{export} does not say what {checkpoint} says: {'; '.join(problems)}. Choose a "
             f"higher precision, or lower the gate if this will do.\n{shown}".rstrip()
         )
-    values = {
-        "checkpoint": params.checkpoint,
-        "format": params.format,
-        "precision": params.precision,
-        "runtime": f"{exporter.PACKAGE} {importlib.metadata.version(exporter.PACKAGE)}",
-        **_values(found),
-        "differences": {file: float(f"{value:.1e}") for file, value in differences.items()},
-        "size_mb": _size_mb(export),
-        "size_mb_checkpoint": _size_mb(checkpoint),
-    }
-    write_text(METRICS / "verify" / f"{name}.json", json.dumps(values, indent=1) + "\n")
+    figures = Verified(
+        checkpoint=params.checkpoint,
+        format=params.format,
+        precision=params.precision,
+        runtime=f"{exporter.PACKAGE} {importlib.metadata.version(exporter.PACKAGE)}",
+        utterances=found.utterances,
+        equal=found.equal,
+        distinct=found.distinct,
+        cer=found.cer,
+        cer_front_end=found.cer_front_end,
+        cer_checkpoint=found.cer_checkpoint,
+        log_prob_difference=found.log_prob_difference,
+        by_command=_by_command(rows.head(BY_COMMAND), task, exporter, export),
+        differences=dict(differences),
+        size_mb=_size_mb(export),
+        size_mb_checkpoint=_size_mb(checkpoint),
+    )
+    verified.write(VERIFIED / f"{name}.json", figures)
 
 
 def _rows(count: int) -> pd.DataFrame:
@@ -68,16 +78,20 @@ def _rows(count: int) -> pd.DataFrame:
     return rows.head(count).reset_index(drop=True)
 
 
-def _transcribe(rows: pd.DataFrame, params: Export, exporter: Exporter, export: Path) -> Said:
+def _task(params: Export) -> Task:
+    """How the checkpoint transcribes."""
     checkpoint = MODELS / params.checkpoint
     # In bf16 the checkpoint itself would say something else now and then.
     exact = dataclasses.replace(load(ComputeParams, "compute"), precision="float32")
     compute.set_up(exact)
     prompt = load(Prompt, f"prompts.{params.verify.prompt}")
     decode = load(DecodeParams, "decode")
-    task = Task(families.detect(checkpoint), checkpoint, RAW, prompt, decode, exact)
+    return Task(families.detect(checkpoint), checkpoint, RAW, prompt, decode, exact)
+
+
+def _transcribe(rows: pd.DataFrame, task: Task, exporter: Exporter, export: Path) -> Said:
     own = transcribe(rows, task)
-    front_end = exporter.front_end(checkpoint)
+    front_end = exporter.front_end(task.checkpoint)
     matched = dataclasses.replace(task, front_end=front_end)
     exported = dataclasses.replace(task, family=exporter.RUNTIME, checkpoint=export)
     return Said(
@@ -85,6 +99,23 @@ def _transcribe(rows: pd.DataFrame, params: Export, exporter: Exporter, export: 
         front_end=own if front_end is None else transcribe(rows, matched),
         export=transcribe(rows, exported),
     )
+
+
+def _by_command(
+    rows: pd.DataFrame, task: Task, exporter: Exporter, export: Path
+) -> tuple[int, int] | None:
+    """How many texts of the runtime's own command are the checkpoint's, and of how many."""
+    if (say := getattr(exporter, "say", None)) is None:
+        return None
+    reader = ShardReader(task.raw)
+    heard = say(export, [reader.read_row(row) for row in rows.to_dict("records")])
+    if heard is None:
+        return None
+    expected = transcribe(rows, dataclasses.replace(task, prompt=Prompt()))
+    pairs = zip(heard, expected, strict=True)
+    equal = sum(text.split() == other.text.split() for text, other in pairs)
+    log.info("the runtime's own command: %d of %d texts are equal", equal, len(rows))
+    return equal, len(rows)
 
 
 def _problems(
@@ -121,25 +152,8 @@ def _shown(ids: Sequence[str], said: Said, found: Agreement) -> list[str]:
     ]
 
 
-def _values(found: Agreement) -> dict[str, object]:
-    return {
-        "utterances": found.utterances,
-        "equal": found.equal,
-        "distinct": found.distinct,
-        "cer": _rounded(found.cer, 4),
-        "cer_front_end": _rounded(found.cer_front_end, 4),
-        "cer_checkpoint": _rounded(found.cer_checkpoint, 4),
-        "log_prob_difference": _rounded(found.log_prob_difference, 3),
-    }
-
-
-def _rounded(value: float | None, digits: int) -> float | None:
-    return None if value is None else round(value, digits)
-
-
 def _size_mb(directory: Path) -> float:
-    num_bytes = sum(path.stat().st_size for path in directory.rglob("*") if path.is_file())
-    return round(num_bytes / 1e6, 1)
+    return sum(path.stat().st_size for path in directory.rglob("*") if path.is_file()) / 1e6
 
 
 if __name__ == "__main__":

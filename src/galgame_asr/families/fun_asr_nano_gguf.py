@@ -1,0 +1,34 @@
+"""Fun-ASR-Nano exported for FunASR's llama.cpp runtime, read back and decoded in PyTorch.
+
+A directory holds encoder.gguf and llm.gguf. Nothing else is read: dimensions, tokenizer and
+front end come from their keys, so that what is decoded is what another runtime finds in them.
+It cannot be trained.
+"""
+
+from pathlib import Path
+
+from galgame_asr.errors import ConfigError
+from galgame_asr.families.fun_asr_nano import FunAsrNano
+from galgame_asr.families.fun_asr_nano_gguf_files import (
+    Reader,
+    load_model,
+    read_frontend,
+    read_tokenizer,
+)
+
+WINDOW_S = None
+ENCODER, LLM = "encoder.gguf", "llm.gguf"
+
+
+def load(directory: Path, weights: Path | None = None) -> FunAsrNano:
+    """Load an export, with dequantised tensors; see `families.load`.
+
+    Raises:
+        CheckpointError: a file is missing or damaged.
+        ConfigError: the package gguf is not installed, or `weights` are given.
+    """
+    if weights is not None:
+        raise ConfigError(f"{directory} is an export, whose weights {weights} cannot replace")
+    encoder, llm = Reader(directory / ENCODER), Reader(directory / LLM)
+    model, tokenizer = load_model(encoder, llm), read_tokenizer(llm)
+    return FunAsrNano(directory, model, tokenizer, read_frontend(encoder), saved={})

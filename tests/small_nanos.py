@@ -1,0 +1,98 @@
+"""Very small Fun-ASR-Nanos that say something else about other audio, of any dimensions."""
+
+import base64
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from ruamel.yaml import YAML
+
+from galgame_asr import families
+from galgame_asr.decoding.transcript import Transcript
+from galgame_asr.families import Search
+from galgame_asr.families.fun_asr_nano import WEIGHTS
+from galgame_asr.families.fun_asr_nano_model import CTC_BRANCH, Model
+from galgame_asr.families.fun_asr_nano_tiny import write_json
+from galgame_asr.families.fun_asr_nano_weights import read_config, save_weights
+from galgame_asr.families.funasr_parts import CTC, tables
+from galgame_asr.params.prompts import Prompt
+from tests import models
+
+COUNT, TOKENS = 12, 12
+AUDIOS = [models.noise(0.3 + number / 5, number) for number in range(COUNT)]
+YAML_ = YAML(typ="safe")
+
+
+def build(directory: Path, *, seed: int = 0, **changes: Mapping[str, Any]) -> Path:
+    """Write a model directory.
+
+    Args:
+        directory: where.
+        seed: of its weights.
+        changes: of sections of config.yaml, and of `llm`, the language model's config.json.
+    """
+    models.build(directory)
+    llm = directory / "Qwen3-tiny" / "config.json"
+    write_json(llm, YAML_.load(llm) | dict(changes.pop("llm", {})))
+    config = YAML_.load(directory / "config.yaml")
+    for section, values in changes.items():
+        config[section] = {**config.get(section, {}), **values}
+    YAML().dump(config, directory / "config.yaml")
+    torch.manual_seed(seed)
+    model = Model(**read_config(directory), input_size=560, vocab_size=-1)
+    with torch.no_grad():
+        for tensor in model.llm.parameters():
+            if tensor.ndim == 2:
+                tensor.mul_(8)  # otherwise all tokens are as likely
+        model.audio_adaptor.linear2.weight *= 8  # what is heard counts
+    save_weights(model, directory / WEIGHTS)
+    return directory
+
+
+def add_ctc(directory: Path, *, tokens: int = 300, layers: int = 2) -> Path:
+    """Give a model a CTC branch, as the published one has it, with a tokenizer of single bytes."""
+    lines = [f"{base64.b64encode(bytes([n])).decode()} {n}" for n in range(256)]
+    (directory / "multilingual.tiktoken").write_text("\n".join(lines) + "\n")
+    config = YAML_.load(directory / "config.yaml")
+    width = config["audio_encoder_conf"]["output_size"]
+    conf = {
+        "downsample_rate": 1, "encoder_dim": width, "llm_dim": width, "ffn_dim": 40,
+        "n_layer": layers,
+    }  # fmt: skip
+    config |= {"ctc_decoder": "Transformer", "ctc_decoder_conf": conf}
+    config["dataset_conf"] = {
+        "ctc_tokenizer": "SenseVoiceTokenizer",
+        "ctc_tokenizer_conf": {"is_multilingual": True, "num_languages": 10},
+    }
+    YAML().dump(config, directory / "config.yaml")
+    entries = json.loads((directory / "configuration.json").read_text())
+    entries["file_path_metas"]["ctc_tokenizer_conf"] = {"vocab_path": "multilingual.tiktoken"}
+    write_json(directory / "configuration.json", entries)
+    saved = torch.load(directory / WEIGHTS)
+    torch.manual_seed(5)
+    decoder = tables.adaptor_classes["Transformer"](**conf)
+    head = CTC(odim=tokens, encoder_output_size=width)
+    for prefix, module in zip(CTC_BRANCH, (decoder, head), strict=True):
+        saved["state_dict"] |= {f"{prefix}{name}": t for name, t in module.state_dict().items()}
+    torch.save(saved, directory / WEIGHTS)
+    return directory
+
+
+def say(
+    directory: Path, prompt: Prompt = models.JAPANESE, *, count: int = COUNT, **more: int
+) -> list[Transcript]:
+    """What the model in a directory says about `AUDIOS`, in batches of four."""
+    recogniser = families.load(families.detect(directory), directory)
+    features = [recogniser.features(audio) for audio in AUDIOS[:count]]
+    said = []
+    for start in range(0, count, 4):
+        batch = features[start : start + 4]
+        said += recogniser.transcribe(batch, prompt, Search([TOKENS] * len(batch), **more))
+    return said
+
+
+def equal(found: list[Transcript], expected: list[Transcript]) -> int:
+    """Equal texts."""
+    return sum(one.text == other.text for one, other in zip(found, expected, strict=True))
