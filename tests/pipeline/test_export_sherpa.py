@@ -17,7 +17,7 @@ from galgame_asr import families, manifest, onnx_graph
 from galgame_asr.decoding.transcript import Transcript
 from galgame_asr.errors import CheckpointError, ConfigError, ExportError
 from galgame_asr.exporting import sherpa as exporting
-from galgame_asr.families import Search, fun_asr_nano
+from galgame_asr.families import Search, fun_asr_nano, fun_asr_nano_sherpa
 from galgame_asr.families.fun_asr_nano_sherpa import GRAPHS
 from galgame_asr.files import content_hash
 from galgame_asr.params import parse, read_yaml
@@ -214,6 +214,24 @@ def test_limits_are_those_of_each_utterance(export: Path) -> None:
         assert one.log_prob is None
 
 
+@pytest.mark.parametrize(
+    ("pieces", "limit", "expected"),
+    [
+        (["葵", "、", "", "凛"], 9, ("葵、凛", 5)),
+        (["葵", "", "凛"], 2, ("葵\ufffd", 2)),  # the limit within a character
+        (["葵", "\ufffd\ufffd"], 2, ("葵\ufffd", 2)),
+        (["<|startofspeech|>", "葵", "/sil", "\n", "凛"], 9, ("葵 凛", 6)),
+        ([], 4, ("", 1)),
+    ],
+)
+def test_tokens_become_the_text_that_funasr_makes_of_them(
+    pieces: list[str], limit: int, expected: tuple[str, int]
+) -> None:
+    """Without special tokens and silence marks, one space for all white space."""
+    found = fun_asr_nano_sherpa.transcript(pieces, limit)
+    assert (found.text, found.num_tokens) == expected
+
+
 def test_what_the_runtime_cannot_do_is_refused(export: Path) -> None:
     """Beams, repeats, timestamps, and hotwords that it would split."""
     recogniser = families.load("fun_asr_nano_sherpa", export)
@@ -223,8 +241,9 @@ def test_what_the_runtime_cannot_do_is_refused(export: Path) -> None:
             recogniser.transcribe(features, Prompt(), search)
     with pytest.raises(ConfigError, match="timestamps: Fun-ASR-Nano writes none"):
         recogniser.transcribe(features, Prompt(timestamps=True), Search([3]))
-    with pytest.raises(ConfigError, match="would split '葵，凛'"):
-        recogniser.transcribe(features, Prompt(hotwords=("葵，凛",)), Search([3]))
+    for word in ("葵，凛", "葵 ", ""):
+        with pytest.raises(ConfigError, match=f"would split or trim '{word}'"):
+            recogniser.transcribe(features, Prompt(hotwords=("凛", word)), Search([3]))
 
 
 @pytest.mark.parametrize("precision", ["float32", "int8"])
@@ -373,7 +392,7 @@ def test_the_stages(checkpoint: Path, tmp_path: Path, monkeypatch: pytest.Monkey
     }  # fmt: skip
     entry = {"format": "sherpa", "checkpoint": "base", "precision": "float32", "verify": gate}
     values["export"] = {"onnx": entry}
-    values["decode"] |= {"max_new_tokens": TOKENS}
+    values["decode"] |= {"checkpoints": ["base", "export/onnx"], "max_new_tokens": TOKENS}
     values["compute"] |= {"reproducible": False}  # which would change this process
     parse(Params, values, "")
     YAML().dump(values, tmp_path / "params.yaml")

@@ -83,14 +83,14 @@ def export(checkpoint: Path, output: Path, precision: str) -> None:
     """
     fun_asr_nano_exportable.check(checkpoint, "sherpa", GRANTED)
     tokenizer = _checked_tokenizer(checkpoint)
-    family = fun_asr_nano.load(checkpoint)
+    model = fun_asr_nano.load(checkpoint).model  # without the tensors of the file
     int8 = precision == "int8"
     with tempfile.TemporaryDirectory(dir=output) as folder:
-        for name, part in _parts(family).items():
+        for name, part in _parts(model, _stacking(checkpoint)).items():
             # Bytes of rows are made of the checkpoint's own numbers.
             if name == "embedding" and int8:
                 onnx_graph.write_quantised_embedding(
-                    _embedding(family.model),
+                    _embedding(model),
                     graph_file(output, name, int8=True),
                     names=("input_ids", "embeddings"),
                     metadata=part.metadata,
@@ -104,7 +104,7 @@ def export(checkpoint: Path, output: Path, precision: str) -> None:
                 axes=part.axes,
                 metadata=part.metadata,
             )
-        del family, part  # gigabytes, which quantising needs
+        del model, part  # gigabytes, which quantising needs
         for name in ("encoder_adaptor", "llm") if int8 else ():
             source = graph_file(Path(folder), name, int8=False)
             onnx_graph.quantise(source, graph_file(output, name, int8=True))
@@ -236,17 +236,16 @@ class _Part:
     metadata: Mapping[str, object]
 
 
-def _parts(family: fun_asr_nano.FunAsrNano) -> dict[str, _Part]:
+def _parts(model: Model, stacking: tuple[int, int]) -> dict[str, _Part]:
     """By the name of the graph; sherpa-onnx reads sizes from their metadata.
 
     (sherpa-onnx/csrc/offline-funasr-nano-model.cc.)
     """
-    model, stacking = family.model, (family.frontend.lfr_m, family.frontend.lfr_n)
     config = model.llm.config
     sizes = {"vocab_size": config.vocab_size, "hidden_size": config.hidden_size}
     hearing = _Part(
         Hearing(model, lfr_m=stacking[0], lfr_n=stacking[1]),
-        {"x": torch.zeros(1, 243, family.num_mels)},
+        {"x": torch.zeros(1, 243, NUM_MELS)},
         ["encoder_out"],
         {"x": {1: "frames"}, "encoder_out": {1: "heard"}},
         {

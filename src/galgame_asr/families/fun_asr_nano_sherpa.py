@@ -31,8 +31,10 @@ TOKENIZER_FILES = ("vocab.json", "merges.txt", "tokenizer.json")
 MIN_SAMPLES = 80
 # With a full-width colon as in training; the Python package's own has another one.
 USER_PROMPT = "语音转写："
-# What the runtime takes for the end of a hotword.
-SEPARATORS = re.compile(r"[,;\n\t，；]")
+# What the runtime takes for the end of a hotword, or leaves out at its ends.
+UNFIT = re.compile(r"[,;\n\t，；]|^\s|\s$|^$")
+
+SPECIAL = re.compile(r"<\|[^|]*\|>")
 
 
 def graph_file(directory: Path, name: str, *, int8: bool) -> Path:
@@ -95,17 +97,18 @@ class FunAsrNanoSherpa:
             streams.append(stream)
         recognizer.decode_streams(streams)
         return [
-            _transcript(stream.result.tokens, limit)
+            transcript(stream.result.tokens, limit)
             for stream, limit in zip(streams, search.max_new_tokens, strict=True)
         ]
 
     def _recognizer(self, prompt: Prompt, limit: int) -> Any:
         """The runtime for a prompt and at least so many tokens; the longest decode first."""
-        loaded = self._loaded
-        if loaded is None or loaded.prompt != prompt or loaded.limit < limit:
-            self._loaded = None  # not twice in memory
-            loaded = self._loaded = _Loaded(prompt, limit, self._load(prompt, limit))
-        return loaded.recognizer
+        known = self._loaded
+        if known is not None and known.prompt == prompt and known.limit >= limit:
+            return known.recognizer
+        known = self._loaded = None  # not twice in memory
+        self._loaded = _Loaded(prompt, limit, self._load(prompt, limit))
+        return self._loaded.recognizer
 
     def _load(self, prompt: Prompt, limit: int) -> Any:
         _check(prompt)
@@ -131,24 +134,26 @@ class FunAsrNanoSherpa:
 def _check(prompt: Prompt) -> None:
     if prompt.timestamps:
         raise ConfigError("timestamps: Fun-ASR-Nano writes none; set it to false in its prompts")
-    if wrong := [word for word in prompt.hotwords if SEPARATORS.search(word)]:
+    if wrong := [word for word in prompt.hotwords if UNFIT.search(word)]:
         raise ConfigError(
-            f"hotwords: sherpa-onnx would split {wrong[0]!r}, at what it takes for separators "
-            "(, ; ， ； tab, line end); leave them out"
+            f"hotwords: sherpa-onnx would split or trim {wrong[0]!r}; write words without "
+            "separators (, ; ， ； tab, line end) and without spaces at their ends"
         )
 
 
-def _transcript(pieces: Sequence[str], limit: int) -> Transcript:
+def transcript(pieces: Sequence[str], limit: int) -> Transcript:
     """A transcript of what the runtime gives for each token; the end is not among them.
 
     A character of several tokens stands at its last one, the others are empty. Of one that is
-    cut off there is a sign for each byte, where FunASR has one for all.
+    cut off there is a sign for each byte, where FunASR has one for all; of special tokens there
+    are the names, where FunASR has nothing.
     """
     said = list(pieces[:limit])
     if said and (said[-1].endswith("\ufffd") or (not said[-1] and len(pieces) > limit)):
         said[-1] = said[-1].rstrip("\ufffd") + "\ufffd"
+    text = "".join(piece for piece in said if not SPECIAL.fullmatch(piece))
     # As families/fun_asr_nano.py.
-    text = re.sub(r"\s+", " ", "".join(said).replace("/sil", " "))
+    text = re.sub(r"\s+", " ", text.replace("/sil", " "))
     return Transcript(text, len(said) + (len(said) < limit), None)
 
 
