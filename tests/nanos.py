@@ -1,51 +1,64 @@
 """Small Fun-ASR-Nanos of any dimensions whose random weights say distinct texts."""
 
+import base64
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 from ruamel.yaml import YAML
 
-from galgame_asr.families.fun_asr_nano_model import Model
-from galgame_asr.families.fun_asr_nano_tiny import LLM_DIRECTORY
+from galgame_asr import families
+from galgame_asr.decoding.transcript import Transcript
+from galgame_asr.families import Search
+from galgame_asr.families.fun_asr_nano import WEIGHTS
+from galgame_asr.families.fun_asr_nano_model import CTC_BRANCH, Model
+from galgame_asr.families.fun_asr_nano_tiny import LLM_DIRECTORY, write_json
 from galgame_asr.families.fun_asr_nano_weights import read_config, save_weights
+from galgame_asr.families.funasr_parts import CTC, tables
+from galgame_asr.params.prompts import Prompt
 from tests import models
 
 # How much larger matrices are than they are drawn, so that the text depends on the speech.
-GAIN = {"audio_encoder": 3.0, "audio_adaptor": 8.0, "llm": 6.0}
+GAIN = {"audio_adaptor": 8.0, "llm": 6.0}
 END = 2
 # How much smaller the logit of the end is, so that not all texts are short.
 END_GAIN = 0.8
+COUNT, TOKENS = 12, 12
+AUDIOS = [models.noise(0.3 + number / 5, number) for number in range(COUNT)]
+YAML_ = YAML(typ="safe")
 
 
 def build(
-    directory: Path, *, llm: dict[str, Any] | None = None, seed: int = 0, **adaptor: Any
+    directory: Path, *, seed: int = 3, encoder_gain: float = 1.0, **changes: Mapping[str, Any]
 ) -> Path:
     """Write the model directory of `models.build` with other dimensions.
 
     Args:
         directory: where.
-        llm: what is different in the language model's config.json.
         seed: of the weights.
-        adaptor: what is different in audio_adaptor_conf of config.yaml.
+        encoder_gain: how much larger the encoder's matrices are than they are drawn: more
+            different texts, and more rounding.
+        changes: of sections of config.yaml, and of `llm`, the language model's config.json.
     """
     models.build(directory)
-    config = YAML(typ="safe").load(directory / "config.yaml")
-    config["audio_adaptor_conf"] |= adaptor
-    YAML().dump(config, directory / "config.yaml")
-    file = directory / LLM_DIRECTORY / "config.json"
+    llm = directory / LLM_DIRECTORY / "config.json"
     # Tied to its embeddings, a model with random weights repeats the token before.
-    changes = {"tie_word_embeddings": False} | (llm or {})
-    file.write_text(json.dumps(json.loads(file.read_text()) | changes))
+    untied = {"tie_word_embeddings": False}
+    write_json(llm, YAML_.load(llm) | untied | dict(changes.pop("llm", {})))
+    config = YAML_.load(directory / "config.yaml")
+    for section, values in changes.items():
+        config[section] = {**config.get(section, {}), **values}
+    YAML().dump(config, directory / "config.yaml")
     torch.manual_seed(seed)
     model = Model(**read_config(directory), input_size=560, vocab_size=-1)
     with torch.no_grad():
         for name, tensor in model.named_parameters():
             if tensor.ndim == 2:
-                tensor.mul_(GAIN[name.split(".")[0]])
+                tensor.mul_(GAIN.get(name.split(".")[0], encoder_gain))
         _say_characters(model, directory)
-    save_weights(model, directory / "model.pt")
+    save_weights(model, directory / WEIGHTS)
     return directory
 
 
@@ -59,3 +72,50 @@ def _say_characters(model: Model, directory: Path) -> None:
     factor[said] = 1.0
     factor[END] = END_GAIN
     model.llm.lm_head.weight.mul_(factor[:, None])
+
+
+def add_ctc(directory: Path, *, tokens: int = 300, layers: int = 2) -> Path:
+    """Give a model a CTC branch, as the published one has it, with a tokenizer of single bytes."""
+    lines = [f"{base64.b64encode(bytes([n])).decode()} {n}" for n in range(256)]
+    (directory / "multilingual.tiktoken").write_text("\n".join(lines) + "\n")
+    config = YAML_.load(directory / "config.yaml")
+    width = config["audio_encoder_conf"]["output_size"]
+    conf = {
+        "downsample_rate": 1, "encoder_dim": width, "llm_dim": width, "ffn_dim": 40,
+        "n_layer": layers,
+    }  # fmt: skip
+    config |= {"ctc_decoder": "Transformer", "ctc_decoder_conf": conf}
+    config["dataset_conf"] = {
+        "ctc_tokenizer": "SenseVoiceTokenizer",
+        "ctc_tokenizer_conf": {"is_multilingual": True, "num_languages": 10},
+    }
+    YAML().dump(config, directory / "config.yaml")
+    entries = json.loads((directory / "configuration.json").read_text())
+    entries["file_path_metas"]["ctc_tokenizer_conf"] = {"vocab_path": "multilingual.tiktoken"}
+    write_json(directory / "configuration.json", entries)
+    saved = torch.load(directory / WEIGHTS)
+    torch.manual_seed(5)
+    decoder = tables.adaptor_classes["Transformer"](**conf)
+    head = CTC(odim=tokens, encoder_output_size=width)
+    for prefix, module in zip(CTC_BRANCH, (decoder, head), strict=True):
+        saved["state_dict"] |= {f"{prefix}{name}": t for name, t in module.state_dict().items()}
+    torch.save(saved, directory / WEIGHTS)
+    return directory
+
+
+def say(
+    directory: Path, prompt: Prompt = models.JAPANESE, *, count: int = COUNT, **more: int
+) -> list[Transcript]:
+    """What the model in a directory says about `AUDIOS`, in batches of four."""
+    recogniser = families.load(families.detect(directory), directory)
+    features = [recogniser.features(audio) for audio in AUDIOS[:count]]
+    said = []
+    for start in range(0, count, 4):
+        batch = features[start : start + 4]
+        said += recogniser.transcribe(batch, prompt, Search([TOKENS] * len(batch), **more))
+    return said
+
+
+def equal(found: list[Transcript], expected: list[Transcript]) -> int:
+    """Equal texts."""
+    return sum(one.text == other.text for one, other in zip(found, expected, strict=True))

@@ -26,7 +26,7 @@ from galgame_asr.params.prompts import Prompt
 from galgame_asr.params.whole import Params
 from galgame_asr.stages import export as export_stage
 from galgame_asr.stages import verify
-from tests import models, small_nanos, whispers
+from tests import models, nanos, whispers
 from tests.conftest import REPOSITORY
 from tests.phases import write_rows
 
@@ -52,7 +52,7 @@ OTHER: dict[str, Any] = {
 
 @pytest.fixture(scope="module")
 def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return small_nanos.build(tmp_path_factory.mktemp("models") / "base", **RUNNABLE)
+    return nanos.build(tmp_path_factory.mktemp("models") / "base", **RUNNABLE)
 
 
 @pytest.fixture(scope="module")
@@ -76,20 +76,18 @@ def weights(checkpoint: Path) -> dict[str, torch.Tensor]:
 @pytest.mark.parametrize(("changes", "distinct"), [(RUNNABLE, 8), ({}, 8), (OTHER, 4)])
 def test_float32_says_the_same(tmp_path: Path, changes: dict[str, Any], distinct: int) -> None:
     """Of any sizes: every tensor is equal, and every text with its probability, also in beams."""
-    checkpoint = small_nanos.build(tmp_path / "base", **changes)
+    checkpoint = nanos.build(tmp_path / "base", **changes)
     export = make_export(checkpoint, "float32")
     assert exporting.differences(checkpoint, export) == {ENCODER: 0, LLM: 0}
     read = families.load("fun_asr_nano_gguf", export).model.state_dict()
     expected = weights(checkpoint)
     assert read.keys() == expected.keys()
     assert all(torch.equal(tensor, expected[name]) for name, tensor in read.items())
-    said = small_nanos.say(checkpoint)
-    assert small_nanos.say(export) == said
+    said = nanos.say(checkpoint)
+    assert nanos.say(export) == said
     assert len({one.text for one in said}) >= distinct
     prompt = Prompt(hotwords=("葵",), itn=False)
-    more = [
-        small_nanos.say(directory, prompt, count=4, beams=2) for directory in (checkpoint, export)
-    ]
+    more = [nanos.say(directory, prompt, count=4, beams=2) for directory in (checkpoint, export)]
     assert more[0] == more[1]
 
 
@@ -104,7 +102,7 @@ def test_smaller_precisions_are_close(
     smaller = make_export(checkpoint, precision)
     found = exporting.differences(checkpoint, smaller)
     assert all(0 < value < largest for value in found.values())
-    assert small_nanos.equal(small_nanos.say(smaller), small_nanos.say(checkpoint)) >= least
+    assert nanos.equal(nanos.say(smaller), nanos.say(checkpoint)) >= least
     expected, read = weights(checkpoint), families.load("fun_asr_nano_gguf", smaller).model
     for name, tensor in read.state_dict().items():
         assert tensor.ndim == 2 or torch.equal(tensor, expected[name])
@@ -182,7 +180,7 @@ def test_what_the_runtime_would_get_wrong_is_refused(
     tmp_path: Path, changes: dict[str, Any], message: str
 ) -> None:
     """The message says what was found and what is allowed."""
-    checkpoint = small_nanos.build(tmp_path / "base", **changes)
+    checkpoint = nanos.build(tmp_path / "base", **changes)
     with pytest.raises(ExportError, match=message):
         exporting.export(checkpoint, tmp_path, "float32")
 
@@ -212,12 +210,12 @@ def test_other_models_are_refused(checkpoint: Path, tmp_path: Path) -> None:
 
 def test_stacked_frames_are_warned_of(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """The embedded model's adaptor is one that FunASR's command cannot run."""
-    checkpoint = small_nanos.build(tmp_path / "base")
+    checkpoint = nanos.build(tmp_path / "base")
     caplog.set_level(logging.WARNING, logger="galgame_asr")
     export = make_export(checkpoint, "float32")
     assert "stacks 8 frames in its adaptor (downsample_rate): llama-funasr-cli" in caplog.text
     assert Reader(export / ENCODER).value("funasr.adp.downsample_rate") == 8
-    assert exporting.say(export, small_nanos.AUDIOS[:1]) is None
+    assert exporting.say(export, nanos.AUDIOS[:1]) is None
 
 
 def test_damaged_files_are_named(export: Path, tmp_path: Path) -> None:
@@ -233,7 +231,7 @@ def test_damaged_files_are_named(export: Path, tmp_path: Path) -> None:
         with pytest.raises(CheckpointError, match=f"{name} is missing"):
             families.load("fun_asr_nano_gguf", damaged)
     mixed = tmp_path / "mixed"
-    other = make_export(small_nanos.build(tmp_path / "other", **OTHER), "float32")
+    other = make_export(nanos.build(tmp_path / "other", **OTHER), "float32")
     shutil.copytree(export, mixed)
     shutil.copyfile(other / LLM, mixed / LLM)
     with pytest.raises(CheckpointError, match=r"encoder\.gguf: tensor audio_adaptor\.\S+ has sha"):
@@ -257,8 +255,8 @@ def test_a_missing_package_is_named(
 @pytest.mark.skipif(shutil.which(exporting.CLI) is None, reason="needs FunASR's llama.cpp runtime")
 def test_the_runtime_says_the_same(checkpoint: Path, export: Path) -> None:
     """FunASR's own command, with its one prompt, about speech that hardly repeats."""
-    said = exporting.say(export, small_nanos.AUDIOS[:4])
-    expected = small_nanos.say(checkpoint, Prompt(), count=4)
+    said = exporting.say(export, nanos.AUDIOS[:4])
+    expected = nanos.say(checkpoint, Prompt(), count=4)
     assert said is not None
     assert all(text.startswith(one.text) for text, one in zip(said, expected, strict=True))
 
@@ -278,7 +276,7 @@ def repository(checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     values["prompts"] = {"japanese": {"language": "日文"}}
     values["decode"] |= {
         "checkpoints": ["base", "export/edge"],
-        "max_new_tokens": small_nanos.TOKENS,
+        "max_new_tokens": nanos.TOKENS,
     }
     values["compute"] |= {"reproducible": False}  # which would change this process
     parse(Params, values, "")
@@ -298,7 +296,7 @@ def test_the_stages_make_and_verify_it(repository: Path, monkeypatch: pytest.Mon
     found = json.loads(figures.read_text())
     assert found["equal"] == found["utterances"] == 10
     assert found["differences"] == {ENCODER: 0.0, LLM: 0.0}
-    assert "by_runtime" not in found
+    assert found["by_command"] is None
     text = nanos_text(repository)
     # Stands in for it: says what the checkpoint says about the first utterance.
     command = repository / "bin" / exporting.CLI
@@ -309,9 +307,9 @@ def test_the_stages_make_and_verify_it(repository: Path, monkeypatch: pytest.Mon
     command.chmod(0o755)
     monkeypatch.setenv("PATH", str(command.parent))
     verify.main(["edge"])
-    by_runtime = json.loads(figures.read_text())["by_runtime"]
-    assert by_runtime["utterances"] == 8
-    assert 1 <= by_runtime["equal"] < 8
+    equal, asked = json.loads(figures.read_text())["by_command"]
+    assert asked == 8
+    assert 1 <= equal < 8
     command.write_text(f"#!{sys.executable}\nimport sys\nsys.exit('no such tensor')\n")
     with pytest.raises(ExportError, match=r"cannot run .*edge \(status 1\): no such tensor"):
         verify.main(["edge"])
@@ -321,5 +319,5 @@ def nanos_text(repository: Path) -> str:
     """What the checkpoint says about utterance 0 with the runtime's prompt."""
     nano = fun_asr_nano.load(repository / "models" / "base")
     features = nano.features(models.noise(0.4, 0))
-    tokens = families.Search([small_nanos.TOKENS])
+    tokens = families.Search([nanos.TOKENS])
     return nano.transcribe([features], Prompt(), tokens)[0].text

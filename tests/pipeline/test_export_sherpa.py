@@ -44,7 +44,7 @@ PROMPTS = [
 
 @pytest.fixture(scope="module")
 def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return nanos.build(tmp_path_factory.mktemp("models") / "base")
+    return nanos.build(tmp_path_factory.mktemp("models") / "base", seed=0, encoder_gain=3.0)
 
 
 @pytest.fixture(scope="module")
@@ -112,7 +112,9 @@ def test_prompts_and_ends_matter(checkpoint: Path) -> None:
 )
 def test_other_dimensions(tmp_path: Path, llm: dict[str, Any], adaptor: dict[str, Any]) -> None:
     """None is fixed; the adaptor's rate and its frame rule are the checkpoint's."""
-    checkpoint = nanos.build(tmp_path / "base", llm=llm, **adaptor)
+    checkpoint = nanos.build(
+        tmp_path / "base", seed=0, encoder_gain=3.0, llm=llm, audio_adaptor_conf=adaptor
+    )
     directory = make_export(checkpoint, "float32")
     assert max(exporting.differences(checkpoint, directory).values()) < 1e-4
     expected = said(by_torch(checkpoint, Prompt(), AUDIOS[:8]))
@@ -408,6 +410,6 @@ def test_the_stages(checkpoint: Path, tmp_path: Path, monkeypatch: pytest.Monkey
     assert found["runtime"].startswith("sherpa-onnx 2.")
     assert found["cer"] == found["cer_front_end"] != found["cer_checkpoint"]
     shutil.rmtree(tmp_path / "models" / "base")
-    nanos.build(tmp_path / "models" / "base", seed=1)
+    nanos.build(tmp_path / "models" / "base", seed=1, encoder_gain=3.0)
     with pytest.raises(ExportError, match=r"of 8 texts are equal .* llm\.onnx differs by"):
         verify.main(["onnx"])

@@ -41,7 +41,7 @@ def test_the_committed_params_are_valid(values: dict[str, Any]) -> None:
 def test_an_export_is_a_checkpoint_to_decode(values: dict[str, Any]) -> None:
     """Under the name of its folder."""
     values["export"] = {"ct2": EXPORT}
-    values["decode"]["checkpoints"].append("export/ct2")
+    values["decode"]["checkpoints"] = ["base", "export/ct2"]
     assert parse(Params, values, "").export["ct2"].precision == "int8"
 
 

@@ -31,5 +31,5 @@ def cells(name: str, verified: Verified) -> list[str]:
         formats.percent(verified.cer_checkpoint),
         formats.percent(verified.cer_front_end),
         formats.percent(verified.cer),
-        formats.NONE if largest is None else f"{largest:.0e}",
+        formats.NONE if largest is None else f"{largest:.0e}" if largest else "0",
     ]
