@@ -84,6 +84,7 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("repository")
     values = read_yaml(REPOSITORY / "params.yaml")
     values["export"] = {"auto": EXPORT}
+    values["decode"]["checkpoints"] = ["base", "full/p100"]
     parse(Params, values, "")
     YAML().dump(values, root / "params.yaml")
     YAML().dump(STAGES, root / "dvc.yaml")
