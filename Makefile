@@ -16,7 +16,7 @@ repro: .venv/run ## set up, run the pipeline as params.yaml says, show the table
 	@cat metrics/report.md
 
 test: .venv/dev ## set up, run all tests
-	pytest --numprocesses 2 --dist loadfile
+	pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 lint: .venv/dev ## format and lint, without changing anything
 	ruff format --check .
