@@ -11,6 +11,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
+from filelock import FileLock
 from ruamel.yaml import YAML
 
 from tests.conftest import REPOSITORY
@@ -104,8 +105,24 @@ def merge(target: Any, change: dict[str, Any]) -> None:
 
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
-    """A repository after one `dvc repro` of a smaller default, everything committed."""
-    root = tmp_path_factory.mktemp("workspace")
+    """A repository after one `dvc repro` of a smaller default, everything committed.
+
+    One process of the tests makes it, the others copy it.
+    """
+    own = tmp_path_factory.getbasetemp()
+    run = own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
+    first = run / "finished"
+    with FileLock(run / "finished.lock"):
+        if not first.exists():
+            _finish(root := run / "unfinished")
+            root.rename(first)
+    shutil.copytree(first, own / "workspace", symlinks=True)
+    return Workspace(own / "workspace")
+
+
+def _finish(root: Path) -> None:
+    """Run a smaller default in a new repository."""
+    root.mkdir()
     files = subprocess.run(
         ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"],
         cwd=REPOSITORY, capture_output=True, text=True, check=True,
@@ -135,7 +152,6 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     workspace.commit("start")
     workspace.repro()
     workspace.commit("first run")
-    return workspace
 
 
 @pytest.fixture

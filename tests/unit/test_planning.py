@@ -127,7 +127,7 @@ def test_steps_and_time_come_from_the_data(
     params["base"] = {"kind": "directory", "path": str(directory)}
     params["train"]["phases"] = {"phase": values(ctc_weight=0.0)}
     params["decode"]["checkpoints"] = ["base"]
-    params["average"] = {}
+    params["average"], params["export"] = {}, {}
     params["train"]["common"]["batch_frames"] = 350
     YAML().dump(params, tmp_path / "params.yaml")
     (tmp_path / "data/split").mkdir(parents=True)
