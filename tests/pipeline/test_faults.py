@@ -96,8 +96,6 @@ def test_a_checkpoint_that_lacks_keys(workspace: Workspace) -> None:
         message = one_message(output, "CheckpointError")
         assert "models/base/model.pt does not fit" in message
         assert "1 missing: audio_encoder.tp_norm.bias" in message
-    workspace.run("dvc", "checkout", "--force", "models/base")
-    workspace.stage("decode", "base", "none", "data/x.jsonl")
 
 
 def test_a_leak_between_the_sets(workspace: Workspace) -> None:
