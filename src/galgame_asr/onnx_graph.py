@@ -3,7 +3,7 @@
 import logging
 import tempfile
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -131,6 +131,16 @@ def write_quantised_embedding(
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=8)
     helper.set_model_props(model, {key: str(value) for key, value in metadata.items()})
     onnx.save_model(model, str(file))
+
+
+def largest_difference(pairs: Iterable[tuple[torch.Tensor, torch.Tensor]]) -> float:
+    """How far tensors are from those expected, as a share of the largest value of these.
+
+    A NaN stays one.
+    """
+    values = [((one - other).abs().max(), other.abs().max()) for one, other in pairs]
+    difference, largest = torch.tensor(values).amax(0).tolist()
+    return float(difference / largest)
 
 
 class Graph:

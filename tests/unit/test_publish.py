@@ -36,7 +36,8 @@ VERIFIED = {
     "checkpoint": "full/p100", "format": "funasr", "precision": "float32",
     "runtime": "funasr 1.4.16", "utterances": 20, "equal": 19, "distinct": 18, "cer": 0.1234,
     "cer_front_end": 0.1212, "cer_checkpoint": 0.1212, "log_prob_difference": None,
-    "differences": {"model.pt": 0.0}, "size_mb": 5.8, "size_mb_checkpoint": 5.8,
+    "by_command": None, "differences": {"model.pt": 0.0}, "size_mb": 5.8,
+    "size_mb_checkpoint": 5.8,
 }  # fmt: skip
 GALGAME = {
     "kind": "galgame", "repo": "litagin/Galgame_Speech_ASR_16kHz", "revision": REVISION,

@@ -134,7 +134,9 @@ def differences(checkpoint: Path, directory: Path) -> Mapping[str, float]:
     measures: Mapping[str, Callable[..., _Pairs]] = {HEARING: _heard, CTC: _candidates}
     for name, measure in measures.items():
         file = one_file(directory, f"{name}.*.onnx")
-        found[file.name] = _largest(measure(FloatGraph(file), nano.model))
+        with torch.no_grad():
+            pairs = measure(FloatGraph(file), nano.model)
+            found[file.name] = onnx_graph.largest_difference(pairs)
     reader = Reader(one_file(directory, f"{LLM}.*.gguf"))
     state = nano.model.llm.state_dict()
     found[reader.file.name] = largest_difference(llm_tensors(reader, state), state)
@@ -143,14 +145,6 @@ def differences(checkpoint: Path, directory: Path) -> Mapping[str, float]:
 
 # Tensors of an export, each with the checkpoint's.
 _Pairs = Iterator[tuple[torch.Tensor, torch.Tensor]]
-
-
-@torch.no_grad()
-def _largest(pairs: _Pairs) -> float:
-    """Difference of all pairs, as a share of the checkpoint's largest value; a NaN stays."""
-    values = [((one - other).abs().max(), other.abs().max()) for one, other in pairs]
-    difference, largest = torch.tensor(values).amax(0).tolist()
-    return float(difference / largest)
 
 
 def _speech(model: Model) -> Iterator[torch.Tensor]:

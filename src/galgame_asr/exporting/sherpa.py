@@ -161,8 +161,7 @@ def differences(checkpoint: Path, directory: Path) -> Mapping[str, float]:
         for name in GRAPHS:
             file = graph_file(directory, name, int8=int8)
             pairs = measures[name](onnx_graph.Graph(file))
-            difference = max(float((one - other).abs().max()) for one, other in pairs)
-            found[file.name] = difference / max(float(other.abs().max()) for _, other in pairs)
+            found[file.name] = onnx_graph.largest_difference(pairs)
     return found
 
 

@@ -111,15 +111,12 @@ class FunAsrNanoAutoModel:
         return made
 
 
-def load(directory: Path, weights: Path | None = None) -> FunAsrNanoAutoModel:
+def load(directory: Path) -> FunAsrNanoAutoModel:
     """Load an export, when it is first used; see `families.load`.
 
     Raises:
         CheckpointError: a file is missing.
-        ConfigError: `weights` are given.
     """
-    if weights is not None:
-        raise ConfigError(f"{directory} is an export, whose weights {weights} cannot replace")
     if missing := [name for name in FILES if not (directory / name).is_file()]:
         raise CheckpointError(f"{directory} is no model for funasr: it lacks {missing[0]}")
     return FunAsrNanoAutoModel(directory)

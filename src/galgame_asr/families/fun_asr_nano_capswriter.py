@@ -17,7 +17,7 @@ import torch
 from torch import nn
 from transformers import Qwen3ForCausalLM
 
-from galgame_asr.errors import CheckpointError, ConfigError, ExportError
+from galgame_asr.errors import CheckpointError, ExportError
 from galgame_asr.families.fun_asr_nano import FunAsrNano, num_speech_tokens
 from galgame_asr.families.fun_asr_nano_gguf_files import (
     FRONT_END,
@@ -96,15 +96,13 @@ def run_hearing(hearing: FloatGraph, features: torch.Tensor) -> list[torch.Tenso
     return hearing(padded[None], mask[None])
 
 
-def load(directory: Path, weights: Path | None = None) -> FunAsrNano:
+def load(directory: Path) -> FunAsrNano:
     """Load an export; see `families.load`.
 
     Raises:
         CheckpointError: a file is missing or damaged.
-        ConfigError: a package of the extra export is not installed, or `weights` are given.
+        ConfigError: a package of the extra export is not installed.
     """
-    if weights is not None:
-        raise ConfigError(f"{directory} is an export, whose weights {weights} cannot replace")
     reader = Reader(one_file(directory, f"{LLM}.*.gguf"))
     if not (directory / TOKENS).is_file():
         raise CheckpointError(f"{directory} lacks {TOKENS}; export the checkpoint again")

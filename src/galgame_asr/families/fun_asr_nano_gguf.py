@@ -7,7 +7,6 @@ It cannot be trained.
 
 from pathlib import Path
 
-from galgame_asr.errors import ConfigError
 from galgame_asr.families.fun_asr_nano import FunAsrNano
 from galgame_asr.families.fun_asr_nano_gguf_files import (
     Reader,
@@ -20,15 +19,13 @@ WINDOW_S = None
 ENCODER, LLM = "encoder.gguf", "llm.gguf"
 
 
-def load(directory: Path, weights: Path | None = None) -> FunAsrNano:
+def load(directory: Path) -> FunAsrNano:
     """Load an export, with dequantised tensors; see `families.load`.
 
     Raises:
         CheckpointError: a file is missing or damaged.
-        ConfigError: the package gguf is not installed, or `weights` are given.
+        ConfigError: the package gguf is not installed.
     """
-    if weights is not None:
-        raise ConfigError(f"{directory} is an export, whose weights {weights} cannot replace")
     encoder, llm = Reader(directory / ENCODER), Reader(directory / LLM)
     model, tokenizer = load_model(encoder, llm), read_tokenizer(llm)
     return FunAsrNano(directory, model, tokenizer, read_frontend(encoder), saved={})

@@ -32,7 +32,7 @@ class Hearing(nn.Module):
     def forward(self, banks: torch.Tensor) -> torch.Tensor:
         """See the class."""
         features = self._stack(banks)
-        heard = self._adapt(self._encode(features))
+        heard = adapt(self.adaptor, self._encode(features))
         count = features.shape[1]
         if self.low_frame_rate:
             count = (count + 7) // 8
@@ -53,26 +53,48 @@ class Hearing(nn.Module):
     def _encode(self, features: torch.Tensor) -> torch.Tensor:
         """As SenseVoiceEncoderSmall.forward, without its masks and changes in place."""
         encoder = self.encoder
-        hidden: torch.Tensor = encoder.embed(features * encoder.output_size() ** 0.5)
-        for layer in [*encoder.encoders0, *encoder.encoders]:
-            hidden = layer(hidden, None)[0]
-        hidden = encoder.after_norm(hidden)
-        for layer in encoder.tp_encoders:
-            hidden = layer(hidden, None)[0]
-        normed: torch.Tensor = encoder.tp_norm(hidden)
-        return normed
+        return through_layers(encoder, encoder.embed(features * encoder.output_size() ** 0.5))
 
-    def _adapt(self, encoded: torch.Tensor) -> torch.Tensor:
-        """As funasr.models.llm_asr.adaptor.Transformer.forward, without its masks."""
-        adaptor, rate = self.adaptor, self.adaptor.k
-        if rate > 1:
-            encoded = functional.pad(encoded, (0, 0, 0, rate - 1))
-            encoded = encoded[:, : encoded.shape[1] // rate * rate]
-            encoded = encoded.reshape(1, -1, rate * encoded.shape[2])
-        hidden: torch.Tensor = adaptor.linear2(adaptor.relu(adaptor.linear1(encoded)))
-        for block in adaptor.blocks or []:
-            hidden = block(hidden, None)[0]
-        return hidden
+
+def through_layers(
+    encoder: Any, embedded: torch.Tensor, real: torch.Tensor | None = None
+) -> torch.Tensor:
+    """The layers of SenseVoiceEncoderSmall.forward, without its changes in place.
+
+    Args:
+        encoder: the checkpoint's.
+        embedded: features with their positions (1, T, D of features).
+        real: 1 where they are no padding (1, 1, T); None: all of them.
+    """
+    hidden = embedded
+    for layer in [*encoder.encoders0, *encoder.encoders]:
+        hidden = layer(hidden, real)[0]
+    hidden = encoder.after_norm(hidden)
+    for layer in encoder.tp_encoders:
+        hidden = layer(hidden, real)[0]
+    normed: torch.Tensor = encoder.tp_norm(hidden)
+    return normed
+
+
+def adapt(adaptor: Any, encoded: torch.Tensor, real: torch.Tensor | None = None) -> torch.Tensor:
+    """As funasr.models.llm_asr.adaptor.Transformer.forward: (1, ceil(T / k), H).
+
+    Args:
+        adaptor: the checkpoint's, which stacks k frames.
+        encoded: encoder output (1, T, D).
+        real: as for `through_layers`; of a stack its first frame decides.
+    """
+    rate = adaptor.k
+    if rate > 1:
+        encoded = functional.pad(encoded, (0, 0, 0, rate - 1))
+        encoded = encoded[:, : encoded.shape[1] // rate * rate]
+        encoded = encoded.reshape(1, -1, rate * encoded.shape[2])
+    hidden: torch.Tensor = adaptor.linear2(adaptor.relu(adaptor.linear1(encoded)))
+    if real is not None:
+        real = real[:, :, ::rate]
+    for block in adaptor.blocks or []:
+        hidden = block(hidden, real)[0]
+    return hidden
 
 
 class Saying(nn.Module):

@@ -7,8 +7,8 @@ the CTC branch, blank included; k frames that the adaptor stacks (`downsample_ra
 
 import torch
 from torch import nn
-from torch.nn import functional
 
+from galgame_asr.families.fun_asr_nano_graphs import adapt, through_layers
 from galgame_asr.families.fun_asr_nano_model import Model
 
 # Candidates for each frame, as CapsWriter's own export gives them.
@@ -41,27 +41,9 @@ class MaskedHearing(nn.Module):
         # late one.
         frames = torch.arange(1, lfr_feat.shape[1] + 1)[None]
         places = encoder.embed.encode(frames, lfr_feat.shape[2], torch.float32)
-        hidden = lfr_feat * encoder.output_size() ** 0.5 + places.to(lfr_feat.dtype)
-        for layer in [*encoder.encoders0, *encoder.encoders]:
-            hidden = layer(hidden, real)[0]
-        hidden = encoder.after_norm(hidden)
-        for layer in encoder.tp_encoders:
-            hidden = layer(hidden, real)[0]
-        encoded = encoder.tp_norm(hidden) * mask[:, :, None]
-        return encoded, self._adapt(encoded, mask)
-
-    def _adapt(self, encoded: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-        adaptor, rate = self.adaptor, self.adaptor.k
-        if rate > 1:
-            encoded = functional.pad(encoded, (0, 0, 0, rate - 1))
-            encoded = encoded[:, : encoded.shape[1] // rate * rate]
-            encoded = encoded.reshape(1, -1, rate * encoded.shape[2])
-        hidden: torch.Tensor = adaptor.linear2(adaptor.relu(adaptor.linear1(encoded)))
-        # What begins with a real frame is heard.
-        real = mask[:, None, ::rate]
-        for block in adaptor.blocks or []:
-            hidden = block(hidden, real)[0]
-        return hidden
+        embedded = lfr_feat * encoder.output_size() ** 0.5 + places.to(lfr_feat.dtype)
+        encoded = through_layers(encoder, embedded, real) * mask[:, :, None]
+        return encoded, adapt(self.adaptor, encoded, real)
 
 
 class Candidates(nn.Module):

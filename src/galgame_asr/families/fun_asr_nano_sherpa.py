@@ -157,15 +157,13 @@ def transcript(pieces: Sequence[str], limit: int) -> Transcript:
     return Transcript(text, len(said) + (len(said) < limit), None)
 
 
-def load(directory: Path, weights: Path | None = None) -> FunAsrNanoSherpa:
+def load(directory: Path) -> FunAsrNanoSherpa:
     """Load an export; see `families.load`.
 
     Raises:
         CheckpointError: a file is missing.
-        ConfigError: sherpa-onnx is not installed, or `weights` are given.
+        ConfigError: sherpa-onnx is not installed.
     """
-    if weights is not None:
-        raise ConfigError(f"{directory} is an export, whose weights {weights} cannot replace")
     files = [graph_file(directory, name, int8=is_int8(directory)) for name in GRAPHS]
     files += [directory / TOKENIZER / name for name in TOKENIZER_FILES]
     if missing := [file for file in files if not file.is_file()]:

@@ -16,7 +16,7 @@ from torch import nn
 from transformers import WhisperFeatureExtractor, WhisperTokenizer
 
 from galgame_asr.decoding.transcript import Transcript
-from galgame_asr.errors import CheckpointError, ConfigError
+from galgame_asr.errors import CheckpointError
 from galgame_asr.extras import require
 from galgame_asr.families import Search
 from galgame_asr.families.whisper_front import WINDOW_S, FrontEnd, pad
@@ -130,15 +130,13 @@ class WhisperCt2(FrontEnd):
             ) from None
 
 
-def load(directory: Path, weights: Path | None = None) -> WhisperCt2:
+def load(directory: Path) -> WhisperCt2:
     """Load an export; see `families.load`.
 
     Raises:
         CheckpointError: a file is missing or damaged.
-        ConfigError: CTranslate2 is not installed, or `weights` are given.
+        ConfigError: CTranslate2 is not installed.
     """
-    if weights is not None:
-        raise ConfigError(f"{directory} is an export, whose weights {weights} cannot replace")
     if missing := [name for name in FILES if not (directory / name).is_file()]:
         raise CheckpointError(f"{directory} is no export for CTranslate2: it lacks {missing[0]}")
     try:

@@ -15,10 +15,12 @@ from galgame_asr.params.export import Export
 from galgame_asr.params.prompts import Prompt
 from galgame_asr.params.train import TrainingParams
 from galgame_asr.params.whole import Params
-from galgame_asr.paths import EXPORTS, METRICS, MODELS, TEST_SETS
+from galgame_asr.paths import EXPORTS, METRICS, MODELS, TEST_SETS, VERIFIED
 from galgame_asr.publishing import licences, provenance
 from galgame_asr.publishing.licences import Terms
 from galgame_asr.publishing.provenance import Provenance
+from galgame_asr.scoring import verified
+from galgame_asr.scoring.verified import Verified
 
 # Versions that decide what a model becomes.
 PACKAGES = ("accelerate", "funasr", "numpy", "peft", "torch", "transformers")
@@ -53,7 +55,7 @@ class Facts:
     name: str
     family: str
     export: Export
-    verified: Mapping[str, Any]  # metrics/verify/NAME.json
+    verified: Verified
     scores: list[Score]
     corpora: list[CorpusFacts]
     # From the base on, in order; the base's own training under its name.
@@ -89,14 +91,14 @@ def gather(name: str) -> Facts:
     Raises:
         ConfigError: params name no such export.
         ExportError: the export is not there, or was not verified as params describe it.
-        DataError: a file of metrics is missing.
+        DataError: a file of metrics is missing or has other keys.
     """
     values = params.parse(Params, params.read_yaml(params.PARAMS_FILE), "")
     if name not in values.export:
         hint = params.hint(name, list(values.export))
         raise ConfigError(f"{params.PARAMS_FILE}: export has no key '{name}'. {hint}")
     export = values.export[name]
-    verified = _verified(name, export)
+    figures = _verified(name, export)
     where = provenance.of_export(name, MODELS / export.checkpoint, EXPORTS / name)
     phases = _lineage(values, export.checkpoint)
     averaged = values.average.get(export.checkpoint)
@@ -104,7 +106,7 @@ def gather(name: str) -> Facts:
         name=name,
         family=values.model.family,
         export=export,
-        verified=verified,
+        verified=figures,
         scores=_scores(values, name, export.checkpoint),
         corpora=_corpora(values, phases),
         phases=phases,
@@ -118,24 +120,24 @@ def gather(name: str) -> Facts:
     )
 
 
-def _verified(name: str, export: Export) -> dict[str, Any]:
+def _verified(name: str, export: Export) -> Verified:
     """The figures of verify@NAME.
 
     Raises:
         ExportError: there are none, or they are of another checkpoint or precision.
     """
-    file = METRICS / "verify" / f"{name}.json"
+    file = VERIFIED / f"{name}.json"
     advice = f"`dvc repro verify@{name}` compares the export with its checkpoint"
     if not file.is_file() or not (EXPORTS / name).is_dir():
         missing = file if (EXPORTS / name).is_dir() else EXPORTS / name
         raise ExportError(
             f"{missing} does not exist: what was not verified is not published; {advice}"
         )
-    found = _json(file)
+    found = verified.read(file)
     for key in ("checkpoint", "format", "precision"):
-        if found[key] != getattr(export, key):
+        if getattr(found, key) != getattr(export, key):
             raise ExportError(
-                f"{file} is of {key} {found[key]}, and params.yaml asks for "
+                f"{file} is of {key} {getattr(found, key)}, and params.yaml asks for "
                 f"{getattr(export, key)} in export.{name}; {advice}"
             )
     return found
