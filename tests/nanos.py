@@ -2,6 +2,9 @@
 
 import base64
 import json
+import shutil
+import subprocess
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,12 +14,14 @@ from ruamel.yaml import YAML
 
 from galgame_asr import families
 from galgame_asr.decoding.transcript import Transcript
+from galgame_asr.exporting import Exporter
 from galgame_asr.families import Search
 from galgame_asr.families.fun_asr_nano import WEIGHTS
 from galgame_asr.families.fun_asr_nano_model import CTC_BRANCH, Model
 from galgame_asr.families.fun_asr_nano_tiny import LLM_DIRECTORY, write_json
 from galgame_asr.families.fun_asr_nano_weights import read_config, save_weights
 from galgame_asr.families.funasr_parts import CTC, tables
+from galgame_asr.files import content_hash
 from galgame_asr.params.prompts import Prompt
 from tests import models
 
@@ -101,6 +106,29 @@ def add_ctc(directory: Path, *, tokens: int = 300, layers: int = 2) -> Path:
         saved["state_dict"] |= {f"{prefix}{name}": t for name, t in module.state_dict().items()}
     torch.save(saved, directory / WEIGHTS)
     return directory
+
+
+def make_export(exporter: Exporter, checkpoint: Path, precision: str) -> Path:
+    """Export a checkpoint, to a directory beside it."""
+    directory = checkpoint.with_name(f"{checkpoint.name}-{precision}")
+    directory.mkdir()
+    exporter.export(checkpoint, directory, precision)
+    assert families.detect(directory) == exporter.RUNTIME
+    return directory
+
+
+def same_bytes_elsewhere(format_: str, checkpoint: Path, export: Path, place: Path) -> None:
+    """Another process exports a copy of the checkpoint to equal files, none of which names it."""
+    shutil.copytree(checkpoint, place / "elsewhere")
+    code = (
+        f"import sys; from pathlib import Path; from galgame_asr.exporting import {format_}\n"
+        f"{format_}.export(Path(sys.argv[1]), Path(sys.argv[2]), 'float32')"
+    )
+    (place / "out").mkdir()
+    subprocess.run([sys.executable, "-c", code, place / "elsewhere", place / "out"], check=True)
+    assert content_hash([place / "out"]) == content_hash([export])
+    for file in export.iterdir():
+        assert str(checkpoint.parent).encode() not in file.read_bytes()
 
 
 def say(

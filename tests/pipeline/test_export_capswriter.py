@@ -3,7 +3,6 @@
 import base64
 import json
 import shutil
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -15,9 +14,9 @@ from ruamel.yaml import YAML
 from galgame_asr import families, manifest
 from galgame_asr.errors import CheckpointError, ConfigError, ExportError
 from galgame_asr.exporting import capswriter as exporting
+from galgame_asr.exporting import load
 from galgame_asr.families import fun_asr_nano
 from galgame_asr.families.fun_asr_nano_capswriter import CTC, HEARING, LLM, TOKENS
-from galgame_asr.files import content_hash
 from galgame_asr.params import parse, read_yaml
 from galgame_asr.params.whole import Params
 from galgame_asr.stages import export as export_stage
@@ -54,11 +53,7 @@ def export(checkpoint: Path) -> Path:
 
 
 def make_export(checkpoint: Path, precision: str) -> Path:
-    directory = checkpoint.with_name(f"{checkpoint.name}-{precision}")
-    directory.mkdir()
-    exporting.export(checkpoint, directory, precision)
-    assert families.detect(directory) == exporting.RUNTIME
-    return directory
+    return nanos.make_export(load("capswriter"), checkpoint, precision)
 
 
 def session(directory: Path, name: str) -> Any:
@@ -165,18 +160,7 @@ def test_the_ctc_branch_finds_its_own_tokens(checkpoint: Path, export: Path) -> 
 
 def test_equal_checkpoints_give_equal_bytes(checkpoint: Path, export: Path, tmp_path: Path) -> None:
     """In another process and from another place, which stands in no file."""
-    shutil.copytree(checkpoint, tmp_path / "elsewhere")
-    code = (
-        "import sys; from pathlib import Path; from galgame_asr.exporting import capswriter\n"
-        "capswriter.export(Path(sys.argv[1]), Path(sys.argv[2]), 'float32')"
-    )
-    (tmp_path / "out").mkdir()
-    subprocess.run(
-        [sys.executable, "-c", code, tmp_path / "elsewhere", tmp_path / "out"], check=True
-    )
-    assert content_hash([tmp_path / "out"]) == content_hash([export])
-    for file in export.iterdir():
-        assert str(checkpoint.parent).encode() not in file.read_bytes()
+    nanos.same_bytes_elsewhere("capswriter", checkpoint, export, tmp_path)
 
 
 def test_what_capswriter_cannot_use_is_refused(checkpoint: Path, tmp_path: Path) -> None:

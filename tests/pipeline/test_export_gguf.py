@@ -4,7 +4,6 @@ import itertools
 import json
 import logging
 import shutil
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -17,10 +16,10 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from galgame_asr import families, manifest
 from galgame_asr.errors import CheckpointError, ConfigError, ExportError
 from galgame_asr.exporting import gguf as exporting
+from galgame_asr.exporting import load
 from galgame_asr.families import fun_asr_nano
 from galgame_asr.families.fun_asr_nano_gguf import ENCODER, LLM
 from galgame_asr.families.fun_asr_nano_gguf_files import Reader
-from galgame_asr.files import content_hash
 from galgame_asr.params import parse, read_yaml
 from galgame_asr.params.prompts import Prompt
 from galgame_asr.params.whole import Params
@@ -61,11 +60,7 @@ def export(checkpoint: Path) -> Path:
 
 
 def make_export(checkpoint: Path, precision: str) -> Path:
-    directory = checkpoint.with_name(f"{checkpoint.name}-{precision}")
-    directory.mkdir()
-    exporting.export(checkpoint, directory, precision)
-    assert families.detect(directory) == exporting.RUNTIME
-    return directory
+    return nanos.make_export(load("gguf"), checkpoint, precision)
 
 
 def weights(checkpoint: Path) -> dict[str, torch.Tensor]:
@@ -149,18 +144,7 @@ def test_transformers_reads_the_language_model(checkpoint: Path, tmp_path: Path)
 
 def test_equal_checkpoints_give_equal_bytes(checkpoint: Path, export: Path, tmp_path: Path) -> None:
     """In another process and from another place, which stands in no file."""
-    shutil.copytree(checkpoint, tmp_path / "elsewhere")
-    code = (
-        "import sys; from pathlib import Path; from galgame_asr.exporting import gguf\n"
-        "gguf.export(Path(sys.argv[1]), Path(sys.argv[2]), 'float32')"
-    )
-    (tmp_path / "out").mkdir()
-    subprocess.run(
-        [sys.executable, "-c", code, tmp_path / "elsewhere", tmp_path / "out"], check=True
-    )
-    assert content_hash([tmp_path / "out"]) == content_hash([export])
-    for file in export.iterdir():
-        assert str(checkpoint.parent).encode() not in file.read_bytes()
+    nanos.same_bytes_elsewhere("gguf", checkpoint, export, tmp_path)
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ from tokenizers import Tokenizer
 from galgame_asr import families, manifest, onnx_graph
 from galgame_asr.decoding.transcript import Transcript
 from galgame_asr.errors import CheckpointError, ConfigError, ExportError
+from galgame_asr.exporting import load
 from galgame_asr.exporting import sherpa as exporting
 from galgame_asr.families import Search, fun_asr_nano, fun_asr_nano_sherpa
 from galgame_asr.families.fun_asr_nano_sherpa import GRAPHS
@@ -53,10 +54,7 @@ def export(checkpoint: Path) -> Path:
 
 
 def make_export(checkpoint: Path, precision: str) -> Path:
-    directory = checkpoint.with_name(f"{checkpoint.name}-{precision}")
-    directory.mkdir()
-    exporting.export(checkpoint, directory, precision)
-    return directory
+    return nanos.make_export(load("sherpa"), checkpoint, precision)
 
 
 def by_torch(
