@@ -4,11 +4,15 @@ An object's name is the MD5 of its content, so everything can be checked. On S3 
 listing is enough: the ETag of an object uploaded at once is its MD5, and that of one
 uploaded in parts is the MD5 of the parts' MD5s, which the local cache can be asked for
 (https://docs.aws.amazon.com/AmazonS3/latest/API/API_Object.html). Where the listing does
-not tell (local remotes, encryption with KMS), the object is read.
+not tell (folders, encryption with KMS), the object is read.
+
+Remotes are reached through DVC's own FileSystem alone: what lies beneath differs (a
+folder's `find` gives no sizes), and every kind of remote that DVC knows has that one.
 """
 
 import hashlib
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +22,7 @@ from dvc_data.hashfile.hash_info import HashInfo
 from dvc_data.hashfile.tree import Tree
 
 from galgame_asr.console import Progress, log
-from galgame_asr.errors import DataError
+from galgame_asr.errors import ConfigError, DataError
 
 BLOCK = 1 << 20
 # Sizes of parts that clients upload: s3fs and DVC, the AWS command line, rclone, minio.
@@ -50,85 +54,107 @@ def check(remote: str | None = None, *, all_commits: bool = False, repair: bool 
             local cache.
 
     Raises:
-        DataError: the remote cannot be read, or objects are missing or corrupt and
-            were not repaired; the message names them.
+        ConfigError: .dvc/config has no such remote.
+        DataError: the remote cannot be read or written, or objects are missing or
+            corrupt and were not repaired; the message names them.
     """
     with Repo(".") as repo:
-        try:
-            storage = _Storage(repo, remote)
-            needed = dict(storage.needed(all_commits))
-            faults = list(storage.faults(needed))
-        except DataError:
-            raise
-        except Exception as error:  # DVC, botocore and file systems share no base
-            raise DataError(f"remote {remote or 'by default'} cannot be read: {error}") from error
+        name = _name(repo, remote)
+        with _explained(f"remote {name} cannot be read"):
+            storage = _Storage(repo, name)
+            needed = storage.needed(all_commits)
+            present = storage.present(needed)
+            faults = list(storage.faults(needed, present))
         log.info("%d objects needed, %d at fault in %s", len(needed), len(faults), storage.where)
-        left = [fault for fault in faults if not (repair and fault.repairable)]
+        repairable = [fault for fault in faults if fault.repairable]
         if repair:
-            for fault in faults:
-                if fault.repairable:
+            for fault in repairable:
+                with _explained(f"{fault.name} ({fault.oid}) cannot be written to {name}"):
                     storage.upload(fault.oid)
-                    log.info("repaired %s", fault)
+                log.info("repaired %s", fault)
+    left = [fault for fault in faults if not (repair and fault.repairable)]
     if left:
         lines = "\n".join(f"  {fault}" for fault in left)
-        advice = "" if repair else "\n`galgame-asr fsck --repair` uploads what the cache has"
+        # What DVC once pushed whole it takes for whole: only into an empty remote it fills gaps.
+        way = "`galgame-asr fsck --repair`" if present else "`make push`"
+        advice = f"\n{way} uploads what the cache has" if repairable and not repair else ""
         raise DataError(f"{len(left)} objects are at fault in {storage.where}:\n{lines}{advice}")
+
+
+def _name(repo: Repo, remote: str | None) -> str:
+    """The name of a remote that .dvc/config has."""
+    name: str | None = remote or repo.config["core"].get("remote")
+    if name is None or name not in repo.config["remote"]:
+        sought = f"remote {name}" if name else "default remote"
+        found = ", ".join(sorted(repo.config["remote"])) or "none"
+        raise ConfigError(
+            f".dvc/config has no {sought}; its remotes: {found}; `make remote URL=...` adds one"
+        )
+    return name
+
+
+@contextmanager
+def _explained(what: str) -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:  # DVC, botocore and file systems share no base
+        raise DataError(f"{what}: {error}") from error
 
 
 class _Storage:
     """A remote, the local cache, and how to tell whether they agree."""
 
-    def __init__(self, repo: Repo, remote: str | None) -> None:
+    def __init__(self, repo: Repo, remote: str) -> None:
         self.repo = repo
         self.odb = repo.cloud.get_remote_odb(remote, "fsck")
         self.fs = self.odb.fs
         self.where = self.fs.unstrip_protocol(self.odb.path)
-        self.cache = Path(repo.cache.local.path)
+        self.cache = repo.cache.local
 
-    def needed(self, all_commits: bool) -> Iterator[tuple[str, str]]:
+    def needed(self, all_commits: bool) -> dict[str, str]:
         """Objects by their id, with a name for people."""
+        found: dict[str, str] = {}
         for revision in self.repo.brancher(all_commits=all_commits):
             at = "" if revision in ("", "workspace") else f" at {revision[:8]}"
             for out in self.repo.index.outs:
                 oid = out.hash_info.value if out.use_cache and out.hash_info else None
-                if oid is None:
+                if oid is None or oid in found:
                     continue
-                yield oid, f"{out}{at}"
+                found[oid] = f"{out}{at}"
                 if oid.endswith(".dir"):
-                    for key, _, inside in self._tree(oid, str(out)):
-                        yield inside.value, f"{out}/{'/'.join(key)}{at}"
+                    tree = self._tree(oid)
+                    if tree is None:  # so the list will be at fault, and its files are unknown
+                        found[oid] = f"{out} and all that is in it{at}"
+                    for key, _, inside in tree or ():
+                        found.setdefault(inside.value, f"{out}/{'/'.join(key)}{at}")
+        return found
 
-    def _tree(self, oid: str, name: str) -> Any:
-        """The list of a folder's files, from the cache or else from the remote."""
-        for odb in (self.repo.cache.local, self.odb):
-            path = odb.oid_to_path(oid)
-            if odb.fs.exists(path) and _md5(odb.fs.open(path, "rb")) == _plain(oid):
+    def _tree(self, oid: str) -> Tree | None:
+        """The list of a folder's files, if the cache or the remote has it whole."""
+        for odb in (self.cache, self.odb):
+            if odb.exists(oid) and _md5(odb.fs.open(odb.oid_to_path(oid), "rb")) == _plain(oid):
                 return Tree.load(odb, HashInfo("md5", oid))
-        raise DataError(
-            f"the list of files of {name} ({oid}) is neither in the cache nor whole in the remote"
-        )
+        return None
 
-    def faults(self, needed: dict[str, str]) -> Iterator[Fault]:
+    def present(self, needed: dict[str, str]) -> dict[str, dict[str, Any]]:
+        """What the remote tells about those needed objects that it has: size, on S3 also ETag."""
+        base = self.odb.path
+        paths = {"".join(self.fs.relparts(path, base)): path for path in self.fs.find(base)}
+        oids = [oid for oid in needed if oid in paths]
+        # On S3 this makes no request: the file system has kept what `find` listed.
+        return dict(zip(oids, self.fs.info([paths[oid] for oid in oids]), strict=True))
+
+    def faults(self, needed: dict[str, str], present: dict[str, dict[str, Any]]) -> Iterator[Fault]:
         """The objects that are missing or corrupt."""
-        listed = self._listing()
         with Progress("compare", total=len(needed), unit="objects") as progress:
             for oid, name in needed.items():
-                problem = self._problem(oid, listed)
+                problem = self._problem(oid, present[oid]) if oid in present else "missing"
                 if problem:
                     yield Fault(name, oid, problem, self._cached(oid) is not None)
                 progress.update(1)
 
-    def _listing(self) -> dict[str, dict[str, Any]]:
-        if not self.fs.exists(self.odb.path):
-            return {}
-        self.fs.fs.invalidate_cache()  # of what an earlier call listed
-        found: dict[str, dict[str, Any]] = self.fs.fs.find(self.odb.path, detail=True)
-        return {"".join(path.rsplit("/", 2)[-2:]): info for path, info in found.items()}
-
-    def _problem(self, oid: str, listed: dict[str, dict[str, Any]]) -> str | None:
-        if oid not in listed:
-            return "missing"
-        size, tag = listed[oid].get("size"), str(listed[oid].get("ETag", "")).strip('"')
+    def _problem(self, oid: str, info: dict[str, Any]) -> str | None:
+        size, tag = info["size"], str(info.get("ETag", "")).strip('"')
         cached = self._cached(oid)
         if cached and size != cached.stat().st_size:
             return f"{size} bytes instead of {cached.stat().st_size}"
@@ -139,18 +165,21 @@ class _Storage:
 
     def _cached(self, oid: str) -> Path | None:
         """The object in the local cache, if it is there and whole."""
-        path = self.cache / oid[:2] / oid[2:]
+        path = Path(self.cache.oid_to_path(oid))
         if path.is_file() and _md5(path.open("rb")) == _plain(oid):
             return path
         return None
 
     def upload(self, oid: str) -> None:
-        """Replace the remote's object with the cache's."""
+        """Replace the remote's object with the cache's, as `dvc push` adds one.
+
+        Deleted first, not overwritten: in a folder, the object may be a link to the cache.
+        """
         path = self.odb.oid_to_path(oid)
         if self.fs.exists(path):
             self.fs.remove(path)
-        self.fs.makedirs(self.fs.parent(path), exist_ok=True)
-        self.fs.put_file(str(self.cache / oid[:2] / oid[2:]), path)
+        source = self.cache.oid_to_path(oid)
+        self.odb.add(source, self.cache.fs, oid, check_exists=False, verify=False)
 
 
 def _plain(oid: str) -> str:
