@@ -1,4 +1,7 @@
-"""A real S3 server (rclone): what was pushed comes back, and what is broken is found."""
+"""On every kind of remote: what was pushed comes back, and what is broken is found.
+
+A folder, which is the default remote of .dvc/config, and a real S3 server (rclone).
+"""
 
 import os
 import random
@@ -9,8 +12,10 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
+from typing import Protocol
 
 import pytest
 import s3fs
@@ -23,23 +28,95 @@ FILES = 70
 MULTIPART_MIB = 120  # above 100 MiB DVC uploads in parts
 
 
+class Remote(Protocol):
+    """Where objects are kept, reached past DVC; an object goes by DVC's name for it."""
+
+    def configure(self, repository: "Repository") -> None:
+        """Make it the default remote."""
+
+    def start(self, folder: Path) -> None:
+        """Begin empty, in a new folder, which is the repository's parent."""
+
+    def stop(self) -> None: ...
+
+    def objects(self) -> list[str]: ...
+
+    def read(self, name: str) -> bytes: ...
+
+    def write(self, name: str, content: bytes) -> None: ...
+
+    def delete(self, name: str) -> None: ...
+
+
+def names(folder: Path) -> list[str]:
+    """The objects below a folder, without what an upload has not yet renamed."""
+    found = [path.parent.name + path.name for path in folder.glob("??/*")]
+    return sorted(name for name in found if len(name.removesuffix(".dir")) == 32)
+
+
 @dataclass
-class Server:
+class Folder:
+    """The default remote, as it is committed."""
+
+    folder: Path = Path()
+
+    def configure(self, repository: "Repository") -> None:
+        pass
+
+    def start(self, folder: Path) -> None:
+        self.folder = folder / "my repository/.remote/files/md5"
+
+    def stop(self) -> None:
+        pass
+
+    def path(self, name: str) -> Path:
+        return self.folder / name[:2] / name[2:]
+
+    def objects(self) -> list[str]:
+        return names(self.folder)
+
+    def read(self, name: str) -> bytes:
+        return self.path(name).read_bytes()
+
+    def write(self, name: str, content: bytes) -> None:
+        path = self.path(name)
+        mode = path.stat().st_mode
+        path.chmod(0o644)
+        path.write_bytes(content)  # in place: if the cache shared the file, it would be damaged
+        path.chmod(mode)  # DVC trusts what is read-only
+
+    def delete(self, name: str) -> None:
+        self.path(name).unlink()
+
+
+@dataclass
+class Bucket:
     """`rclone serve s3` on a folder."""
 
-    folder: Path
     port: int
+    folder: Path = Path()
     process: subprocess.Popen[bytes] | None = None
 
-    def start(self) -> None:
-        (self.folder / "bucket").mkdir(parents=True, exist_ok=True)
-        self.process = subprocess.Popen(
-            [
-                BIN / "rclone", "serve", "s3", "--config", os.devnull,
-                "--addr", f"127.0.0.1:{self.port}", "--auth-key", f"{KEY},{SECRET}", self.folder,
-            ],
-            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-        )  # fmt: skip
+    def configure(self, repository: "Repository") -> None:
+        run = repository.command
+        run("dvc", "remote", "add", "--default", "storage", "s3://bucket/galgame-asr")
+        run("dvc", "remote", "modify", "storage", "endpointurl", self.url)
+        run("dvc", "remote", "modify", "storage", "verify", "true")
+
+    def start(self, folder: Path) -> None:
+        self.folder = folder / "s3"
+        (self.folder / "bucket").mkdir(parents=True)
+        self.listen()
+
+    def listen(self) -> None:
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(
+                [
+                    BIN / "rclone", "serve", "s3", "--config", os.devnull, "-vv", "--addr",
+                    f"127.0.0.1:{self.port}", "--auth-key", f"{KEY},{SECRET}", self.folder,
+                ],
+                stdout=subprocess.DEVNULL, stderr=log,
+            )  # fmt: skip
         for _ in range(100):
             with socket.socket() as probe:
                 if probe.connect_ex(("127.0.0.1", self.port)) == 0:
@@ -47,7 +124,7 @@ class Server:
             time.sleep(0.1)
         raise AssertionError("rclone serve s3 does not listen")
 
-    def kill(self) -> None:
+    def stop(self) -> None:
         assert self.process is not None
         self.process.kill()
         self.process.wait()
@@ -56,17 +133,41 @@ class Server:
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}"
 
-    def objects(self) -> list[Path]:
-        found = (self.folder / "bucket").rglob("*")
-        return sorted(path for path in found if path.is_file())
+    @property
+    def log(self) -> Path:
+        """What it was asked."""
+        return self.folder.parent / "rclone.log"
+
+    @cached_property
+    def client(self) -> s3fs.S3FileSystem:
+        return s3fs.S3FileSystem(
+            key=KEY, secret=SECRET, client_kwargs={"endpoint_url": self.url},
+            skip_instance_cache=True, use_listings_cache=False,
+        )  # fmt: skip
+
+    def path(self, name: str) -> str:
+        return f"bucket/galgame-asr/files/md5/{name[:2]}/{name[2:]}"
+
+    def objects(self) -> list[str]:
+        return names(self.folder / "bucket/galgame-asr/files/md5")
+
+    def read(self, name: str) -> bytes:
+        content: bytes = self.client.cat_file(self.path(name))
+        return content
+
+    def write(self, name: str, content: bytes) -> None:
+        self.client.pipe_file(self.path(name), content)
+
+    def delete(self, name: str) -> None:
+        self.client.rm_file(self.path(name))
 
 
 @dataclass
 class Repository:
-    """A repository with one folder of random files, and the server as its remote."""
+    """A repository with one folder of random files, and its remote."""
 
     root: Path
-    server: Server
+    remote: Remote
     environment: dict[str, str] = field(default_factory=dict)
 
     def command(self, *words: str, check: bool = True) -> subprocess.CompletedProcess[str]:
@@ -82,12 +183,6 @@ class Repository:
         assert check or done.returncode == 1, done.stdout
         assert "Traceback" not in done.stdout
         return done.stdout
-
-    def bucket(self) -> s3fs.S3FileSystem:
-        return s3fs.S3FileSystem(
-            key=KEY, secret=SECRET, client_kwargs={"endpoint_url": self.server.url},
-            skip_instance_cache=True, use_listings_cache=False,
-        )  # fmt: skip
 
     def wipe(self) -> None:
         for path in (".dvc/cache", "data/raw"):
@@ -105,11 +200,17 @@ def free_port() -> int:
         return port
 
 
-@pytest.fixture
-def repository(tmp_path: Path) -> Iterator[Repository]:
-    server = Server(tmp_path / "s3", free_port())
-    server.start()
-    empty = tmp_path / "aws"  # /dev/null would not do for botocore
+S3_ONLY = pytest.mark.parametrize("template", ["s3"], indirect=True)
+FOLDER_ONLY = pytest.mark.parametrize("template", ["folder"], indirect=True)
+
+
+@pytest.fixture(scope="module", params=["folder", "s3"])
+def template(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Repository:
+    """Data under DVC and a remote to push to, committed; nothing is pushed."""
+    folder = tmp_path_factory.mktemp("template")
+    empty = folder / "aws"  # /dev/null would not do for botocore
     empty.touch()
     environment = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
     environment |= {
@@ -119,7 +220,8 @@ def repository(tmp_path: Path) -> Iterator[Repository]:
         "AWS_MAX_ATTEMPTS": "2", "GIT_AUTHOR_NAME": "t", "GIT_AUTHOR_EMAIL": "t@example.org",
         "GIT_COMMITTER_NAME": "t", "GIT_COMMITTER_EMAIL": "t@example.org",
     }  # fmt: skip
-    repository = Repository(tmp_path / "repository", server, environment)
+    remote = Folder() if request.param == "folder" else Bucket(free_port())
+    repository = Repository(folder / "repository", remote, environment)
     raw = repository.root / "data/raw"
     raw.mkdir(parents=True)
     draw = random.Random(0)
@@ -128,17 +230,22 @@ def repository(tmp_path: Path) -> Iterator[Repository]:
     for path in (".dvc/config", ".dvc/.gitignore", ".dvcignore"):
         (repository.root / path).parent.mkdir(exist_ok=True)
         shutil.copy(REPOSITORY / path, repository.root / path)
-    run = repository.command
-    run("git", "init", "--quiet")
-    # As the README says.
-    run("dvc", "remote", "add", "--default", "storage", "s3://bucket/galgame-asr")
-    run("dvc", "remote", "modify", "storage", "endpointurl", server.url)
-    run("dvc", "remote", "modify", "storage", "verify", "true")
-    run("dvc", "add", "--quiet", "data/raw")
-    run("git", "add", "--all")
-    run("git", "commit", "--quiet", "--message", "data")
-    yield repository
-    server.kill()
+    repository.command("git", "init", "--quiet")
+    remote.configure(repository)
+    repository.command("dvc", "add", "--quiet", "data/raw")
+    (repository.root / ".gitignore").write_text("/.remote\n")
+    repository.command("git", "add", "--all")
+    repository.command("git", "commit", "--quiet", "--message", "data")
+    return repository
+
+
+@pytest.fixture
+def repository(template: Repository, tmp_path: Path) -> Iterator[Repository]:
+    root = tmp_path / "my repository"
+    shutil.copytree(template.root, root)
+    template.remote.start(tmp_path)
+    yield replace(template, root=root)
+    template.remote.stop()
 
 
 def test_pushed_data_comes_back(repository: Repository, tmp_path: Path) -> None:
@@ -154,87 +261,123 @@ def test_pushed_data_comes_back(repository: Repository, tmp_path: Path) -> None:
     assert "0 at fault" in repository.fsck(), "without a cache, by the listing and by reading"
     repository.command("dvc", "pull")
     assert repository.content() == before
-    clone = Repository(tmp_path / "clone", repository.server, repository.environment)
+    clone = replace(repository, root=tmp_path / "clone")
     repository.command("git", "clone", "--quiet", str(repository.root), str(clone.root))
+    if isinstance(repository.remote, Folder):  # beside each clone, so it is brought along
+        shutil.copytree(repository.root / ".remote", clone.root / ".remote")
     clone.command("dvc", "pull")
     assert clone.content() == before
     assert SECRET not in repository.command("git", "grep", SECRET, check=False).stdout
 
 
+@FOLDER_ONLY
+def test_make_works_on_the_remote_that_is_committed(repository: Repository) -> None:
+    """`make push`, `fsck` and `pull` as a clone has them, with nothing configured."""
+    for name in ("Makefile", "pyproject.toml", "constraints.txt"):
+        shutil.copy(REPOSITORY / name, repository.root)
+    before = repository.content()
+
+    def make(target: str) -> str:
+        # The environment is there already, the one that runs this.
+        return repository.command("make", "--old-file=.venv/run", target).stdout
+
+    assert f"{FILES + 1} objects needed, 0 at fault" in make("push")
+    repository.wipe()
+    make("pull")
+    assert repository.content() == before
+    assert f"{FILES + 1} objects needed, 0 at fault" in make("fsck")
+
+
+@S3_ONLY
+def test_one_listing_tells_all(repository: Repository) -> None:
+    """On S3, no request is made per object that was uploaded at once."""
+    assert isinstance(repository.remote, Bucket)
+    repository.command("dvc", "push")
+    log = repository.remote.log
+    asked = log.stat().st_size
+    assert "0 at fault" in repository.fsck()
+    lines = log.read_text()[asked:].splitlines()
+    assert sum("Listed" in line for line in lines) == 1
+    assert not [line for line in lines if "OBJECT" in line]
+
+
 def push_until(repository: Repository, objects: int) -> subprocess.Popen[bytes]:
-    """A `dvc push` that has uploaded some objects, and not yet all."""
+    """A `dvc push` that has uploaded some objects, and likely not yet all."""
     push = subprocess.Popen(
         ["dvc", "push", "--jobs", "1"], cwd=repository.root, env=repository.environment,
         executable=BIN / "dvc", stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     )  # fmt: skip
-    while len(repository.server.objects()) < objects:
+    while len(repository.remote.objects()) < objects:
         assert push.poll() is None, "it ended too early"
-        time.sleep(0.01)
     return push
 
 
 def test_a_killed_client_loses_nothing(repository: Repository) -> None:
     """The next push completes the remote."""
+    assert "`make push` uploads" in repository.fsck(check=False), "nothing is there yet"
     push = push_until(repository, 10)
     push.send_signal(signal.SIGKILL)
     push.wait()
-    assert len(repository.server.objects()) < FILES + 1
+    assert len(repository.remote.objects()) < FILES + 1
     assert "missing" in repository.fsck(check=False)
     repository.command("dvc", "push")
     assert "0 at fault" in repository.fsck()
 
 
+@S3_ONLY
 def test_a_killed_server_loses_nothing(repository: Repository) -> None:
     """The push fails; with the server back, the next one completes the remote."""
-    push = push_until(repository, 10)
-    repository.server.kill()
+    assert isinstance(repository.remote, Bucket)
+    hasty = replace(repository, environment=repository.environment | {"AWS_MAX_ATTEMPTS": "1"})
+    push = push_until(hasty, 10)
+    repository.remote.stop()
     assert push.wait() != 0
-    assert "cannot be read" in repository.fsck(check=False)
-    repository.server.start()
+    assert "remote storage cannot be read" in hasty.fsck(check=False)
+    repository.remote.listen()
     repository.command("dvc", "push")
     assert "0 at fault" in repository.fsck()
 
 
 def test_every_corruption_is_found_and_repaired(repository: Repository) -> None:
     """50 objects truncated, emptied, swapped or deleted: all are named, none besides."""
+    remote = repository.remote
     repository.command("dvc", "push")
-    bucket = repository.bucket()
-    (listing,) = [name for name in bucket.find("bucket/galgame-asr") if name.endswith(".dir")]
-    objects = sorted(set(bucket.find("bucket/galgame-asr")) - {listing})
+    (listing,) = [name for name in remote.objects() if name.endswith(".dir")]
     draw = random.Random(2)
-    broken = draw.sample(objects, 50)
-    content = {name: bucket.cat_file(name) for name in broken}
+    broken = draw.sample(sorted(set(remote.objects()) - {listing}), 50)
+    content = {name: remote.read(name) for name in broken}
     for number, name in enumerate(broken):
         data = content[name]
         match number % 4:
             case 0:
-                bucket.pipe_file(name, data[: draw.randrange(1, len(data))])
+                remote.write(name, data[: draw.randrange(1, len(data))])
             case 1:
-                bucket.pipe_file(name, b"")
+                remote.write(name, b"")
             case 2:
-                bucket.pipe_file(name, content[broken[(number + 4) % 50]])
+                remote.write(name, content[broken[(number + 4) % 50]])
             case 3:
-                bucket.rm_file(name)
+                remote.delete(name)
     # DVC itself goes by the names.
     repository.command("dvc", "push")
     report = repository.fsck(check=False)
     assert "50 objects are at fault" in report
-    assert all("".join(name.rsplit("/", 2)[-2:]) in report for name in broken)
+    assert "`galgame-asr fsck --repair` uploads" in report
+    assert all(name in report for name in broken)
     assert "50 at fault" in repository.fsck("--repair")
     assert "0 at fault" in repository.fsck()
-    assert {name: bucket.cat_file(name) for name in broken} == content
-    bucket.pipe_file(listing, b"[]")
-    assert f"data/raw ({''.join(listing.rsplit('/', 2)[-2:])})" in repository.fsck(check=False)
+    assert {name: remote.read(name) for name in broken} == content
+    remote.write(listing, b"[]")
+    assert f"data/raw ({listing})" in repository.fsck(check=False)
     assert "1 at fault" in repository.fsck("--repair")
     assert "0 at fault" in repository.fsck()
 
 
 def test_what_the_cache_lacks_is_named(repository: Repository) -> None:
     """Broken in the remote and gone here: it cannot be repaired, and is not lost sight of."""
+    remote = repository.remote
     repository.command("dvc", "push")
-    bucket = repository.bucket()
-    name = next(n for n in bucket.find("bucket/galgame-asr") if not n.endswith(".dir"))
-    bucket.pipe_file(name, b"broken")
+    name = next(name for name in remote.objects() if not name.endswith(".dir"))
+    remote.write(name, b"broken")
     repository.wipe()
     report = repository.fsck("--repair", check=False)
     assert "1 objects are at fault" in report
@@ -242,3 +385,45 @@ def test_what_the_cache_lacks_is_named(repository: Repository) -> None:
     assert "the local cache has no good copy" in report
     # And DVC refuses it, because the remote has `verify`.
     assert repository.command("dvc", "pull", check=False).returncode != 0
+
+
+@FOLDER_ONLY
+def test_what_commits_need_is_found(repository: Repository) -> None:
+    """Data of an older commit that was never pushed, also when its list of files is gone."""
+    (repository.root / "data/raw/000.tar").unlink()
+    repository.command("dvc", "add", "--quiet", "data/raw")
+    repository.command("git", "commit", "--quiet", "--all", "--message", "one less")
+    repository.command("dvc", "push")
+    assert f"{FILES} objects needed, 0 at fault" in repository.fsck()
+    report = repository.fsck("--all-commits", check=False)
+    assert f"{FILES + 2} objects needed, 2 at fault" in report
+    assert "data/raw/000.tar at " in report
+    repository.wipe()
+    report = repository.fsck("--all-commits", check=False)
+    assert f"{FILES + 1} objects needed, 1 at fault" in report
+    assert "data/raw and all that is in it at " in report
+    assert "uploads" not in report, "the cache has nothing"
+
+
+@FOLDER_ONLY
+def test_a_repair_never_writes_into_the_cache(repository: Repository) -> None:
+    """Though the remote's object is the cache's file, under another name."""
+    remote, cache = repository.remote, Folder(repository.root / ".dvc/cache/files/md5")
+    assert isinstance(remote, Folder)
+    repository.command("dvc", "push")
+    wrong, other = [name for name in remote.objects() if not name.endswith(".dir")][:2]
+    assert not remote.path(wrong).samefile(cache.path(wrong)), "DVC's push copies"
+    before = {name: cache.read(name) for name in (wrong, other)}
+    remote.delete(wrong)
+    remote.path(wrong).hardlink_to(cache.path(other))
+    assert "1 at fault" in repository.fsck("--repair")
+    assert {name: cache.read(name) for name in (wrong, other)} == before
+    assert remote.read(wrong) == before[wrong]
+    assert not remote.path(wrong).samefile(cache.path(wrong))
+
+
+@FOLDER_ONLY
+def test_a_remote_that_is_not_configured(repository: Repository) -> None:
+    """The message has the names that there are."""
+    report = repository.fsck("--remote", "nowhere", check=False)
+    assert "no remote nowhere; its remotes: local" in report
