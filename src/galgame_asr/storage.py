@@ -24,6 +24,9 @@ from dvc_data.hashfile.tree import Tree
 from galgame_asr.console import Progress, log
 from galgame_asr.errors import ConfigError, DataError
 
+# Of an object: size, on S3 also ETag, or why it cannot be had.
+Info = dict[str, Any] | Exception
+
 BLOCK = 1 << 20
 # Sizes of parts that clients upload: s3fs and DVC, the AWS command line, rclone, minio.
 PART_SIZES = [size << 20 for size in (50, 8, 5, 16, 64, 100, 128)]
@@ -75,7 +78,7 @@ def check(remote: str | None = None, *, all_commits: bool = False, repair: bool 
     left = [fault for fault in faults if not (repair and fault.repairable)]
     if left:
         lines = "\n".join(f"  {fault}" for fault in left)
-        # What DVC once pushed whole it takes for whole: only into an empty remote it fills gaps.
+        # DVC fills no gaps where it once pushed all; it pushes all to where nothing is.
         way = "`galgame-asr fsck --repair`" if present else "`make push`"
         advice = f"\n{way} uploads what the cache has" if repairable and not repair else ""
         raise DataError(f"{len(left)} objects are at fault in {storage.where}:\n{lines}{advice}")
@@ -136,15 +139,16 @@ class _Storage:
                 return Tree.load(odb, HashInfo("md5", oid))
         return None
 
-    def present(self, needed: dict[str, str]) -> dict[str, dict[str, Any]]:
-        """What the remote tells about those needed objects that it has: size, on S3 also ETag."""
+    def present(self, needed: dict[str, str]) -> dict[str, Info]:
+        """What the remote tells about those needed objects that it has."""
         base = self.odb.path
         paths = {"".join(self.fs.relparts(path, base)): path for path in self.fs.find(base)}
         oids = [oid for oid in needed if oid in paths]
         # On S3 this makes no request: the file system has kept what `find` listed.
-        return dict(zip(oids, self.fs.info([paths[oid] for oid in oids]), strict=True))
+        infos = self.fs.info([paths[oid] for oid in oids], return_exceptions=True)
+        return dict(zip(oids, infos, strict=True))
 
-    def faults(self, needed: dict[str, str], present: dict[str, dict[str, Any]]) -> Iterator[Fault]:
+    def faults(self, needed: dict[str, str], present: dict[str, Info]) -> Iterator[Fault]:
         """The objects that are missing or corrupt."""
         with Progress("compare", total=len(needed), unit="objects") as progress:
             for oid, name in needed.items():
@@ -153,14 +157,19 @@ class _Storage:
                     yield Fault(name, oid, problem, self._cached(oid) is not None)
                 progress.update(1)
 
-    def _problem(self, oid: str, info: dict[str, Any]) -> str | None:
+    def _problem(self, oid: str, info: Info) -> str | None:
+        if isinstance(info, Exception):
+            return f"cannot be read: {info}"
         size, tag = info["size"], str(info.get("ETag", "")).strip('"')
         cached = self._cached(oid)
         if cached and size != cached.stat().st_size:
             return f"{size} bytes instead of {cached.stat().st_size}"
         if tag == _plain(oid) or (cached and "-" in tag and _multipart(cached, tag)):
             return None
-        found = _md5(self.fs.open(self.odb.oid_to_path(oid), "rb"))
+        try:
+            found = _md5(self.fs.open(self.odb.oid_to_path(oid), "rb"))
+        except OSError as error:  # this one's: a bad block, an archived object
+            return f"cannot be read: {error}"
         return None if found == _plain(oid) else f"content has MD5 {found}"
 
     def _cached(self, oid: str) -> Path | None:

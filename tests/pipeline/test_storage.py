@@ -407,16 +407,21 @@ def test_what_commits_need_is_found(repository: Repository) -> None:
 
 @FOLDER_ONLY
 def test_a_repair_never_writes_into_the_cache(repository: Repository) -> None:
-    """Though the remote's object is the cache's file, under another name."""
+    """Though an object is a link to the cache's file of another name; one to nowhere is a fault."""
     remote, cache = repository.remote, Folder(repository.root / ".dvc/cache/files/md5")
     assert isinstance(remote, Folder)
     repository.command("dvc", "push")
-    wrong, other = [name for name in remote.objects() if not name.endswith(".dir")][:2]
+    wrong, other, lost = [name for name in remote.objects() if not name.endswith(".dir")][:3]
     assert not remote.path(wrong).samefile(cache.path(wrong)), "DVC's push copies"
     before = {name: cache.read(name) for name in (wrong, other)}
     remote.delete(wrong)
     remote.path(wrong).hardlink_to(cache.path(other))
-    assert "1 at fault" in repository.fsck("--repair")
+    remote.delete(lost)
+    remote.path(lost).symlink_to("/nowhere")
+    report = repository.fsck("--repair")
+    assert "2 at fault" in report
+    assert f"({lost}): cannot be read" in report
+    assert "0 at fault" in repository.fsck()
     assert {name: cache.read(name) for name in (wrong, other)} == before
     assert remote.read(wrong) == before[wrong]
     assert not remote.path(wrong).samefile(cache.path(wrong))
