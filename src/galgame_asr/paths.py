@@ -13,6 +13,7 @@ EXPORTS = MODELS / "export"
 METRICS = Path("metrics")
 VERIFIED = METRICS / "verify"
 LOGS = Path("logs")
+MACHINE = LOGS / "machine.json"  # what the last stage with a model ran on
 SOURCES = Path("sources")  # in git: size and SHA-256 of every file that was downloaded
 
 # The end of a message about a shard that is not there.

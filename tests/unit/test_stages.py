@@ -1,13 +1,19 @@
 """dvc.yaml, the stages' code, params.yaml and the ignore files agree."""
 
+import importlib
 import re
+import shutil
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 from ruamel.yaml import YAML
 
-from galgame_asr.params import read_yaml
+from galgame_asr import compute
+from galgame_asr.params import load, read_yaml
+from galgame_asr.params.compute import ComputeParams
+from galgame_asr.paths import MACHINE
 from tests.conftest import REPOSITORY
 from tests.stage_code import SOURCE, closure
 
@@ -65,6 +71,47 @@ def test_deps_are_the_import_closure(stage: str) -> None:
     for variable, values in VALUES.items():
         declared = [dep.replace(variable, value) for dep in declared for value in values]
     assert set(declared) == {str(file.relative_to(REPOSITORY)) for file in needed}
+
+
+@pytest.mark.parametrize(
+    ("stage", "arguments"),
+    [
+        ("base", []), ("train", ["full"]), ("average", ["averaged"]), ("export", ["sherpa"]),
+        ("verify", ["sherpa"]), ("decode", ["full/p100", "none", "none.jsonl"]),
+    ],
+)  # fmt: skip
+def test_a_stage_with_a_model_sets_up_first(
+    stage: str, arguments: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What computes before it would fix the CPU's instructions; here it has nothing to load."""
+
+    class SetUpError(Exception):
+        """`set_up` was called."""
+
+    def set_up(params: Any, record: Path) -> None:
+        assert (params, record) == (load(ComputeParams, "compute"), MACHINE)
+        raise SetUpError
+
+    shutil.copy(REPOSITORY / "params.yaml", tmp_path)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(compute, "set_up", set_up)
+    with pytest.raises(SetUpError):
+        importlib.import_module(f"galgame_asr.stages.{stage}").main(arguments)
+
+
+def test_no_other_stage_has_a_model() -> None:
+    """The stages above are all whose code imports torch."""
+    with_torch = {
+        stage
+        for stage in STAGES
+        for module in [f"stages.{stage}", *PLUGINS.get(stage, [])]
+        if any(
+            re.search(r"^(import|from) torch\b", file.read_text(), re.MULTILINE)
+            for file in closure(f"galgame_asr.{module}")
+            if file.suffix == ".py"
+        )
+    }
+    assert with_torch == {"base", "train", "average", "export", "verify", "decode"}
 
 
 def test_every_params_section_has_a_module() -> None:

@@ -18,8 +18,9 @@ class ComputeParams:
     # CPU threads of one process; null leaves the choice to torch. Sums in another
     # order round differently, so results on a CPU depend on it.
     cpu_threads: Annotated[int, Field(ge=1)] | None
-    # Fix the CPU's vector instructions (AVX2) and torch's deterministic algorithms,
-    # so that one x86-64 machine's numbers are another's; costs speed on large models.
+    # Fix the CPU's vector instructions (AVX2), MKL's mode and torch's deterministic algorithms,
+    # so that one x86-64 machine's numbers are another's; costs speed on large models. On CUDA,
+    # an operation without a deterministic form is a warning.
     reproducible: bool
     # Processes per machine, one per GPU. With several, `accelerate launch` trains (each
     # takes batches of batch_frames, all together make a step) and decoding shares the work.

@@ -43,7 +43,7 @@ def show(options: argparse.Namespace) -> None:
         common = dataclasses.replace(common, batch_frames=options.batch_frames)
     speech = Speech(options.utterance_s, options.text_tokens)
     compute.set_up(params.compute)
-    torch.use_deterministic_algorithms(False)  # fake tensors have no content to fill
+    torch.set_deterministic_debug_mode("default")  # fake tensors have no content to fill
     logging.getLogger("galgame_asr").setLevel(logging.WARNING)
     with model_directory(params.base, MODELS / "base") as directory:
         planner = Planner(params.model.family, directory, speech, bf16=options.precision == "bf16")

@@ -15,17 +15,19 @@ from galgame_asr.params.base import Base, BuiltBase, HubBase
 from galgame_asr.params.compute import ComputeParams
 from galgame_asr.params.model import ModelParams
 from galgame_asr.params.train import CommonParams
-from galgame_asr.paths import LOGS, MODELS, RAW, SPLIT
+from galgame_asr.paths import LOGS, MACHINE, MODELS, RAW, SPLIT
 from galgame_asr.training.phase import PhaseInputs, trained
 
 
 def main(_arguments: Sequence[str]) -> None:
     """Build and pretrain a tiny model, or bring a published one in."""
+    compute_params = load(ComputeParams, "compute")
+    compute.set_up(compute_params, MACHINE)
     base: Base = load(Base, "base")
     family = load(ModelParams, "model").family
     with atomic_directory(MODELS / "base") as output:
         if isinstance(base, BuiltBase):
-            _pretrain(family, base, output)
+            _pretrain(family, base, compute_params, output)
         elif isinstance(base, HubBase):
             with hub.download(base.repo, base.revision, kind="model") as arrived:
                 for path in arrived.iterdir():
@@ -39,7 +41,7 @@ def main(_arguments: Sequence[str]) -> None:
         families.load(family, output)  # a damaged model is refused here, not in a phase
 
 
-def _pretrain(family: str, base: BuiltBase, output: Path) -> None:
+def _pretrain(family: str, base: BuiltBase, compute_params: ComputeParams, output: Path) -> None:
     if base.family != family:
         raise ConfigError(
             f"base.kind is {base.kind}, of family {base.family}; model.family is {family}: "
@@ -54,13 +56,12 @@ def _pretrain(family: str, base: BuiltBase, output: Path) -> None:
             family=family,
             params=base.pretrain,
             common=common,
-            compute=load(ComputeParams, "compute"),
+            compute=compute_params,
             checkpoints=(100,),
             raw=RAW,
             split=SPLIT,
             logs=LOGS / "base",
         )
-        compute.set_up(inputs.compute)
         builder.build(inputs.init, base, texts=texts, seed=common.seed)
         with trained(inputs) as results:
             shutil.copytree(results / "p100", output, dirs_exist_ok=True)

@@ -13,12 +13,14 @@ from galgame_asr.params import load
 from galgame_asr.params.compute import ComputeParams
 from galgame_asr.params.decode import DecodeParams
 from galgame_asr.params.prompts import Prompt
-from galgame_asr.paths import MODELS, RAW, SPLIT, TEST_SETS
+from galgame_asr.paths import MACHINE, MODELS, RAW, SPLIT, TEST_SETS
 
 
 def main(arguments: Sequence[str]) -> None:
     """Arguments: checkpoint, name of the prompt, file to write."""
     checkpoint, prompt_name, output = arguments
+    compute_params = load(ComputeParams, "compute")
+    compute.set_up(compute_params, MACHINE)
     params = load(DecodeParams, "decode")
     prompt = load(Prompt, f"prompts.{prompt_name}")
     task = Task(
@@ -27,9 +29,8 @@ def main(arguments: Sequence[str]) -> None:
         raw=RAW,
         prompt=prompt,
         params=params,
-        compute=load(ComputeParams, "compute"),
+        compute=compute_params,
     )
-    compute.set_up(task.compute)
     tables = {name: manifest.read(SPLIT / f"{name}.parquet") for name in TEST_SETS}
     found = iter(transcribe(pd.concat(tables.values(), ignore_index=True), task))
     decoded = {

@@ -10,13 +10,15 @@ from galgame_asr.params import load
 from galgame_asr.params.compute import ComputeParams
 from galgame_asr.params.model import ModelParams
 from galgame_asr.params.train import CommonParams, PhaseParams
-from galgame_asr.paths import LOGS, MODELS, RAW, SPLIT
+from galgame_asr.paths import LOGS, MACHINE, MODELS, RAW, SPLIT
 from galgame_asr.training.phase import PhaseInputs, trained
 
 
 def main(arguments: Sequence[str]) -> None:
     """Train the phase named by the only argument."""
     (name,) = arguments
+    compute_params = load(ComputeParams, "compute")
+    compute.set_up(compute_params, MACHINE)
     params = load(PhaseParams, f"train.phases.{name}")
     common = load(CommonParams, "train.common")
     family = load(ModelParams, "model").family
@@ -25,13 +27,12 @@ def main(arguments: Sequence[str]) -> None:
         family=family,
         params=params,
         common=common,
-        compute=load(ComputeParams, "compute"),
+        compute=compute_params,
         checkpoints=params.checkpoints,
         raw=RAW,
         split=SPLIT,
         logs=LOGS / name,
     )
-    compute.set_up(inputs.compute)
     with (
         trained(inputs) as results,
         atomic_directory(MODELS / name) as output,

@@ -20,7 +20,7 @@ from galgame_asr.params.decode import DecodeParams
 from galgame_asr.params.export import Export, TensorVerifyParams
 from galgame_asr.params.prompts import Prompt
 from galgame_asr.params.score import NormaliseParams
-from galgame_asr.paths import EXPORTS, MODELS, RAW, SPLIT, VERIFIED
+from galgame_asr.paths import EXPORTS, MACHINE, MODELS, RAW, SPLIT, VERIFIED
 from galgame_asr.scoring import verified
 from galgame_asr.scoring.agreement import Agreement, Said, compare
 from galgame_asr.scoring.verified import Verified
@@ -32,6 +32,8 @@ BY_COMMAND = 8  # utterances that a runtime's own command transcribes, where the
 def main(arguments: Sequence[str]) -> None:
     """Verify the export named by the only argument."""
     (name,) = arguments
+    compute_params = load(ComputeParams, "compute")
+    compute.set_up(compute_params, MACHINE)
     params = load(Export, f"export.{name}")
     exporter = exporting.load(params.format)
     checkpoint, export = MODELS / params.checkpoint, EXPORTS / name
@@ -39,7 +41,7 @@ def main(arguments: Sequence[str]) -> None:
     for file, value in differences.items():
         log.info("%s: largest difference %.1e of the largest value", file, value)
     rows = _rows(params.verify.utterances)
-    task = _task(params)
+    task = _task(params, compute_params)
     said = _transcribe(rows, task, exporter, export)
     ids = transcripts.keys(rows).tolist()
     found = compare(ids, rows["text"].tolist(), said, load(NormaliseParams, "score.normalise"))
@@ -78,12 +80,11 @@ def _rows(count: int) -> pd.DataFrame:
     return rows.head(count).reset_index(drop=True)
 
 
-def _task(params: Export) -> Task:
+def _task(params: Export, compute_params: ComputeParams) -> Task:
     """How the checkpoint transcribes."""
     checkpoint = MODELS / params.checkpoint
     # In bf16 the checkpoint itself would say something else now and then.
-    exact = dataclasses.replace(load(ComputeParams, "compute"), precision="float32")
-    compute.set_up(exact)
+    exact = dataclasses.replace(compute_params, precision="float32")
     prompt = load(Prompt, f"prompts.{params.verify.prompt}")
     decode = load(DecodeParams, "decode")
     return Task(families.detect(checkpoint), checkpoint, RAW, prompt, decode, exact)
