@@ -15,6 +15,11 @@ DIGITS = {
 }  # fmt: skip
 
 
+# Below are roundings of float32, which differ between CPUs: ONNX Runtime's softmax takes
+# AVX-512 where there is AVX-512, and no setting keeps it from that.
+SMALLEST_DIFFERENCE = 1e-5
+
+
 @dataclass(frozen=True, kw_only=True)
 class Verified:
     """What stage verify found; for texts and CERs see `scoring.agreement.Agreement`."""
@@ -33,7 +38,8 @@ class Verified:
     log_prob_difference: float | None
     # Equal texts of the runtime's own command, and how many it was asked for; None without one.
     by_command: tuple[int, int] | None
-    # By file, see `exporting.Exporter.differences`.
+    # By file, see `exporting.Exporter.differences`; SMALLEST_DIFFERENCE stands for any
+    # that is smaller and not 0.
     differences: dict[str, float]
     size_mb: float
     size_mb_checkpoint: float
@@ -44,7 +50,7 @@ def write(path: Path, verified: Verified) -> None:
     values = dataclasses.asdict(verified)
     for key, digits in DIGITS.items():
         values[key] = None if values[key] is None else round(values[key], digits)
-    values["differences"] = {file: float(f"{v:.1e}") for file, v in verified.differences.items()}
+    values["differences"] = {file: _rounded(v) for file, v in verified.differences.items()}
     write_text(path, json.dumps(values, indent=1) + "\n")
 
 
@@ -62,3 +68,7 @@ def read(path: Path) -> Verified:
         raise DataError(
             f"{path} cannot be read ({error}); `dvc repro verify@{path.stem}` makes it"
         ) from None
+
+
+def _rounded(difference: float) -> float:
+    return float(f"{max(difference, SMALLEST_DIFFERENCE):.1e}") if difference else 0.0
