@@ -1,0 +1,103 @@
+"""What one CPU computes, as hashes: python -m tests.bits.
+
+A few of each kind of computation that the embedded default does, in its sizes. Two CPUs that
+print the same make the same run; `tests/pipeline/test_other_cpus.py` asks emulated ones.
+"""
+
+import dataclasses
+import hashlib
+import json
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import torch
+
+from galgame_asr import compute
+from galgame_asr.audio.reader import ShardReader
+from galgame_asr.corpora import synthetic
+from galgame_asr.decoding import transcripts
+from galgame_asr.decoding.transcribe import Task, transcribe
+from galgame_asr.families import fun_asr_nano, fun_asr_nano_tiny
+from galgame_asr.files import content_hash
+from galgame_asr.params import load, parse
+from galgame_asr.params.base import TinyBase
+from galgame_asr.params.compute import ComputeParams
+from galgame_asr.params.corpora import Synthetic
+from galgame_asr.params.decode import DecodeParams
+from galgame_asr.params.score import NormaliseParams
+from galgame_asr.params.train import CommonParams, PhaseParams
+from galgame_asr.scoring.summary import summarise
+from galgame_asr.scoring.utterances import score
+from galgame_asr.text.words import Words
+from galgame_asr.training.trainer import Phase, train
+from tests.conftest import REPOSITORY
+from tests.models import JAPANESE, TEXTS, noise
+from tests.phases import values, write_rows
+
+PARAMS = REPOSITORY / "params.yaml"
+
+
+def main() -> None:
+    """Print the hashes as one line of JSON."""
+    params = load(ComputeParams, "compute", file=PARAMS)
+    compute.set_up(params)
+    found: dict[str, Any] = {"own_bits": compute.machine(params).own_bits, "speech": _speech()}
+    with TemporaryDirectory() as temporary:
+        found |= _model(Path(temporary), params)
+    print(json.dumps(found))
+
+
+def _hash(content: bytes | str) -> str:
+    data = content.encode() if isinstance(content, str) else content
+    return hashlib.md5(data).hexdigest()
+
+
+def _speech() -> str:
+    """Two lines with music and two without."""
+    lines = synthetic.compose(load(Synthetic, "corpora.vn", file=PARAMS))
+    chosen = [line for line in lines if line.chords_hz][:2]
+    chosen += [line for line in lines if not line.chords_hz][:2]
+    return _hash(b"".join(map(synthetic.render, chosen)))
+
+
+def _model(root: Path, params: ComputeParams) -> dict[str, str]:
+    """A phase of six steps in which all learns, and what the model then says."""
+    base = load(TinyBase, "base", file=PARAMS)
+    fun_asr_nano_tiny.build(root / "base", base, texts=TEXTS, seed=0)
+    rows = write_rows(root)
+    common = load(CommonParams, "train.common", file=PARAMS)
+    phase_params = parse(PhaseParams, values(epochs=2), "phase")
+    phase = Phase(
+        family=fun_asr_nano.load(root / "base"),
+        common=dataclasses.replace(common, batch_frames=350, log_steps=2),
+        params=phase_params,
+        train_rows=rows[:8],
+        dev_rows=rows[8:],
+        reader=ShardReader(root),
+        checkpoints=(100,),
+        device=torch.device("cpu"),
+        bf16=False,
+        directory=root / "phase",
+        logs=root / "logs",
+    )
+    phase.directory.mkdir()
+    train(phase)
+    checkpoint = phase.directory / "p100"
+    decode = dataclasses.replace(load(DecodeParams, "decode", file=PARAMS), max_new_tokens=12)
+    task = Task("fun_asr_nano", checkpoint, root, JAPANESE, decode, params)
+    said = transcribe(rows, task)
+    decoded = dict(zip(transcripts.keys(rows), said, strict=True))
+    rules = load(NormaliseParams, "score.normalise", file=PARAMS)
+    return {
+        "features": _hash(phase.family.features(noise(3.0)).numpy().tobytes()),
+        "base": content_hash([root / "base"]),
+        "losses": _hash((phase.directory / "log.tsv").read_text()),
+        "weights": content_hash([checkpoint]),
+        "texts": _hash(repr(said)),
+        "scores": _hash(json.dumps(summarise(score("test", rows, decoded, rules, Words())))),
+    }
+
+
+if __name__ == "__main__":
+    main()
