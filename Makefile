@@ -6,7 +6,8 @@ PYTHON ?= python3
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 PIP_INSTALL := .venv/bin/python -m pip install --quiet --constraint constraints.txt
 
-.PHONY: help repro test lint types check readme remote push pull fsck constraints clean-scratch
+
+.PHONY: help repro same test lint types check readme remote push pull fsck constraints clean-scratch
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -14,6 +15,9 @@ help: ## list the targets
 repro: .venv/run ## set up, run the pipeline as params.yaml says, show the table
 	dvc repro
 	@cat metrics/report.md
+
+same: .venv/run ## is the committed run what this code makes here? runs the default anew
+	python -m tests.same
 
 test: .venv/dev ## set up, run all tests
 	pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
@@ -42,7 +46,7 @@ pull: .venv/run ## bring data and checkpoints from the remote
 fsck: .venv/run ## compare the remote with what the outputs need, byte for byte
 	galgame-asr fsck
 
-readme: .venv/run ## write the result tables of metrics/ into README.md
+readme: .venv/run ## write the result tables of metrics/ into README.md, and which machine made them
 	galgame-asr readme
 
 constraints: ## write constraints.txt anew from the newest versions that resolve together

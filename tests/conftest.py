@@ -1,5 +1,7 @@
 """What tests share: generated speech, shards and models; nothing is downloaded."""
 
+import subprocess
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
@@ -17,6 +19,25 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark tests by their folder, so that `-m unit` and `-m pipeline` need no decorators."""
     for item in items:
         item.add_marker(item.path.relative_to(REPOSITORY / "tests").parts[0])
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say at the end what was skipped, one line for each reason, which names what brings it."""
+    reasons = Counter(
+        str(report.longrepr[2]).removeprefix("Skipped: ")
+        for report in terminalreporter.getreports("skipped")
+        if isinstance(report.longrepr, tuple)
+    )
+    for reason, count in reasons.most_common():
+        terminalreporter.write_line(f"skipped {count}: {reason}")
+
+
+def committed(path: str) -> str:
+    """A file as HEAD has it, whatever a run has written since."""
+    done = subprocess.run(
+        ["git", "show", f"HEAD:{path}"], cwd=REPOSITORY, capture_output=True, text=True, check=True
+    )
+    return done.stdout
 
 
 def tone(duration_s: float, hz: float = 220.0) -> bytes:

@@ -10,7 +10,7 @@ from galgame_asr import manifest, params, profile, storage
 from galgame_asr.audio.reader import ShardReader
 from galgame_asr.console import run
 from galgame_asr.params.prompts import Prompt
-from galgame_asr.paths import METRICS, MODELS, RAW, SETS, SPLIT
+from galgame_asr.paths import MACHINE, METRICS, MODELS, RAW, SETS, SPLIT
 from galgame_asr.report import readme
 from galgame_asr.scoring import compute_wer
 from galgame_asr.scoring.utterances import check_ids
@@ -229,4 +229,4 @@ def _publish(options: argparse.Namespace) -> None:
 
 
 def _readme(_options: argparse.Namespace) -> None:
-    readme.update(Path("README.md"), METRICS / "report.md")
+    readme.update(Path("README.md"), METRICS / "report.md", MACHINE)

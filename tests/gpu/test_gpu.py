@@ -21,7 +21,10 @@ from tests.conftest import REPOSITORY
 from tests.models import JAPANESE, build
 from tests.phases import PHASES, values, write_rows
 
-pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+pytestmark = pytest.mark.skipif(
+    not torch.cuda.is_available(),
+    reason="needs a CUDA device: make test on a machine with an NVIDIA GPU",
+)
 PARAMS = REPOSITORY / "params.yaml"
 
 

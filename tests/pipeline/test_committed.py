@@ -6,7 +6,7 @@ import sys
 from itertools import pairwise
 from pathlib import Path
 
-from tests.conftest import REPOSITORY
+from tests.conftest import REPOSITORY, committed
 
 
 def test_the_lock_belongs_to_code_and_params() -> None:
@@ -22,8 +22,7 @@ def test_the_lock_belongs_to_code_and_params() -> None:
 
 def test_the_default_shows_what_fine_tuning_does() -> None:
     """Phases improve in order, the last to 0.15 and a third of the base; ood shows forgetting."""
-    test = json.loads((REPOSITORY / "metrics/cer.json").read_text())
-    ood = json.loads((REPOSITORY / "metrics/cer_ood.json").read_text())
+    test, ood = (json.loads(committed(f"metrics/{name}.json")) for name in ("cer", "cer_ood"))
     for prompt in ("none", "japanese"):
         curve = [f"{c}-{prompt}" for c in ("base", "adaptor/p100", "encoder/p100", "full/p100")]
         assert all(test[before] > test[after] for before, after in pairwise(curve))

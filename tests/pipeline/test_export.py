@@ -33,7 +33,7 @@ from tests import models, whispers
 from tests.conftest import REPOSITORY
 from tests.phases import write_rows
 
-pytest.importorskip("ctranslate2", reason="needs the extra whisper")
+pytest.importorskip("ctranslate2", reason="needs the extra whisper: make .venv/dev")
 PARAMS = REPOSITORY / "params.yaml"
 JAPANESE = Prompt(language="ja")
 COUNT, TOKENS = 20, 16
@@ -189,7 +189,9 @@ def test_a_language_is_detected_for_each(export: Path) -> None:
 
 def test_faster_whisper_loads_it(export: Path, expected: list[Transcript]) -> None:
     """And says the same about audio that is padded to 30 s, by its own front end."""
-    faster_whisper = pytest.importorskip("faster_whisper", reason="needs the extra whisper")
+    faster_whisper = pytest.importorskip(
+        "faster_whisper", reason="needs the extra whisper: make .venv/dev"
+    )
     model = faster_whisper.WhisperModel(
         str(export), device="cpu", compute_type="float32", cpu_threads=1, local_files_only=True
     )

@@ -26,8 +26,8 @@ from tests.conftest import REPOSITORY
 from tests.phases import write_rows
 
 for package in ("gguf", "onnx", "onnxruntime"):
-    pytest.importorskip(package, reason="needs the extra export")
-onnxruntime = pytest.importorskip("onnxruntime")
+    pytest.importorskip(package, reason="needs the extra export: make .venv/dev")
+onnxruntime = pytest.importorskip("onnxruntime", reason="needs the extra export: make .venv/dev")
 OTHER: dict[str, Any] = {
     "audio_encoder_conf": {
         "output_size": 24, "attention_heads": 2, "linear_units": 40, "num_blocks": 3,

@@ -29,7 +29,7 @@ from tests import models, nanos, whispers
 from tests.conftest import REPOSITORY
 from tests.phases import write_rows
 
-gguf = pytest.importorskip("gguf", reason="needs the extra export")
+gguf = pytest.importorskip("gguf", reason="needs the extra export: make .venv/dev")
 RUNNABLE: dict[str, Any] = {"audio_adaptor_conf": {"downsample_rate": 1}}
 # Sizes that differ from the tiny model's and from each other.
 OTHER: dict[str, Any] = {
@@ -236,7 +236,10 @@ def test_a_missing_package_is_named(
         families.load("fun_asr_nano_gguf", export)
 
 
-@pytest.mark.skipif(shutil.which(exporting.CLI) is None, reason="needs FunASR's llama.cpp runtime")
+@pytest.mark.skipif(
+    shutil.which(exporting.CLI) is None,
+    reason="needs FunASR's llama.cpp runtime: put llama-funasr-cli on the PATH",
+)
 def test_the_runtime_says_the_same(checkpoint: Path, export: Path) -> None:
     """FunASR's own command, with its one prompt, about speech that hardly repeats."""
     said = exporting.say(export, nanos.AUDIOS[:4])

@@ -31,7 +31,7 @@ from tests.conftest import REPOSITORY
 from tests.phases import write_rows
 
 for package in ("onnx", "onnxruntime", "sherpa_onnx"):
-    pytest.importorskip(package, reason="needs the extra export")
+    pytest.importorskip(package, reason="needs the extra export: make .venv/dev")
 COUNT, TOKENS = 16, 12
 AUDIOS = [models.noise(0.3 + number / 5, number) for number in range(COUNT)]
 PROMPTS = [

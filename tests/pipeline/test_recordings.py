@@ -56,7 +56,7 @@ def whisper(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def whisper_ct2(whisper: Path) -> Path:
-    pytest.importorskip("ctranslate2", reason="needs the extra whisper")
+    pytest.importorskip("ctranslate2", reason="needs the extra whisper: make .venv/dev")
     directory = whisper.with_name("ct2")
     directory.mkdir()
     exporting.load("ctranslate2").export(whisper, directory, "float32")

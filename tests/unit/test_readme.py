@@ -2,6 +2,7 @@
 
 import re
 import shlex
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from galgame_asr.errors import ConfigError
 from galgame_asr.params import parse, read_yaml
 from galgame_asr.params.whole import Params
 from galgame_asr.report import readme
-from tests.conftest import REPOSITORY
+from tests.conftest import REPOSITORY, committed
 
 TEXT = (REPOSITORY / "README.md").read_text()
 SHELL = [
@@ -116,13 +117,30 @@ def merge(target: dict[str, Any], change: dict[str, Any]) -> None:
 
 
 def test_results_are_those_of_the_report() -> None:
-    """`make readme` would change nothing."""
-    assert readme.with_results(TEXT, (REPOSITORY / "metrics/report.md").read_text()) == TEXT
+    """Of those committed: a run on another machine, or of other params, changes metrics/."""
+    text, report = committed("README.md"), committed("metrics/report.md")
+    assert readme.with_results(text, report) == text
+
+
+def test_tables_come_with_the_machine_that_made_them(tmp_path: Path) -> None:
+    """`make readme` keeps its record beside the report; without one, the old one stays."""
+    shutil.copy(REPOSITORY / "README.md", tmp_path)
+    (tmp_path / "metrics").mkdir()
+    report, record = tmp_path / "metrics/report.md", tmp_path / "logs/machine.json"
+    report.write_text(committed("metrics/report.md"))
+    readme.update(tmp_path / "README.md", report, record)
+    assert not (tmp_path / "metrics/machine.json").exists()
+    record.parent.mkdir()
+    record.write_text("{}")
+    readme.update(tmp_path / "README.md", report, record)
+    assert (tmp_path / "metrics/machine.json").read_text() == "{}"
 
 
 def test_a_readme_without_the_markers_is_left_as_it_was(tmp_path: Path) -> None:
     """An error, and no table in a wrong place."""
     (tmp_path / "README.md").write_text("# mine\n")
     with pytest.raises(ConfigError, match="needs the lines"):
-        readme.update(tmp_path / "README.md", REPOSITORY / "metrics/report.md")
+        readme.update(
+            tmp_path / "README.md", REPOSITORY / "metrics/report.md", tmp_path / "machine.json"
+        )
     assert (tmp_path / "README.md").read_text() == "# mine\n"

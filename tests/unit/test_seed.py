@@ -15,8 +15,8 @@ VECTORS = json.loads(Path(__file__).with_name("normalise_vectors.json").read_tex
 
 def test_all_vectors() -> None:
     """Every output recorded from the seed is reproduced; it puts spaces between characters."""
-    pytest.importorskip("whisper_normalizer", reason="needs the extra `seed`")
-    pytest.importorskip("zhconv", reason="needs the extra `seed`")
+    pytest.importorskip("whisper_normalizer", reason="needs the extra seed: make .venv/dev")
+    pytest.importorskip("zhconv", reason="needs the extra seed: make .venv/dev")
     found = seed_normalise(vector["in"] for vector in VECTORS["surface"])
     expected = [vector["seed"] for vector in VECTORS["surface"]]
     assert [text.replace(" ", "") for text in found] == expected

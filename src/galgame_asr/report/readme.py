@@ -1,5 +1,6 @@
-"""The result table in README.md, taken from the report so that nobody types a figure."""
+"""The result tables in README.md, taken from the report so that nobody types a figure."""
 
+import shutil
 from pathlib import Path
 
 from galgame_asr.errors import ConfigError
@@ -10,13 +11,18 @@ BEGIN = "<!-- {name}: written by `make readme` -->"
 END = "<!-- end of {name} -->"
 
 
-def update(readme: Path, report: Path) -> None:
+def update(readme: Path, report: Path, machine: Path) -> None:
     """Write the tables of `metrics/report.md` between the markers of README.md.
+
+    The record of the machine that they are from goes beside the report, to be committed with
+    it; it stays as it was where no model has run here.
 
     Raises:
         ConfigError: a file is missing, or the README does not hold both markers in order.
     """
     write_text(readme, with_results(_read(readme), _read(report)))
+    if machine.is_file():
+        shutil.copyfile(machine, report.with_name(machine.name))
 
 
 def with_results(readme: str, report: str) -> str:
