@@ -261,6 +261,7 @@ def main() -> None:
         bucket = s3.serving(folder / "s3", bucket="my-bucket", key="my-key", secret="my-secret")
         endpoint = stack.enter_context(bucket)
         hub = stack.enter_context(hub_uploads.serving())
+        hub.chunk = 1 << 20
         _git(folder, "init", "--quiet", "--bare", "--initial-branch", "main", "origin.git")
         _git(REPOSITORY, "push", "--quiet", str(folder / "origin.git"), "HEAD:refs/heads/main")
         _git(folder, "clone", "--quiet", "origin.git", "clone")
