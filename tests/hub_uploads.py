@@ -15,14 +15,13 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, ClassVar
 from urllib.parse import urlsplit
 
-CHUNK = 1000  # bytes of a part
-
 
 @dataclass
 class Hub:
     """What was made and uploaded, and how it misbehaves."""
 
     url: str = ""
+    chunk: int = 1000  # bytes of a part
     private: dict[str, bool] = field(default_factory=dict)
     # By repository, of each commit: its message, and the content of its files.
     commits: list[tuple[str, str, dict[str, bytes]]] = field(default_factory=list)
@@ -114,10 +113,10 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _parts(self, item: dict[str, Any]) -> dict[str, Any]:
         url = f"{self.hub.url}/lfs/{item['oid']}"
-        count = -(-item["size"] // CHUNK)
+        count = -(-item["size"] // self.hub.chunk)
         header = {str(part): f"{url}/{part}" for part in range(1, count + 1)}
         return item | {"actions": {"upload": {"href": url, "header": header | {
-            "chunk_size": str(CHUNK)}}}}  # fmt: skip
+            "chunk_size": str(self.hub.chunk)}}}}  # fmt: skip
 
     def _commit(self, repo: str, body: bytes) -> tuple[int, Any]:
         self.hub.tokens.add(self.headers.get("Authorization"))

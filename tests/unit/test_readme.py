@@ -4,7 +4,6 @@ import re
 import shlex
 import shutil
 from pathlib import Path
-from typing import Any
 
 import pytest
 from dvc.cli import parse_args
@@ -16,15 +15,11 @@ from galgame_asr.params import parse, read_yaml
 from galgame_asr.params.whole import Params
 from galgame_asr.report import readme
 from tests.conftest import REPOSITORY, committed
+from tests.readme import commands, merge
 
 TEXT = (REPOSITORY / "README.md").read_text()
-SHELL = [
-    line.partition(" #")[0].strip()
-    for block in re.findall(r"```bash\n(.*?)```", TEXT, re.DOTALL)
-    for line in block.splitlines()
-]
 INLINE = re.findall(r"`([^`\n]+)`", re.sub(r"```.*?```", "", TEXT, flags=re.DOTALL))
-COMMANDS = [shlex.split(text) for text in [*SHELL, *INLINE] if re.match(r"[a-z-]+ [a-z-]", text)]
+COMMANDS = [shlex.split(command.text) for command in commands(TEXT)]
 # Not in git: what stages and tools write, and files inside a model directory or a corpus.
 WRITTEN = (
     "data/", "models/", "metrics/", "logs/", "sources/", ".scratch/", ".remote/", ".venv/", ".dvc/",
@@ -105,15 +100,6 @@ def test_examples_of_params_are_valid() -> None:
         values = read_yaml(REPOSITORY / "params.yaml")
         merge(values, YAML(typ="safe").load(block))
         parse(Params, values, "")
-
-
-def merge(target: dict[str, Any], change: dict[str, Any]) -> None:
-    """Overlay nested values."""
-    for key, value in change.items():
-        if isinstance(value, dict) and isinstance(target.get(key), dict):
-            merge(target[key], value)
-        else:
-            target[key] = value
 
 
 def test_results_are_those_of_the_report() -> None:

@@ -1,0 +1,83 @@
+"""What the README tells a reader to run, in the order in which it stands there."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+TOKEN = re.compile(
+    r"^## (?P<section>[^\n]+)$"
+    r"|^```(?P<language>\w*)\n(?P<block>.*?)^```$"
+    r"|`(?P<code>[^`]+)`",
+    re.MULTILINE | re.DOTALL,
+)
+COMMAND = re.compile(r"([A-Z_]+=\S+ )*(make|dvc|galgame-asr|git|pip|mv|python -m) [\w.-]")
+VALUES = re.compile(r"[a-z_]+: \{.*\}")  # of a section of params.yaml
+PLACEHOLDER = re.compile(r"(?<!\S)[A-Z]{2,}(?!\S)")
+
+
+@dataclass(frozen=True)
+class Command:
+    """One command, and where it stands."""
+
+    line: int
+    section: str
+    text: str
+    block: bool  # in a bash block, else within a sentence
+    examples: tuple[str, ...]  # YAML for params.yaml that the section showed before it
+
+    @property
+    def key(self) -> str:
+        """Its name in tables."""
+        return f"{self.section}: {self.text}"
+
+
+def commands(text: str) -> Iterator[Command]:
+    """All lines of bash blocks, and all commands within sentences."""
+    section, examples = "", list[str]()
+    for token in TOKEN.finditer(text):
+        line = 1 + text.count("\n", 0, token.start())
+        if token["section"]:
+            section, examples = token["section"], []
+        elif token["language"] == "yaml":
+            examples.append(token["block"])
+        elif token["language"] == "bash":
+            for number, written in enumerate(token["block"].splitlines(), line + 1):
+                if command := written.partition(" #")[0].strip():
+                    yield Command(number, section, command, True, tuple(examples))
+        elif token["code"]:
+            code = " ".join(token["code"].split())
+            if VALUES.fullmatch(code):
+                examples.append(code)
+            elif COMMAND.match(code):
+                yield Command(line, section, code, False, tuple(examples))
+
+
+def steps(text: str) -> list[Command]:
+    """The commands that a reader runs: all of blocks, and of sentences those that no block has.
+
+    A sentence often only names a command, by its first words or a second time.
+    """
+    found = list(commands(text))
+    blocks = [command.text for command in found if command.block]
+    chosen, told = [], set[str]()
+    for command in found:
+        named = any(f"{line} ".startswith(f"{command.text} ") for line in blocks)
+        if command.block or not (named or command.text in told):
+            chosen.append(command)
+        told.add(command.text)
+    return chosen
+
+
+def merge(target: dict[str, Any], change: dict[str, Any]) -> None:
+    """Lay nested values over others; a section of another kind has other keys."""
+    for key, value in change.items():
+        old = target.get(key)
+        if isinstance(value, dict) and isinstance(old, dict) and _same_kind(value, old):
+            merge(old, value)
+        else:
+            target[key] = value
+
+
+def _same_kind(value: dict[str, Any], old: dict[str, Any]) -> bool:
+    return bool(value.get("kind", old.get("kind")) == old.get("kind"))

@@ -1,0 +1,287 @@
+"""Run every command of the README and every target of the Makefile once, as a reader would.
+
+    python -m tests.walk
+
+In a new clone of HEAD, with an empty HOME and one bash session, in the order in which a reader
+meets them: README.md from top to bottom, then the targets that it does not name. What a command
+prints goes to logs/walk.log. The first command that fails ends the walk with exit status 1, its
+place and the end of what it printed.
+"""
+
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ruamel.yaml import YAML
+
+from tests import hub_uploads, s3
+from tests.conftest import REPOSITORY
+from tests.readme import PLACEHOLDER, Command, merge, steps
+from tests.recordings import speak, stitch, write
+
+# Commands that are not run, by section and text, and why.
+LEFT_OUT = {
+    "Two commands: make test": "CI has run it",
+    "Two commands: PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu make repro": (
+        "make repro with another index of packages"
+    ),
+    "Change one thing: dvc exp run --queue -S 'train.common.seed=1,2'": "20 minutes",
+    "Change one thing: dvc queue start": "nothing is queued",
+    "Training: dvc exp run -S '+train.phases.full.lora={rank: 16, alpha: 32}' "
+    "-S train.phases.full.freeze.llm=true": "5 minutes, after another dvc exp run",
+    "Training: pip install deepspeed": "needs a GPU's compiler",
+    "Exports: python -m benchmarks.export_size sherpa int8": "9 GB of memory",
+    "The real run: dvc repro": "downloads 100 GB, needs a GPU",
+    "Makefile: make check": "lint, types and test",
+    "Makefile: make constraints": "what PyPI has today decides its result",
+}
+
+# What stands in the README for a reader's own things, and the things here that stand for them.
+STAND_INS = {
+    "/data/galgame/": "{folder}/galgame/",
+    "/data/my-checkpoint": "{folder}/my-checkpoint",
+    "/data/recordings": "{folder}/recordings",
+    "/disk/": "{folder}/disk/",
+    "scene.mp4": "{folder}/scene.mp4",
+    "REFERENCES HYPOTHESES": "{folder}/references.txt {folder}/hypotheses.txt",
+    "https://s3.example.org": "{s3}",
+    # An experiment that the commands before have made.
+    "dvc exp branch NAME BRANCH": "dvc exp branch $(dvc exp list --name-only | head -1) trial",
+    "dvc metrics diff NAME OTHER": "dvc metrics diff trial main",
+    "dvc exp push origin NAME": "dvc exp push origin $(dvc exp list --name-only | head -1)",
+    # Its scores were perhaps never made on this machine.
+    "HEAD~1": "trial",
+}
+
+# Variables that a reader's terminal does not have.
+NOT_A_READERS = ("AWS_", "DVC_", "GIT_", "HF_", "MAKE", "MFLAGS", "PYTHON", "VIRTUAL_ENV", "XDG_")
+BACK = "git checkout . && dvc checkout"
+LINES = 60  # of a failed command's output
+MAKEFILE = "Makefile"
+
+
+class Terminal:
+    """One bash session, in which every command meets what the ones before left behind."""
+
+    def __init__(self, folder: Path, log: Path, environment: dict[str, str]) -> None:
+        """Start bash in a folder, with these variables alone; its output goes to the log."""
+        self._log = log
+        answers, self._told = os.pipe()
+        self._answers = os.fdopen(answers)
+        with log.open("w") as output:
+            self._bash = subprocess.Popen(
+                ["bash", "--noprofile", "--norc"], cwd=folder, env=environment, text=True,
+                stdin=subprocess.PIPE, stdout=output, stderr=subprocess.STDOUT,
+                pass_fds=[self._told],
+            )  # fmt: skip
+        os.close(self._told)
+
+    def run(self, command: str) -> tuple[int, str]:
+        """Run one command; its exit status, and the end of what it printed."""
+        start = self._log.stat().st_size
+        assert self._bash.stdin is not None
+        # By `eval`, so that a line with an open quote is an error and does not wait for the next.
+        self._bash.stdin.write(f"eval {shlex.quote(command)} < /dev/null\necho $? >&{self._told}\n")
+        self._bash.stdin.flush()
+        answer = self._answers.readline()
+        status = int(answer) if answer else self._bash.wait()
+        with self._log.open(errors="replace") as log:
+            log.seek(start)
+            return status, "".join(log.readlines()[-LINES:])
+
+    def close(self) -> None:
+        """End the session."""
+        self._bash.communicate()
+        self._answers.close()
+
+
+@dataclass
+class Walk:
+    """The walk through one repository."""
+
+    clone: Path
+    terminal: Terminal
+    stand_ins: dict[str, str]
+    left_out: dict[str, str]
+    after: dict[str, Callable[[], None]] = field(default_factory=dict)  # a command
+    _laid: set[str] = field(default_factory=set)  # examples that params.yaml has
+
+    def go(self) -> None:
+        """Run all commands, and tell how many.
+
+        Raises:
+            SystemExit: a command failed, or a table names what is not there.
+        """
+        start, ran, skipped, section = time.monotonic(), 0, list[str](), ""
+        for command in self.route():
+            if command.section != section:
+                self._go_back()
+                section = command.section
+            if reason := self.left_out.get(command.key):
+                skipped.append(f"{command.text} ({reason})")
+                continue
+            self._lay(command)
+            self._run(command.text, place(command))
+            self.after.get(command.text, lambda: None)()
+            ran += 1
+        minutes = (time.monotonic() - start) / 60
+        print(f"{ran} commands ran in {minutes:.0f} minutes.", end=" ")
+        print(f"{len(skipped)} were left out: {'; '.join(skipped)}")
+
+    def route(self) -> list[Command]:
+        """The commands in their order; one with a NAME that nothing stands for is none.
+
+        Raises:
+            SystemExit: a table names what neither README nor Makefile has.
+        """
+        text = (self.clone / "README.md").read_text()
+        found = [
+            command
+            for command in steps(text)
+            if command.block or not PLACEHOLDER.search(self.stand_in(command.text))
+        ]
+        found += _targets((self.clone / MAKEFILE).read_text(), found)
+        stale = self.left_out.keys() - {command.key for command in found}
+        stale |= {name for name in self.stand_ins if name not in " ".join(text.split())}
+        if stale:
+            sys.exit(f"not in README.md or {MAKEFILE}: {', '.join(sorted(stale))}")
+        return found
+
+    def stand_in(self, text: str) -> str:
+        """A text of the README with things of this machine."""
+        for name, value in self.stand_ins.items():
+            text = text.replace(name, value)
+        return text
+
+    def _lay(self, command: Command) -> None:
+        """Write into params.yaml the examples with a section or an entry that the command names."""
+        words = set(re.split("[ @]", command.text))
+        yaml = YAML()
+        for example in command.examples:
+            change = YAML(typ="safe").load(self.stand_in(example))
+            names = {name for top, below in change.items() for name in (top, *below)}
+            if names & words and example not in self._laid:
+                values = yaml.load(self.clone / "params.yaml")
+                merge(values, change)
+                yaml.dump(values, self.clone / "params.yaml")
+                self._laid.add(example)
+
+    def _go_back(self) -> None:
+        """Take back what a section left in files of git, as the README says after some."""
+        self._laid.clear()
+        if _git(self.clone, "diff", "--name-only"):
+            self._run(BACK, "back")
+
+    def _run(self, command: str, where: str) -> None:
+        print(f"{where:15} {command}", end="", flush=True)
+        start = time.monotonic()
+        status, output = self.terminal.run(self.stand_in(command))
+        print(f"  {time.monotonic() - start:.1f} s", flush=True)
+        if status:
+            print(output)
+            print(f"{where}: exit status {status} of {self.stand_in(command)}")
+            sys.exit(1)
+
+
+def place(command: Command) -> str:
+    """The file and line of a command."""
+    return f"{MAKEFILE if command.section == MAKEFILE else 'README.md'}:{command.line}"
+
+
+def _targets(makefile: str, before: list[Command]) -> list[Command]:
+    """Documented targets that no command before made."""
+    made = {word for command in before for word in re.findall(r"\bmake ([a-z-]+)", command.text)}
+    return [
+        Command(number, MAKEFILE, f"make {target[1]}", True, ())
+        for number, line in enumerate(makefile.splitlines(), 1)
+        if (target := re.match(r"([a-z-]+):.*## ", line)) and target[1] not in made
+    ]
+
+
+def _git(folder: Path, *words: str) -> str:
+    name = ("-c", "user.name=walk", "-c", "user.email=walk@example.org")
+    done = subprocess.run(
+        ["git", *name, *words], cwd=folder, check=True, text=True, stdout=subprocess.PIPE
+    )
+    return done.stdout
+
+
+def furnish(folder: Path, clone: Path) -> None:
+    """Make a reader's recordings, shards, checkpoint and texts, of what the clone has made."""
+    spoken = [
+        speak(text, number)
+        for number, text in enumerate(["おはよう、美咲。", "海で遊ぼうよ、先輩。"])
+    ]
+    write(folder / "scene.mp4", stitch(spoken, [1.0, 2.0, 1.0])[0], video=True)
+    (folder / "disk").mkdir()
+    recordings, tars = folder / "recordings", folder / "galgame"
+    recordings.mkdir()
+    for number, audio in enumerate(spoken):
+        write(recordings / f"{number}.wav", audio)
+        (recordings / f"{number}.txt").write_text(f"録音{number}。\n")
+    tars.mkdir()
+    for path in (clone / "data/raw/vn").glob("*.tar"):
+        shutil.copy(path, tars)
+    shutil.copytree(clone / "models/full/p100", folder / "my-checkpoint")
+    for name in ("references.txt", "hypotheses.txt"):
+        (folder / name).write_text("a 海で遊ぼうよ\n")
+
+
+def environment(folder: Path, hub: str) -> dict[str, str]:
+    """Variables of a reader's terminal, with an empty HOME; downloaded packages are kept."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(NOT_A_READERS)}
+    path = [p for p in kept["PATH"].split(":") if not Path(p).is_relative_to(REPOSITORY)]
+    pip = [sys.executable, "-m", "pip", "cache", "dir"]
+    home = folder / "home"
+    home.mkdir()
+    return kept | {
+        "HOME": str(home), "PATH": ":".join(path), "HF_ENDPOINT": hub, "HF_TOKEN": "my-token",
+        "HF_HUB_DISABLE_XET": "1",  # the hub here takes files in parts
+        "PIP_CACHE_DIR": subprocess.check_output(pip, text=True).strip(),
+    }  # fmt: skip
+
+
+def main() -> None:
+    """Clone HEAD and walk."""
+    log = REPOSITORY / "logs/walk.log"
+    log.parent.mkdir(exist_ok=True)
+    failures = []
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="walk-")))
+        clone = folder / "clone"
+        bucket = s3.serving(folder / "s3", bucket="my-bucket", key="my-key", secret="my-secret")
+        endpoint = stack.enter_context(bucket)
+        hub = stack.enter_context(hub_uploads.serving())
+        hub.chunk = 1 << 20
+        _git(folder, "init", "--quiet", "--bare", "--initial-branch", "main", "origin.git")
+        _git(REPOSITORY, "push", "--quiet", str(folder / "origin.git"), "HEAD:refs/heads/main")
+        _git(folder, "clone", "--quiet", "origin.git", "clone")
+
+        def made() -> None:
+            """After `make repro`: the results are those that are committed."""
+            if changed := _git(clone, "status", "--porcelain"):
+                failures.append(f"`make repro` changed what is committed:\n{changed}")
+                _git(clone, "commit", "--quiet", "--all", "--message", "made here")  # to go on from
+            furnish(folder, clone)
+
+        terminal = Terminal(clone, log, environment(folder, hub.url))
+        stack.callback(terminal.close)
+        values = {
+            name: value.format(folder=folder, s3=endpoint) for name, value in STAND_INS.items()
+        }
+        Walk(clone, terminal, values, LEFT_OUT, {"make repro": made}).go()
+    if failures:
+        sys.exit("\n".join(failures))
+
+
+if __name__ == "__main__":
+    main()
