@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import os
 import platform
 import subprocess
 import sys
@@ -37,9 +38,11 @@ torch.ones(2, 64, 64).bmm(torch.ones(2, 64, 64))
 
 def set_up(record: Path, *, before: str = "", after: str = "") -> str:
     """Set a new process up, with statements before and after it; what it prints."""
+    # Without what `set_up` has left in this process.
+    kept = {k: v for k, v in os.environ.items() if k not in compute.FIXED_INSTRUCTIONS}
     done = subprocess.run(
         [sys.executable, "-c", SET_UP.format(before=before, after=after), record],
-        cwd=REPOSITORY, capture_output=True, text=True, check=True,
+        cwd=REPOSITORY, env=kept, capture_output=True, text=True, check=True,
     )  # fmt: skip
     return done.stdout + done.stderr
 

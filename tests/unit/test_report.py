@@ -26,7 +26,7 @@ CHECKED = {
     "small": Verified(
         checkpoint="full/p100", format="sherpa", precision="int8", runtime="sherpa-onnx 2.0.1",
         utterances=40, equal=39, distinct=38, cer=0.1213, cer_front_end=0.12, cer_checkpoint=0.11,
-        log_prob_difference=None, by_command=(3, 4), differences={"a": 1.2e-6, "b": 0.034},
+        log_prob_difference=None, by_command=(3, 4), differences={"a": 1.2e-4, "b": 0.034},
         size_mb=2.3, size_mb_checkpoint=5.6,
     )
 }  # fmt: skip
@@ -186,6 +186,14 @@ def test_what_was_verified_is_reported(tmp_path: Path) -> None:
     path.write_text(path.read_text().replace("distinct", "distinkt"))
     with pytest.raises(DataError, match=r"small\.json cannot be read .*; `dvc repro verify@small`"):
         verified.read(path)
+
+
+def test_roundings_that_differ_between_cpus_are_not_written(tmp_path: Path) -> None:
+    """Of differences that float32 and the CPU's instructions make, and not the export; 0 is 0."""
+    differences = {"a": 3.6e-7, "b": 5.9e-7, "c": 0.0, "d": 1.234e-5}
+    verified.write(tmp_path / "a.json", replace(CHECKED["small"], differences=differences))
+    found = verified.read(tmp_path / "a.json").differences
+    assert found == {"a": 1e-5, "b": 1e-5, "c": 0.0, "d": 1.2e-5}
 
 
 def test_large_sets_are_cut(monkeypatch: pytest.MonkeyPatch) -> None:
