@@ -64,7 +64,7 @@ STAND_INS = {
 
 # Variables that a reader's terminal does not have.
 NOT_A_READERS = ("AWS_", "DVC_", "GIT_", "HF_", "MAKE", "MFLAGS", "PYTHON", "VIRTUAL_ENV", "XDG_")
-BACK = "git checkout . && dvc checkout"
+BACK = "git checkout . && .venv/bin/dvc checkout"  # also before the README activates .venv
 LINES = 60  # of a failed command's output
 MAKEFILE = "Makefile"
 

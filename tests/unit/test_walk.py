@@ -61,7 +61,8 @@ def clone(tmp_path: Path) -> Path:
     clone.mkdir()
     for name, text in (("README.md", README), ("Makefile", MAKEFILE), ("params.yaml", PARAMS)):
         (clone / name).write_text(text)
-    (clone / ".gitignore").write_text("/told\n")
+    (clone / ".gitignore").write_text("/told\n/.venv\n")
+    (clone / ".venv").symlink_to(Path(sys.prefix))
     who = ("-c", "user.name=t", "-c", "user.email=t@example.org")
     for path in (".dvc/config", ".dvc/.gitignore"):
         (clone / path).parent.mkdir(exist_ok=True)
@@ -73,8 +74,7 @@ def clone(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def walk(clone: Path) -> Iterator[Walk]:
-    environment = dict(os.environ) | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
-    terminal = Terminal(clone, clone.with_name("log"), environment)
+    terminal = Terminal(clone, clone.with_name("log"), {"PATH": os.defpath})  # without .venv
     left_out = {"First: git rebase": "it has no upstream"}
     after = {"make all WHAT=thing": lambda: _add(clone / "told", "after\n")}
     yield Walk(clone, terminal, {"/data/": "/tmp/"}, left_out, after)
