@@ -14,8 +14,8 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from galgame_asr.batching import PhaseBatches, num_frames
-from galgame_asr.families import fun_asr_nano  # noqa: F401  makes funasr quick to import
+from galgame_asr.families.common.batching import PhaseBatches, num_frames
+from galgame_asr.families.fun_asr_nano import family as fun_asr_nano  # noqa: F401  makes funasr quick to import
 
 MEAN_S, SIGMA, LONGEST_S = 5.1, 0.6, 30.0
 SORT_WINDOW = 1024

@@ -15,12 +15,13 @@ import torch
 from funasr import AutoModel  # before our own import of it, which leaves most of it out
 from numpy.typing import NDArray
 
-from galgame_asr import manifest
-from galgame_asr.audio.reader import SAMPLE_RATE_HZ, ShardReader
-from galgame_asr.batching import by_length, num_frames
-from galgame_asr.families import Search, fun_asr_nano
-from galgame_asr.params.prompts import Prompt
-from galgame_asr.paths import RAW, SPLIT
+from galgame_asr.core import utterances
+from galgame_asr.core.paths import RAW, SPLIT
+from galgame_asr.core.reader import SAMPLE_RATE_HZ, ShardReader
+from galgame_asr.families.common.batching import by_length, num_frames
+from galgame_asr.families.common.family import Search
+from galgame_asr.families.common.params import Prompt
+from galgame_asr.families.fun_asr_nano import family as fun_asr_nano
 
 MAX_TOKENS = 48
 PROMPT = Prompt(language="日文")
@@ -63,7 +64,7 @@ def main() -> None:
 def utterances() -> list[NDArray[np.float32]]:
     """The test set in domain, and what is hard: silence, 0.1 s, 30 s."""
     reader = ShardReader(RAW)
-    rows = manifest.read(SPLIT / "test.parquet").to_dict("records")
+    rows = utterances.read(SPLIT / "test.parquet").to_dict("records")
     audio = [reader.read_row(row) for row in rows]
     long = np.resize(np.concatenate(audio), 30 * SAMPLE_RATE_HZ)
     silence = np.zeros(2 * SAMPLE_RATE_HZ, np.float32)

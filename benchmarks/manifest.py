@@ -24,13 +24,14 @@ import soundfile as sf
 from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 
 from benchmarks import measure
-from galgame_asr import manifest
-from galgame_asr.audio import ogg, shards
-from galgame_asr.audio.index import Corpus, index
-from galgame_asr.audio.reader import ShardReader
-from galgame_asr.audio.shards import Utterance
-from galgame_asr.params import parse, read_yaml
-from galgame_asr.params.manifest import FlagSeverity, ManifestParams
+from galgame_asr.core import utterances
+from galgame_asr.core.params import parse, read_yaml
+from galgame_asr.core.reader import ShardReader
+from galgame_asr.corpora.synthetic import ogg
+from galgame_asr.manifests.index import Corpus, index
+from galgame_asr.manifests.params import FlagSeverity, ManifestParams
+from galgame_asr.shards import folder as shards
+from galgame_asr.shards.folder import Utterance
 
 CORPUS_UTTERANCES = 3_746_131  # litagin/Galgame_Speech_ASR_16kHz
 KANA = (
@@ -167,7 +168,7 @@ def chain(root: Path) -> None:
 
 def read(root: Path) -> None:
     """Random utterances: bytes out of the shards, bytes of loose files, and decoding both."""
-    rows = manifest.read(root / "c.parquet").sample(RANDOM_READS, random_state=0)
+    rows = utterances.read(root / "c.parquet").sample(RANDOM_READS, random_state=0)
     reader = ShardReader(root / "raw")
     records = rows.to_dict("records")
     ways: dict[str, Callable[[dict[Hashable, Any]], object]] = {

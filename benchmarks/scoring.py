@@ -21,11 +21,11 @@ from pathlib import Path
 import jiwer
 
 from benchmarks import measure
-from galgame_asr.corpora.synthetic import all_sentences
+from galgame_asr.corpora.synthetic.fetch import all_sentences
 from galgame_asr.scoring import compute_wer
-from galgame_asr.scoring.alignment import utterance_counts
+from galgame_asr.scoring.seed import seed_normalise
+from galgame_asr.text.alignment import utterance_counts
 from galgame_asr.text.normalise import normalise
-from galgame_asr.text.seed import seed_normalise
 
 EXTRA = "pip install -c constraints.txt '.[seed]'"
 KANA = "あいうえおかきくけこしたちってとなにのはまみもよらりるれろわんー"

@@ -18,13 +18,14 @@ import pandas as pd
 
 from benchmarks import measure
 from benchmarks.manifest import KANA
-from galgame_asr import manifest
-from galgame_asr.audio import ogg, tar
-from galgame_asr.audio.reader import ShardReader
-from galgame_asr.params import parse, read_yaml
-from galgame_asr.params.manifest import ManifestParams
-from galgame_asr.params.split import SplitParams
-from galgame_asr.split import Checks, split
+from galgame_asr.core import utterances
+from galgame_asr.core.params import parse, read_yaml
+from galgame_asr.core.reader import ShardReader
+from galgame_asr.corpora.synthetic import ogg
+from galgame_asr.manifests.params import ManifestParams
+from galgame_asr.shards import tar
+from galgame_asr.splitting.params import SplitParams
+from galgame_asr.splitting.split import Checks, split
 from galgame_asr.training import mix
 
 
@@ -70,7 +71,7 @@ def build(root: Path, count: int) -> None:
             "flags": [[]] * count,
         }
     )
-    manifest.write(root / "c.parquet", rows)
+    utterances.write(root / "c.parquet", rows)
 
 
 def split_and_mix(root: Path) -> None:
@@ -84,14 +85,14 @@ def split_and_mix(root: Path) -> None:
         dev=0.0005, test=0.0005, group_min_letters=8, out_of_domain=(), on_leak="drop",
     )  # fmt: skip
     start = time.monotonic()
-    rows = manifest.read(root / "c.parquet")
+    rows = utterances.read(root / "c.parquet")
     parts, _ = split(rows, split_params, Checks(severity, signal, ShardReader(root)))
     for name, part in parts.items():
-        manifest.write(root / f"{name}.parquet", part)
+        utterances.write(root / f"{name}.parquet", part)
     print(f"split: {time.monotonic() - start:.1f} s;", {n: len(p) for n, p in parts.items()})
     start = time.monotonic()
     del rows, parts
-    mixed = mix.select(manifest.read(root / "train.parquet"), {"galgame": 1.0, "reazon": 0.5})
+    mixed = mix.select(utterances.read(root / "train.parquet"), {"galgame": 1.0, "reazon": 0.5})
     print(f"mix: {time.monotonic() - start:.1f} s; {len(mixed)} utterances")
 
 

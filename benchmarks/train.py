@@ -27,8 +27,8 @@ import torch
 
 from benchmarks import measure, train_data
 from benchmarks.train_ours import BATCHES
-from galgame_asr.params import load
-from galgame_asr.params.train import CommonParams
+from galgame_asr.core.params import load
+from galgame_asr.training.params import CommonParams
 
 PLUGIN = Path(__file__).with_name("funasr_plugin.py")
 NEVER = 1_000_000

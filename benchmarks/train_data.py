@@ -13,14 +13,15 @@ from numpy.typing import NDArray
 from ruamel.yaml import YAML
 from torch import nn
 
-from galgame_asr import jsonl, manifest
-from galgame_asr.audio import tar
-from galgame_asr.audio.reader import SAMPLE_RATE_HZ, ShardReader
-from galgame_asr.families import fun_asr_nano_2512
-from galgame_asr.families.fun_asr_nano_tiny import save_tokenizer, train_tokenizer
-from galgame_asr.families.fun_asr_nano_weights import read_config
-from galgame_asr.params.prompts import Prompt
-from galgame_asr.paths import MODELS, RAW, SPLIT
+from galgame_asr.base.tiny_fun_asr_nano import save_tokenizer, train_tokenizer
+from galgame_asr.core import utterances
+from galgame_asr.core.paths import MODELS, RAW, SPLIT
+from galgame_asr.core.reader import SAMPLE_RATE_HZ, ShardReader
+from galgame_asr.experiment import jsonl
+from galgame_asr.families.common.params import Prompt
+from galgame_asr.families.fun_asr_nano.weights import read_config
+from galgame_asr.planning import fun_asr_nano_2512
+from galgame_asr.shards import tar
 
 PROMPT = Prompt(language="日文")
 CORPUS = "vn"
@@ -98,7 +99,7 @@ def write_published(directory: Path, texts: list[str], *, layers: int | None) ->
 
 
 def _lines() -> tuple[pd.DataFrame, ShardReader]:
-    rows = manifest.read(SPLIT / "train.parquet")
+    rows = utterances.read(SPLIT / "train.parquet")
     return rows[rows["corpus"] == CORPUS].reset_index(drop=True), ShardReader(RAW)
 
 

@@ -15,11 +15,12 @@ import torch
 
 from benchmarks.steps import end_after
 from benchmarks.train_data import CORPUS, PROMPT
-from galgame_asr.audio.reader import ShardReader
-from galgame_asr.batching import PhaseBatches, num_frames
-from galgame_asr.families import Example, fun_asr_nano
-from galgame_asr.params import load
-from galgame_asr.params.train import CommonParams, TrainingParams
+from galgame_asr.core.params import load
+from galgame_asr.core.reader import ShardReader
+from galgame_asr.families.common.batching import PhaseBatches, num_frames
+from galgame_asr.families.common.family import Example
+from galgame_asr.families.fun_asr_nano import family as fun_asr_nano
+from galgame_asr.training.params import CommonParams, TrainingParams
 from galgame_asr.training.trainer import Phase, train
 
 NEVER = 1_000_000

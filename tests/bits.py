@@ -13,23 +13,24 @@ from typing import Any
 
 import torch
 
-from galgame_asr import compute
-from galgame_asr.audio.reader import ShardReader
-from galgame_asr.corpora import synthetic
+from galgame_asr.base import tiny_fun_asr_nano as fun_asr_nano_tiny
+from galgame_asr.base.params import TinyBase
+from galgame_asr.core.files import content_hash
+from galgame_asr.core.params import load, parse
+from galgame_asr.core.reader import ShardReader
+from galgame_asr.corpora.synthetic import fetch as synthetic
+from galgame_asr.corpora.synthetic.params import Synthetic
 from galgame_asr.decoding import transcripts
+from galgame_asr.decoding.params import DecodeParams
 from galgame_asr.decoding.transcribe import Task, transcribe
-from galgame_asr.families import fun_asr_nano, fun_asr_nano_tiny
-from galgame_asr.files import content_hash
-from galgame_asr.params import load, parse
-from galgame_asr.params.base import TinyBase
-from galgame_asr.params.compute import ComputeParams
-from galgame_asr.params.corpora import Synthetic
-from galgame_asr.params.decode import DecodeParams
-from galgame_asr.params.score import NormaliseParams
-from galgame_asr.params.train import CommonParams, PhaseParams
+from galgame_asr.families.common import compute
+from galgame_asr.families.common.params import ComputeParams
+from galgame_asr.families.fun_asr_nano import family as fun_asr_nano
 from galgame_asr.scoring.summary import summarise
 from galgame_asr.scoring.utterances import score
-from galgame_asr.text.words import Words
+from galgame_asr.scoring.words import Words
+from galgame_asr.text.params import NormaliseParams
+from galgame_asr.training.params import CommonParams, PhaseParams
 from galgame_asr.training.trainer import Phase, train
 from tests.conftest import REPOSITORY
 from tests.models import JAPANESE, TEXTS, noise

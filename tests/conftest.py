@@ -8,8 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from galgame_asr.audio import ogg, shards, tar
-from galgame_asr.audio.shards import Shard
+from galgame_asr.corpora.synthetic import ogg
+from galgame_asr.shards import folder as shards
+from galgame_asr.shards import tar
+from galgame_asr.shards.folder import Shard
 
 REPOSITORY = Path(__file__).parents[1]
 

@@ -6,11 +6,13 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from galgame_asr.decoding.transcript import Transcript
-from galgame_asr.families import Example, Family, fun_asr_nano_tiny, whisper_tiny
-from galgame_asr.params import parse
-from galgame_asr.params.base import TinyBase, TinyWhisperBase
-from galgame_asr.params.prompts import Prompt
+from galgame_asr.base import tiny_fun_asr_nano as fun_asr_nano_tiny
+from galgame_asr.base import tiny_whisper as whisper_tiny
+from galgame_asr.base.params import TinyBase, TinyWhisperBase
+from galgame_asr.core.params import parse
+from galgame_asr.families.common.family import Example, Family
+from galgame_asr.families.common.params import Prompt
+from galgame_asr.families.common.transcript import Transcript
 
 TEXTS = ["葵、おはよう。", "えへへ、先輩が好き。", "ん…、帰ろうよ。", "すごーい、凛！"]
 JAPANESE = Prompt(language="日文")

@@ -12,17 +12,17 @@ from typing import Any
 import torch
 from ruamel.yaml import YAML
 
-from galgame_asr import families
-from galgame_asr.decoding.transcript import Transcript
-from galgame_asr.exporting import Exporter
-from galgame_asr.families import Search
-from galgame_asr.families.fun_asr_nano import WEIGHTS
-from galgame_asr.families.fun_asr_nano_model import CTC_BRANCH, Model
-from galgame_asr.families.fun_asr_nano_tiny import LLM_DIRECTORY, write_json
-from galgame_asr.families.fun_asr_nano_weights import read_config, save_weights
-from galgame_asr.families.funasr_parts import CTC, tables
-from galgame_asr.files import content_hash
-from galgame_asr.params.prompts import Prompt
+from galgame_asr.base.tiny_fun_asr_nano import LLM_DIRECTORY, write_json
+from galgame_asr.core.files import content_hash
+from galgame_asr.families.common.family import Search
+from galgame_asr.families.common.params import Prompt
+from galgame_asr.families.common.transcript import Transcript
+from galgame_asr.families.fun_asr_nano.family import WEIGHTS
+from galgame_asr.families.fun_asr_nano.funasr_parts import CTC, tables
+from galgame_asr.families.fun_asr_nano.network import CTC_BRANCH, Model
+from galgame_asr.families.fun_asr_nano.weights import read_config, save_weights
+from galgame_asr.formats.common.exporter import Exporter
+from galgame_asr.runtimes import load as runtimes
 from tests import models
 
 # How much larger matrices are than they are drawn, so that the text depends on the speech.
@@ -113,7 +113,7 @@ def make_export(exporter: Exporter, checkpoint: Path, precision: str) -> Path:
     directory = checkpoint.with_name(f"{checkpoint.name}-{precision}")
     directory.mkdir()
     exporter.export(checkpoint, directory, precision)
-    assert families.detect(directory) == exporter.RUNTIME
+    assert runtimes.detect(directory) == exporter.RUNTIME
     return directory
 
 
@@ -121,7 +121,7 @@ def same_bytes_elsewhere(format_: str, checkpoint: Path, export: Path, place: Pa
     """Another process exports a copy of the checkpoint to equal files, none of which names it."""
     shutil.copytree(checkpoint, place / "elsewhere")
     code = (
-        f"import sys; from pathlib import Path; from galgame_asr.exporting import {format_}\n"
+        f"import sys; from pathlib import Path; from galgame_asr.formats.{format_} import export as {format_}\n"
         f"{format_}.export(Path(sys.argv[1]), Path(sys.argv[2]), 'float32')"
     )
     (place / "out").mkdir()
@@ -135,7 +135,7 @@ def say(
     directory: Path, prompt: Prompt = models.JAPANESE, *, count: int = COUNT, **more: int
 ) -> list[Transcript]:
     """What the model in a directory says about `AUDIOS`, in batches of four."""
-    recogniser = families.load(families.detect(directory), directory)
+    recogniser = runtimes.load(runtimes.detect(directory), directory)
     features = [recogniser.features(audio) for audio in AUDIOS[:count]]
     said = []
     for start in range(0, count, 4):

@@ -9,8 +9,8 @@ import pandas as pd
 import soundfile as sf
 from ruamel.yaml import YAML
 
-from galgame_asr import manifest
-from galgame_asr.audio import tar
+from galgame_asr.core import utterances
+from galgame_asr.shards import tar
 from tests.models import TEXTS, build, build_whisper, noise
 
 ALL = {"encoder": False, "adaptor": False, "llm": False}
@@ -60,8 +60,8 @@ def write_rows(root: Path) -> pd.DataFrame:
             "flags": [[] for _ in range(10)],
         }
     )
-    manifest.write(root / "train.parquet", table[:8])
-    manifest.write(root / "dev.parquet", table[8:])
+    utterances.write(root / "train.parquet", table[:8])
+    utterances.write(root / "dev.parquet", table[8:])
     return table
 
 

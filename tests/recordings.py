@@ -7,7 +7,7 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
-from galgame_asr.corpora import synthetic
+from galgame_asr.corpora.synthetic import fetch as synthetic
 from galgame_asr.decoding.segments import Segment
 
 RATE_HZ = 16_000

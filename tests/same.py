@@ -16,7 +16,7 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
-from galgame_asr.paths import MACHINE, METRICS, TEST_SETS
+from galgame_asr.core.paths import MACHINE, METRICS, TEST_SETS
 
 Lock = Mapping[str, Any]  # the stages of dvc.lock, by name
 

@@ -6,14 +6,14 @@ from pathlib import Path
 
 import pandas as pd
 
-from galgame_asr import manifest
-from galgame_asr.decoding.transcript import Transcript
-from galgame_asr.params.score import NormaliseParams
-from galgame_asr.report.curriculum import Curriculum
+from galgame_asr.core import utterances
+from galgame_asr.experiment.curriculum import Curriculum
+from galgame_asr.families.common.transcript import Transcript
 from galgame_asr.report.results import Variant
 from galgame_asr.scoring import scored
 from galgame_asr.scoring.utterances import score
-from galgame_asr.text.words import Words
+from galgame_asr.scoring.words import Words
+from galgame_asr.text.params import NormaliseParams
 
 CURRICULUM = Curriculum(
     checkpoints=("base", "full/p50", "full/p100", "averaged"),
@@ -84,5 +84,5 @@ def tables(
 
 def manifest_without_rows(path: Path) -> None:
     """The manifest of a set whose audio is not there."""
-    empty = manifest.SCHEMA.empty_table().to_pandas()
-    manifest.write(path, empty)
+    empty = utterances.SCHEMA.empty_table().to_pandas()
+    utterances.write(path, empty)

@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
 
-from galgame_asr import manifest, params, profile, storage
-from galgame_asr.audio.reader import ShardReader
-from galgame_asr.console import run
-from galgame_asr.params.prompts import Prompt
-from galgame_asr.paths import MACHINE, METRICS, MODELS, RAW, SETS, SPLIT
+from galgame_asr.core import params, utterances
+from galgame_asr.core.console import run
+from galgame_asr.core.paths import MACHINE, METRICS, MODELS, RAW, SETS, SPLIT
+from galgame_asr.core.reader import ShardReader
+from galgame_asr.experiment import profile, storage
+from galgame_asr.families.common.params import Prompt
 from galgame_asr.report import readme
 from galgame_asr.scoring import compute_wer
 from galgame_asr.scoring.utterances import check_ids
@@ -168,9 +169,9 @@ def _fsck(options: argparse.Namespace) -> None:
 
 def _jsonl(options: argparse.Namespace) -> None:
     # Torch and funasr take seconds to import, which the other commands need not wait for.
-    jsonl = importlib.import_module("galgame_asr.jsonl")
+    jsonl = importlib.import_module("galgame_asr.experiment.jsonl")
     prompt = params.load(Prompt, f"prompts.{options.prompt}")
-    rows = manifest.read(SPLIT / f"{options.set}.parquet")
+    rows = utterances.read(SPLIT / f"{options.set}.parquet")
     jsonl.write(rows, ShardReader(RAW), options.model, prompt, options.directory)
 
 
@@ -184,15 +185,15 @@ def _compute_wer(options: argparse.Namespace) -> None:
     ids = sorted(texts[0])
     sides = [[side[id_] for id_ in ids] for side in texts]
     if options.normalise:
-        seed = importlib.import_module("galgame_asr.text.seed")  # of an extra
+        seed = importlib.import_module("galgame_asr.scoring.seed")  # of an extra
         sides = [seed.seed_normalise(side) for side in sides]
     print(compute_wer.count(zip(*sides, strict=True)))
 
 
 def _report(options: argparse.Namespace) -> None:
     # Matplotlib and the parameters of all stages take a second to import.
-    whole = importlib.import_module("galgame_asr.params.whole")
-    curriculum = importlib.import_module("galgame_asr.report.curriculum")
+    whole = importlib.import_module("galgame_asr.experiment.params")
+    curriculum = importlib.import_module("galgame_asr.experiment.curriculum")
     against = importlib.import_module("galgame_asr.report.against")
     output = options.output or Path(f"report-{options.compare.replace('/', '-')}.html")
     values = params.parse(whole.Params, params.read_yaml(params.PARAMS_FILE), "")

@@ -8,14 +8,15 @@ import pandas as pd
 import pytest
 import torch
 
-from galgame_asr.audio.reader import ShardReader
+from galgame_asr.core.params import load, parse
+from galgame_asr.core.reader import ShardReader
+from galgame_asr.decoding.params import DecodeParams
 from galgame_asr.decoding.transcribe import Task, transcribe
-from galgame_asr.families import fun_asr_nano, fun_asr_nano_2512
-from galgame_asr.params import load, parse
-from galgame_asr.params.compute import ComputeParams
-from galgame_asr.params.decode import DecodeParams
-from galgame_asr.params.train import CommonParams, PhaseParams
+from galgame_asr.families.common.params import ComputeParams
+from galgame_asr.families.fun_asr_nano import family as fun_asr_nano
+from galgame_asr.planning import fun_asr_nano_2512
 from galgame_asr.planning.plan import Planner, Speech
+from galgame_asr.training.params import CommonParams, PhaseParams
 from galgame_asr.training.trainer import Phase, train
 from tests.conftest import REPOSITORY
 from tests.models import JAPANESE, build

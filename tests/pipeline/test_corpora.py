@@ -11,7 +11,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from galgame_asr import manifest
+from galgame_asr.core import utterances
 from tests.pipeline.conftest import Workspace, executed
 from tests.servers import Files, serving
 
@@ -29,7 +29,7 @@ def hub(workspace: Workspace) -> Iterator[Files]:
         for number, source in shards.items():
             name = SHARD.format(number)
             server.files[f"{REPO}/{name}"] = (raw / source).read_bytes()
-            rows = manifest.read(workspace.root / f"data/manifest/{source.split('/')[0]}.parquet")
+            rows = utterances.read(workspace.root / f"data/manifest/{source.split('/')[0]}.parquet")
             counts[Path(name).name] = int((rows["shard"] == source).sum())
         server.files[f"{REPO}/num_samples_of_tar.json"] = json.dumps(counts).encode()
         yield server

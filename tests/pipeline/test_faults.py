@@ -2,7 +2,7 @@
 
 import torch
 
-from galgame_asr.audio import tar
+from galgame_asr.shards import tar
 from tests.conftest import list_shards, tone
 from tests.pipeline.conftest import Workspace
 

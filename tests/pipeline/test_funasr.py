@@ -6,7 +6,7 @@ import sys
 
 import pandas as pd
 
-from galgame_asr.audio.reader import ShardReader
+from galgame_asr.core.reader import ShardReader
 from galgame_asr.decoding import transcripts
 from tests.pipeline.conftest import Workspace
 

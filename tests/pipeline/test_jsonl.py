@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import soundfile as sf
 
-from galgame_asr.audio.reader import ShardReader
+from galgame_asr.core.reader import ShardReader
 from tests.pipeline.conftest import Workspace
 
 # FunASR's index leaves rows out that it cannot use; in a process without this project.

@@ -15,14 +15,16 @@ import webvtt
 from numpy.typing import NDArray
 from ruamel.yaml import YAML
 
-from galgame_asr import exporting, families, recordings
-from galgame_asr.audio import containers
 from galgame_asr.cli import dispatch, make_parser
+from galgame_asr.core.errors import CheckpointError, ConfigError, DataError
 from galgame_asr.decoding.segments import Audio, Segment
 from galgame_asr.decoding.transcribe import Decoder
-from galgame_asr.decoding.transcript import Transcript
-from galgame_asr.errors import CheckpointError, ConfigError, DataError
-from galgame_asr.subtitles import files
+from galgame_asr.families.common.transcript import Transcript
+from galgame_asr.formats.common import exporter as exporting
+from galgame_asr.recordings import containers
+from galgame_asr.recordings import files as recordings
+from galgame_asr.recordings.subtitles import files
+from galgame_asr.runtimes import load as runtimes
 from tests.conftest import REPOSITORY
 from tests.models import build, build_whisper
 from tests.recordings import RATE_HZ, speak, stitch, write
@@ -133,7 +135,7 @@ def test_texts_are_those_of_the_pieces_alone(
     With models of both families, and an export.
     """
     model = request.getfixturevalue("model" if family == "fun_asr_nano" else family)
-    assert families.detect(model) == family
+    assert runtimes.detect(model) == family
     if family != "fun_asr_nano":
         values = YAML().load(here / "params.yaml")
         values["prompts"] = {"japanese": {"language": "ja"}}

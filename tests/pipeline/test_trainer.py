@@ -11,14 +11,15 @@ import pandas as pd
 import pytest
 import torch
 
-from galgame_asr import families
-from galgame_asr.audio.reader import ShardReader
-from galgame_asr.batching import Pick
-from galgame_asr.errors import CheckpointError, ConfigError, DataError
-from galgame_asr.families import fun_asr_nano, whisper_model
-from galgame_asr.params import load, parse
-from galgame_asr.params.train import CommonParams, PhaseParams
+from galgame_asr.core.errors import CheckpointError, ConfigError, DataError
+from galgame_asr.core.params import load, parse
+from galgame_asr.core.reader import ShardReader
+from galgame_asr.families.common.batching import Pick
+from galgame_asr.families.fun_asr_nano import family as fun_asr_nano
+from galgame_asr.families.whisper import network as whisper_model
+from galgame_asr.runtimes import load as runtimes
 from galgame_asr.training import trainer as trainer_module
+from galgame_asr.training.params import CommonParams, PhaseParams
 from galgame_asr.training.trainer import Phase, PhaseTrainer, train
 from tests.conftest import REPOSITORY
 from tests.models import WHISPER_JAPANESE, build, examples
@@ -66,7 +67,7 @@ def make_phase(
         directory = tmp_path / name
         directory.mkdir(exist_ok=True)
         return Phase(
-            family=families.load(family, inits[family]),
+            family=runtimes.load(family, inits[family]),
             common=dataclasses.replace(common, batch_frames=frames[family]),
             params=params,
             train_rows=rows[:8],
@@ -380,7 +381,7 @@ def test_adapters_of_a_whisper_are_folded_in(
     }  # fmt: skip
     batch = phase.family.training_batch(examples(phase.family, [0.5, 1.0], WHISPER_JAPANESE))
     phase.family.model.train(False)
-    merged = families.load("whisper", phase.directory / "p100")
+    merged = runtimes.load("whisper", phase.directory / "p100")
     first, second = (f.model(**batch)["loss"] for f in (phase.family, merged))
     torch.testing.assert_close(first, second, rtol=1e-5, atol=0)
 

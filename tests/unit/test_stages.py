@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
-from galgame_asr import compute
-from galgame_asr.params import load, read_yaml
-from galgame_asr.params.compute import ComputeParams
-from galgame_asr.paths import MACHINE
+from galgame_asr.core.params import load, read_yaml
+from galgame_asr.core.paths import MACHINE
+from galgame_asr.families.common import compute
+from galgame_asr.families.common.params import ComputeParams
 from tests.conftest import REPOSITORY
 from tests.stage_code import SOURCE, closure
 

@@ -2,9 +2,9 @@
 
 from collections.abc import Callable, Sequence
 
-from galgame_asr.audio.reader import SAMPLE_RATE_HZ
+from galgame_asr.core.reader import SAMPLE_RATE_HZ
 from galgame_asr.decoding.segments import Audio, Detector, cut
-from galgame_asr.decoding.transcript import Transcript
+from galgame_asr.families.common.transcript import Transcript
 
 
 def transcribe(

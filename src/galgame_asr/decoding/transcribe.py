@@ -15,18 +15,19 @@ import numpy as np
 import pandas as pd
 import torch
 
-from galgame_asr import compute, families, processes
-from galgame_asr.audio.reader import SAMPLE_RATE_HZ, ShardReader
-from galgame_asr.batching import by_length, num_frames, window_frames
-from galgame_asr.console import Progress, log
+from galgame_asr.core import processes
+from galgame_asr.core.console import Progress, log
+from galgame_asr.core.errors import ConfigError
+from galgame_asr.core.reader import SAMPLE_RATE_HZ, ShardReader
 from galgame_asr.decoding import long_audio
+from galgame_asr.decoding.params import DecodeParams
 from galgame_asr.decoding.segments import Audio, Detector, load_detector
-from galgame_asr.decoding.transcript import Transcript
-from galgame_asr.errors import ConfigError
-from galgame_asr.families import FrontEnd, Recogniser, Search
-from galgame_asr.params.compute import ComputeParams
-from galgame_asr.params.decode import DecodeParams
-from galgame_asr.params.prompts import Prompt
+from galgame_asr.families.common import compute
+from galgame_asr.families.common import family as families
+from galgame_asr.families.common.batching import by_length, num_frames, window_frames
+from galgame_asr.families.common.family import FrontEnd, Recogniser, Search
+from galgame_asr.families.common.params import ComputeParams, Prompt
+from galgame_asr.families.common.transcript import Transcript
 
 # Tokens that even the shortest utterance may have beyond its share by duration.
 EXTRA_TOKENS = 8

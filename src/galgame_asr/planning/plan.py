@@ -13,14 +13,14 @@ from typing import Any
 import numpy as np
 import torch
 
-from galgame_asr import manifest, processes
-from galgame_asr.batching import FRAMES_PER_S, PhaseBatches, num_frames
-from galgame_asr.errors import ConfigError
-from galgame_asr.params.base import Base, BuiltBase, DirectoryBase, HubBase, TinyWhisperBase
-from galgame_asr.params.train import CommonParams, TrainingParams
-from galgame_asr.params.whole import Params
+from galgame_asr.base.params import Base, BuiltBase, DirectoryBase, HubBase, TinyWhisperBase
+from galgame_asr.core import processes, utterances
+from galgame_asr.core.errors import ConfigError
+from galgame_asr.experiment.params import Params
+from galgame_asr.families.common.batching import FRAMES_PER_S, PhaseBatches, num_frames
 from galgame_asr.planning.memory import Memory, measure, predict
 from galgame_asr.training import mix
+from galgame_asr.training.params import CommonParams, TrainingParams
 from galgame_asr.training.trainer import prepare
 
 GIB = 2**30
@@ -178,7 +178,7 @@ def _length(
         frames = hours * 3600 * FRAMES_PER_S
         batches = math.ceil(frames / common.batch_frames)
     elif table.exists():
-        rows = mix.select(manifest.read(table), params.mix)
+        rows = mix.select(utterances.read(table), params.mix)
         lengths = num_frames(rows["duration_s"].to_numpy())
         batches = len(PhaseBatches(lengths, common.batch_frames, common.sort_window, 1, 0))
         frames = float(np.sum(lengths))

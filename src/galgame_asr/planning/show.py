@@ -7,13 +7,12 @@ from collections.abc import Mapping
 
 import torch
 
-from galgame_asr import compute
-from galgame_asr.console import Progress, clock
-from galgame_asr.errors import ConfigError
-from galgame_asr.params import PARAMS_FILE, hint, parse, read_yaml
-from galgame_asr.params.train import CommonParams, TrainingParams
-from galgame_asr.params.whole import Params
-from galgame_asr.paths import MODELS, SPLIT
+from galgame_asr.core.console import Progress, clock
+from galgame_asr.core.errors import ConfigError
+from galgame_asr.core.params import PARAMS_FILE, hint, parse, read_yaml
+from galgame_asr.core.paths import MODELS, SPLIT
+from galgame_asr.experiment.params import Params
+from galgame_asr.families.common import compute
 from galgame_asr.planning.plan import (
     CARDS_GB,
     GIB,
@@ -23,6 +22,7 @@ from galgame_asr.planning.plan import (
     model_directory,
     phases,
 )
+from galgame_asr.training.params import CommonParams, TrainingParams
 
 
 def show(options: argparse.Namespace) -> None:

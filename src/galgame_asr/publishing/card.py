@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import jinja2
 from huggingface_hub import EvalResult, ModelCardData
 
-from galgame_asr.params.prompts import Prompt
+from galgame_asr.families.common.params import Prompt
 from galgame_asr.publishing.facts import CorpusFacts, Facts, Score
 from galgame_asr.publishing.licences import Licence
 

@@ -8,19 +8,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from galgame_asr import params
-from galgame_asr.errors import ConfigError, ExportError
-from galgame_asr.params.base import BuiltBase, HubBase
-from galgame_asr.params.export import Export
-from galgame_asr.params.prompts import Prompt
-from galgame_asr.params.train import TrainingParams
-from galgame_asr.params.whole import Params
-from galgame_asr.paths import EXPORTS, METRICS, MODELS, TEST_SETS, VERIFIED
+from galgame_asr.base.params import BuiltBase, HubBase
+from galgame_asr.core import params
+from galgame_asr.core.errors import ConfigError, ExportError
+from galgame_asr.core.paths import EXPORTS, METRICS, MODELS, TEST_SETS, VERIFIED
+from galgame_asr.experiment.params import Params
+from galgame_asr.families.common.params import Prompt
+from galgame_asr.formats.common import verified
+from galgame_asr.formats.common.verified import Verified
+from galgame_asr.formats.params import Export
 from galgame_asr.publishing import licences, provenance
 from galgame_asr.publishing.licences import Terms
 from galgame_asr.publishing.provenance import Provenance
-from galgame_asr.scoring import verified
-from galgame_asr.scoring.verified import Verified
+from galgame_asr.training.params import TrainingParams
 
 # Versions that decide what a model becomes.
 PACKAGES = ("accelerate", "funasr", "numpy", "peft", "torch", "transformers")
@@ -196,7 +196,7 @@ def told(family: str, prompt: Prompt) -> str:
         end = "" if prompt.timestamps else "<|notimestamps|>"
         return f"{before}<|startoftranscript|>{language}<|transcribe|>{end}"
     # It takes seconds to import.
-    from galgame_asr.families.funasr_parts import FunASRNano  # noqa: PLC0415
+    from galgame_asr.families.fun_asr_nano.funasr_parts import FunASRNano  # noqa: PLC0415
 
     words = list(prompt.hotwords)
     return str(FunASRNano.get_prompt(None, words, prompt.language, prompt.itn))

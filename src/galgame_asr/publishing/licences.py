@@ -6,16 +6,14 @@ Read on the corpora's pages in 2026; this is no legal advice, and pages change.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from galgame_asr.errors import ConfigError
-from galgame_asr.params.corpora import (
-    Aishell,
-    Corpus,
-    Folder,
-    Galgame,
-    HubDataset,
-    ReazonSpeech,
-    Synthetic,
-)
+from galgame_asr.core.errors import ConfigError
+from galgame_asr.corpora.aishell.params import Aishell
+from galgame_asr.corpora.folder.params import Folder
+from galgame_asr.corpora.galgame.params import Galgame
+from galgame_asr.corpora.hub_dataset.params import HubDataset
+from galgame_asr.corpora.params import Corpus
+from galgame_asr.corpora.reazonspeech.params import ReazonSpeech
+from galgame_asr.corpora.synthetic.params import Synthetic
 
 GALGAME_SPEECH = "litagin/Galgame_Speech_ASR_16kHz"
 REAZONSPEECH = "reazon-research/reazonspeech"

@@ -7,10 +7,11 @@ from pathlib import Path
 from huggingface_hub import CommitOperationAdd, HfApi, ModelCard
 from huggingface_hub.utils.tqdm import disable_progress_bars
 
-from galgame_asr.errors import ConfigError, ExportError
-from galgame_asr.files import atomic_directory, write_text
-from galgame_asr.params.export import CapsWriterExport, GgufExport
-from galgame_asr.paths import EXPORTS, MODELS, scratch_root
+from galgame_asr.core.errors import ConfigError, ExportError
+from galgame_asr.core.files import atomic_directory, write_text
+from galgame_asr.core.paths import EXPORTS, MODELS, scratch_root
+from galgame_asr.formats.capswriter.params import CapsWriterExport
+from galgame_asr.formats.gguf.params import GgufExport
 from galgame_asr.publishing import card, facts, licences
 from galgame_asr.publishing.facts import Facts
 from galgame_asr.publishing.licences import Licence

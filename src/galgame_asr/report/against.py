@@ -2,12 +2,12 @@
 
 from pathlib import Path
 
-from galgame_asr.audio.reader import ShardReader
-from galgame_asr.files import write_text
-from galgame_asr.paths import RAW, SCORED, SPLIT, TEST_SETS
+from galgame_asr.core.files import write_text
+from galgame_asr.core.paths import RAW, SCORED, SPLIT, TEST_SETS
+from galgame_asr.core.reader import ShardReader
+from galgame_asr.experiment.curriculum import Curriculum
 from galgame_asr.report import load, page
 from galgame_asr.report.collect import collect
-from galgame_asr.report.curriculum import Curriculum
 from galgame_asr.report.revision import scored_tables
 
 

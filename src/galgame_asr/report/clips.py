@@ -7,7 +7,7 @@ import numpy as np
 import soundfile as sf
 from numpy.typing import NDArray
 
-from galgame_asr.audio.reader import SAMPLE_RATE_HZ
+from galgame_asr.core.reader import SAMPLE_RATE_HZ
 
 # Every browser plays MP3. This is 30 kbit/s, a quarter of the samples' FLAC.
 COMPRESSION_LEVEL = 0.9

@@ -5,9 +5,10 @@ from typing import Any
 
 import pandas as pd
 
-from galgame_asr.errors import DataError
+from galgame_asr.core.errors import DataError
+from galgame_asr.experiment.curriculum import Curriculum
+from galgame_asr.report.comparison import compare
 from galgame_asr.report.confusions import confusions
-from galgame_asr.report.curriculum import Curriculum
 from galgame_asr.report.results import (
     GROUPS,
     TITLES,
@@ -17,8 +18,7 @@ from galgame_asr.report.results import (
     Results,
     Scored,
     Variant,
-)  # fmt: skip
-from galgame_asr.scoring.comparison import compare
+)
 from galgame_asr.scoring.summary import summarise
 
 # The scored utterances of each variant, in the order of the report.

@@ -2,8 +2,8 @@
 
 from collections.abc import Mapping
 
+from galgame_asr.formats.common.verified import Verified
 from galgame_asr.report import formats
-from galgame_asr.scoring.verified import Verified
 
 Exports = Mapping[str, Verified]  # by name in params
 HEAD = (

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pandas as pd
 
-from galgame_asr import manifest
-from galgame_asr.audio.reader import ShardReader
+from galgame_asr.core import utterances
+from galgame_asr.core.reader import ShardReader
+from galgame_asr.experiment.curriculum import Curriculum
 from galgame_asr.report import clips
 from galgame_asr.report.browser import ReadClip
-from galgame_asr.report.curriculum import Curriculum
 from galgame_asr.report.results import Variant
 from galgame_asr.scoring import scored
 
@@ -48,7 +48,7 @@ def clip_reader(sets: Iterable[Path], reader: ShardReader) -> ReadClip:
     rows = {
         (path.stem, f"{row['corpus']}/{row['id']}"): row
         for path in sets
-        for row in manifest.read(path).to_dict("records")
+        for row in utterances.read(path).to_dict("records")
     }
 
     def read(set_: str, id_: str) -> str | None:

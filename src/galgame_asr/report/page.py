@@ -6,10 +6,10 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
+from galgame_asr.experiment.curriculum import Curriculum
 from galgame_asr.report import browser, exports, formats, plots
 from galgame_asr.report.browser import ReadClip
 from galgame_asr.report.collect import Tables
-from galgame_asr.report.curriculum import Curriculum
 from galgame_asr.report.exports import Exports
 from galgame_asr.report.results import Results
 from galgame_asr.report.sentences import CLASS_NAMES, CLASS_TEXTS, FLAG_NAMES, FLAG_TEXTS, headline

@@ -11,7 +11,7 @@ from markupsafe import Markup, escape
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from galgame_asr.report.curriculum import Curriculum
+from galgame_asr.experiment.curriculum import Curriculum
 from galgame_asr.report.results import Rate, Results, Scored, Variant
 
 # Colours to draw with, and what the page makes of them; page.css defines the variables.

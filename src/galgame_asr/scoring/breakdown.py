@@ -21,8 +21,8 @@ from rapidfuzz.distance import Levenshtein
 
 from galgame_asr.scoring.hallucination import longest_loop, loops
 from galgame_asr.scoring.scored import CLASSES
-from galgame_asr.text.scripts import KANJI
-from galgame_asr.text.words import Word, Words, phonetic
+from galgame_asr.scoring.scripts import KANJI
+from galgame_asr.scoring.words import Word, Words, phonetic
 
 MAX_READINGS = 32  # combinations tried for one side of a block
 

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 from rapidfuzz.distance import Levenshtein
 
-from galgame_asr.text.scripts import KANJI, LATIN
-from galgame_asr.text.words import katakana
+from galgame_asr.scoring.scripts import KANJI, LATIN
+from galgame_asr.scoring.words import katakana
 
 CHINESE_COMMA = "，"
 MIN_TRUNCATED = 10  # characters of a reference; a shorter one loses 60 % by one slip

@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 import pyarrow as pa
 
-from galgame_asr import tables
+from galgame_asr.core import tables
 
 # What an error of the CER is put down to; the classes add up to its edits. See breakdown.py.
 CLASSES = ("misheard", "loop", "deletion", "insertion", "spelling", "homophone")

@@ -13,7 +13,7 @@ import pandas as pd
 from galgame_asr.scoring import compute_wer, confidence
 from galgame_asr.scoring.confidence import Counts
 from galgame_asr.scoring.scored import CLASSES, FLAGS
-from galgame_asr.text.scripts import KANJI, LATIN_OR_DIGIT
+from galgame_asr.scoring.scripts import KANJI, LATIN_OR_DIGIT
 
 DIGITS = 4  # of a rate: a hundredth of a point
 EDITS = ("substitutions", "deletions", "insertions")

@@ -7,16 +7,16 @@ from typing import Any
 import pandas as pd
 from rapidfuzz.distance import Levenshtein
 
-from galgame_asr.decoding.transcript import Transcript
+from galgame_asr.core.errors import DataError
 from galgame_asr.decoding.transcripts import keys
-from galgame_asr.errors import DataError
-from galgame_asr.params.score import NormaliseParams
+from galgame_asr.families.common.transcript import Transcript
 from galgame_asr.scoring import scored
-from galgame_asr.scoring.alignment import utterance_counts
 from galgame_asr.scoring.breakdown import break_down, count
 from galgame_asr.scoring.hallucination import flags
+from galgame_asr.scoring.words import Words
+from galgame_asr.text.alignment import utterance_counts
 from galgame_asr.text.normalise import normalise
-from galgame_asr.text.words import Words
+from galgame_asr.text.params import NormaliseParams
 
 SHOWN = 5  # ids named in a message
 

@@ -2,15 +2,14 @@
 
 from collections.abc import Sequence
 
-from galgame_asr import compute
-from galgame_asr.console import run
-from galgame_asr.files import atomic_directory
-from galgame_asr.params import load
-from galgame_asr.params.average import AverageParams
-from galgame_asr.params.compute import ComputeParams
-from galgame_asr.params.model import ModelParams
-from galgame_asr.paths import MACHINE, MODELS
-from galgame_asr.training.average import average
+from galgame_asr.averaging.average import average
+from galgame_asr.averaging.params import AverageParams
+from galgame_asr.core.console import run
+from galgame_asr.core.files import atomic_directory
+from galgame_asr.core.params import load
+from galgame_asr.core.paths import MACHINE, MODELS
+from galgame_asr.families.common import compute
+from galgame_asr.families.common.params import ComputeParams, ModelParams
 
 
 def main(arguments: Sequence[str]) -> None:

@@ -6,16 +6,18 @@ from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from galgame_asr import compute, families, hub, manifest
-from galgame_asr.console import run
-from galgame_asr.errors import ConfigError
-from galgame_asr.files import atomic_directory
-from galgame_asr.params import load
-from galgame_asr.params.base import Base, BuiltBase, HubBase
-from galgame_asr.params.compute import ComputeParams
-from galgame_asr.params.model import ModelParams
-from galgame_asr.params.train import CommonParams
-from galgame_asr.paths import LOGS, MACHINE, MODELS, RAW, SPLIT
+from galgame_asr.base.params import Base, BuiltBase, HubBase
+from galgame_asr.core import utterances
+from galgame_asr.core.console import run
+from galgame_asr.core.errors import ConfigError
+from galgame_asr.core.files import atomic_directory
+from galgame_asr.core.params import load
+from galgame_asr.core.paths import LOGS, MACHINE, MODELS, RAW, SPLIT
+from galgame_asr.downloads import hub
+from galgame_asr.families.common import compute
+from galgame_asr.families.common import family as families
+from galgame_asr.families.common.params import ComputeParams, ModelParams
+from galgame_asr.training.params import CommonParams
 from galgame_asr.training.phase import PhaseInputs, trained
 
 
@@ -48,7 +50,7 @@ def _pretrain(family: str, base: BuiltBase, compute_params: ComputeParams, outpu
             "change one of them"
         )
     common = load(CommonParams, "train.common")
-    texts = manifest.read(SPLIT / "train.parquet")["text"]
+    texts = utterances.read(SPLIT / "train.parquet")["text"]
     builder = importlib.import_module(f"galgame_asr.families.{family}_tiny")
     with TemporaryDirectory() as temporary:
         inputs = PhaseInputs(

@@ -5,15 +5,16 @@ from pathlib import Path
 
 import pandas as pd
 
-from galgame_asr import compute, families, manifest
-from galgame_asr.console import run
+from galgame_asr.core import utterances
+from galgame_asr.core.console import run
+from galgame_asr.core.params import load
+from galgame_asr.core.paths import MACHINE, MODELS, RAW, SPLIT, TEST_SETS
 from galgame_asr.decoding import transcripts
+from galgame_asr.decoding.params import DecodeParams
 from galgame_asr.decoding.transcribe import Task, transcribe
-from galgame_asr.params import load
-from galgame_asr.params.compute import ComputeParams
-from galgame_asr.params.decode import DecodeParams
-from galgame_asr.params.prompts import Prompt
-from galgame_asr.paths import MACHINE, MODELS, RAW, SPLIT, TEST_SETS
+from galgame_asr.families.common import compute
+from galgame_asr.families.common import family as families
+from galgame_asr.families.common.params import ComputeParams, Prompt
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -31,7 +32,7 @@ def main(arguments: Sequence[str]) -> None:
         params=params,
         compute=compute_params,
     )
-    tables = {name: manifest.read(SPLIT / f"{name}.parquet") for name in TEST_SETS}
+    tables = {name: utterances.read(SPLIT / f"{name}.parquet") for name in TEST_SETS}
     found = iter(transcribe(pd.concat(tables.values(), ignore_index=True), task))
     decoded = {
         name: {key: next(found) for key in transcripts.keys(rows)} for name, rows in tables.items()

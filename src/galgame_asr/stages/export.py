@@ -2,13 +2,14 @@
 
 from collections.abc import Sequence
 
-from galgame_asr import compute, exporting
-from galgame_asr.console import run
-from galgame_asr.files import atomic_directory
-from galgame_asr.params import load
-from galgame_asr.params.compute import ComputeParams
-from galgame_asr.params.export import Export
-from galgame_asr.paths import EXPORTS, MACHINE, MODELS
+from galgame_asr.core.console import run
+from galgame_asr.core.files import atomic_directory
+from galgame_asr.core.params import load
+from galgame_asr.core.paths import EXPORTS, MACHINE, MODELS
+from galgame_asr.families.common import compute
+from galgame_asr.families.common.params import ComputeParams
+from galgame_asr.formats.common import exporter as exporting
+from galgame_asr.formats.params import Export
 
 
 def main(arguments: Sequence[str]) -> None:

@@ -2,12 +2,12 @@
 
 from collections.abc import Sequence
 
-from galgame_asr import corpora
-from galgame_asr.console import run
-from galgame_asr.files import atomic_directory
-from galgame_asr.params import load
-from galgame_asr.params.corpora import Corpus
-from galgame_asr.paths import RAW
+from galgame_asr.core.console import run
+from galgame_asr.core.files import atomic_directory
+from galgame_asr.core.params import load
+from galgame_asr.core.paths import RAW
+from galgame_asr.corpora.common import fetch as corpora
+from galgame_asr.corpora.params import Corpus
 
 
 def main(arguments: Sequence[str]) -> None:

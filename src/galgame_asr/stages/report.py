@@ -3,16 +3,16 @@
 import json
 from collections.abc import Sequence
 
-from galgame_asr.audio.reader import ShardReader
-from galgame_asr.console import run
-from galgame_asr.files import prune, write_text
-from galgame_asr.params import PARAMS_FILE, parse, read_yaml
-from galgame_asr.params.whole import Params
-from galgame_asr.paths import METRICS, RAW, SCORED, SPLIT, TEST_SETS, VERIFIED
+from galgame_asr.core.console import run
+from galgame_asr.core.files import prune, write_text
+from galgame_asr.core.params import PARAMS_FILE, parse, read_yaml
+from galgame_asr.core.paths import METRICS, RAW, SCORED, SPLIT, TEST_SETS, VERIFIED
+from galgame_asr.core.reader import ShardReader
+from galgame_asr.experiment.curriculum import of_params
+from galgame_asr.experiment.params import Params
+from galgame_asr.formats.common import verified
 from galgame_asr.report import load, markdown, page
 from galgame_asr.report.collect import collect
-from galgame_asr.report.curriculum import of_params
-from galgame_asr.scoring import verified
 
 
 def main(_arguments: Sequence[str]) -> None:

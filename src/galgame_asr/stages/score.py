@@ -6,18 +6,18 @@ from pathlib import Path
 
 import pandas as pd
 
-from galgame_asr import manifest
-from galgame_asr.console import run
+from galgame_asr.core import utterances
+from galgame_asr.core.console import run
+from galgame_asr.core.errors import DataError
+from galgame_asr.core.files import write_text
+from galgame_asr.core.params import load
+from galgame_asr.core.paths import SPLIT, TEST_SETS
 from galgame_asr.decoding import transcripts
-from galgame_asr.errors import DataError
-from galgame_asr.files import write_text
-from galgame_asr.params import load
-from galgame_asr.params.score import ScoreParams
-from galgame_asr.paths import SPLIT, TEST_SETS
 from galgame_asr.scoring import scored
+from galgame_asr.scoring.params import ScoreParams
 from galgame_asr.scoring.summary import summarise
 from galgame_asr.scoring.utterances import score
-from galgame_asr.text.words import Words, require_dictionary
+from galgame_asr.scoring.words import Words, require_dictionary
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -28,7 +28,7 @@ def main(arguments: Sequence[str]) -> None:
     decoded, words = transcripts.read(decoded_file), Words()
     tables = {}
     for name in TEST_SETS:
-        rows = manifest.read(SPLIT / f"{name}.parquet")
+        rows = utterances.read(SPLIT / f"{name}.parquet")
         try:
             tables[name] = score(name, rows, decoded.get(name, {}), params.normalise, words)
         except DataError as error:

@@ -5,16 +5,16 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from galgame_asr import manifest
-from galgame_asr.audio.reader import ShardReader
-from galgame_asr.console import log, run
-from galgame_asr.files import prune, write_text
-from galgame_asr.params import load
-from galgame_asr.params.corpora import Corpora
-from galgame_asr.params.manifest import FlagSeverity, SignalParams
-from galgame_asr.params.split import SplitParams
-from galgame_asr.paths import MANIFEST, METRICS, RAW, SPLIT
-from galgame_asr.split import Checks, split
+from galgame_asr.core import utterances
+from galgame_asr.core.console import log, run
+from galgame_asr.core.files import prune, write_text
+from galgame_asr.core.params import load
+from galgame_asr.core.paths import MANIFEST, METRICS, RAW, SPLIT
+from galgame_asr.core.reader import ShardReader
+from galgame_asr.corpora.params import Corpora
+from galgame_asr.manifests.params import FlagSeverity, SignalParams
+from galgame_asr.splitting.params import SplitParams
+from galgame_asr.splitting.split import Checks, split
 
 
 def main(_arguments: Sequence[str]) -> None:
@@ -24,7 +24,7 @@ def main(_arguments: Sequence[str]) -> None:
     prune(MANIFEST, {f"{name}.parquet" for name in names})
     prune(METRICS / "quality", {f"{name}.json" for name in names})
     rows = pd.concat(
-        [manifest.read(MANIFEST / f"{name}.parquet") for name in names], ignore_index=True
+        [utterances.read(MANIFEST / f"{name}.parquet") for name in names], ignore_index=True
     )
     checks = Checks(
         load(FlagSeverity, "manifest.severity"),
@@ -34,7 +34,7 @@ def main(_arguments: Sequence[str]) -> None:
     parts, counts = split(rows, load(SplitParams, "split"), checks)
     for name, part in parts.items():
         log.info("%s: %d utterances, %.2f hours", name, len(part), part["duration_s"].sum() / 3600)
-        manifest.write(SPLIT / f"{name}.parquet", part)
+        utterances.write(SPLIT / f"{name}.parquet", part)
     write_text(METRICS / "split.json", json.dumps(counts, indent=1) + "\n")
 
 

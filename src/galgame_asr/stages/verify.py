@@ -7,23 +7,26 @@ from pathlib import Path
 
 import pandas as pd
 
-from galgame_asr import compute, exporting, families, manifest
-from galgame_asr.audio.reader import ShardReader
-from galgame_asr.console import log, run
+from galgame_asr.core import utterances
+from galgame_asr.core.console import log, run
+from galgame_asr.core.errors import DataError, ExportError
+from galgame_asr.core.params import load
+from galgame_asr.core.paths import EXPORTS, MACHINE, MODELS, RAW, SPLIT, VERIFIED
+from galgame_asr.core.reader import ShardReader
 from galgame_asr.decoding import transcripts
+from galgame_asr.decoding.params import DecodeParams
 from galgame_asr.decoding.transcribe import Task, transcribe
-from galgame_asr.errors import DataError, ExportError
-from galgame_asr.exporting import Exporter
-from galgame_asr.params import load
-from galgame_asr.params.compute import ComputeParams
-from galgame_asr.params.decode import DecodeParams
-from galgame_asr.params.export import Export, TensorVerifyParams
-from galgame_asr.params.prompts import Prompt
-from galgame_asr.params.score import NormaliseParams
-from galgame_asr.paths import EXPORTS, MACHINE, MODELS, RAW, SPLIT, VERIFIED
-from galgame_asr.scoring import verified
-from galgame_asr.scoring.agreement import Agreement, Said, compare
-from galgame_asr.scoring.verified import Verified
+from galgame_asr.families.common import compute
+from galgame_asr.families.common import family as families
+from galgame_asr.families.common.params import ComputeParams, Prompt
+from galgame_asr.formats.common import exporter as exporting
+from galgame_asr.formats.common import verified
+from galgame_asr.formats.common.agreement import Agreement, Said, compare
+from galgame_asr.formats.common.exporter import Exporter
+from galgame_asr.formats.common.params import TensorVerifyParams
+from galgame_asr.formats.common.verified import Verified
+from galgame_asr.formats.params import Export
+from galgame_asr.text.params import NormaliseParams
 
 SHOWN = 5  # utterances named in a message
 BY_COMMAND = 8  # utterances that a runtime's own command transcribes, where there is one
@@ -74,7 +77,7 @@ def main(arguments: Sequence[str]) -> None:
 
 def _rows(count: int) -> pd.DataFrame:
     """So many utterances of the test set, a draw that grows when more are asked for."""
-    rows = manifest.read(SPLIT / "test.parquet").sort_values("audio_hash", kind="stable")
+    rows = utterances.read(SPLIT / "test.parquet").sort_values("audio_hash", kind="stable")
     if rows.empty:
         raise DataError(f"{SPLIT}/test.parquet has no utterance to verify an export with")
     return rows.head(count).reset_index(drop=True)

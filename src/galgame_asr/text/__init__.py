@@ -1,1 +1,1 @@
-"""Japanese text: grouping, normalisation, words and readings."""
+"""Texts made comparable, and compared character by character."""

@@ -7,9 +7,9 @@ they are: whether those are style or hearing is for the readings to tell.
 import re
 import unicodedata
 
-from galgame_asr.params.score import NormaliseParams
 from galgame_asr.text.letters import letters
 from galgame_asr.text.numbers import arabic_to_kanji, positional_to_kanji
+from galgame_asr.text.params import NormaliseParams
 
 DEFAULT = NormaliseParams()
 # Spaces, zero width ones among them, and variation selectors.

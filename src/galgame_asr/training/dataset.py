@@ -8,11 +8,11 @@ import soxr
 import torch
 from torch.utils.data import Dataset
 
-from galgame_asr.audio.reader import ShardReader
-from galgame_asr.batching import Pick
-from galgame_asr.families import Example, Family
-from galgame_asr.params.prompts import Prompt
-from galgame_asr.params.train import AugmentParams
+from galgame_asr.core.reader import ShardReader
+from galgame_asr.families.common.batching import Pick
+from galgame_asr.families.common.family import Example, Family
+from galgame_asr.families.common.params import Prompt
+from galgame_asr.training.params import AugmentParams
 from galgame_asr.training.spec_augment import mask
 
 

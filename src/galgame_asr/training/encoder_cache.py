@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch.nn.utils.rnn import pad_sequence
 
-from galgame_asr.families import Family
+from galgame_asr.families.common.family import Family
 
 
 class EncoderCache:

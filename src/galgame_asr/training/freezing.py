@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 
 from torch import nn
 
-from galgame_asr.errors import ConfigError
+from galgame_asr.core.errors import ConfigError
 
 
 def freeze(

@@ -6,11 +6,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from galgame_asr import compute, families, manifest, processes
-from galgame_asr.audio.reader import ShardReader
-from galgame_asr.params.compute import ComputeParams
-from galgame_asr.params.train import CommonParams, TrainingParams
+from galgame_asr.core import processes, utterances
+from galgame_asr.core.reader import ShardReader
+from galgame_asr.families.common import compute
+from galgame_asr.families.common import family as families
+from galgame_asr.families.common.params import ComputeParams
 from galgame_asr.training import launch, mix
+from galgame_asr.training.params import CommonParams, TrainingParams
 from galgame_asr.training.resume import scratch
 from galgame_asr.training.trainer import Phase, train
 
@@ -70,7 +72,7 @@ def train_here(inputs: PhaseInputs, directory: Path) -> None:
         GalgameAsrError: as for `families.load`, `mix.select` and `train`.
     """
     train_rows, dev_rows = (
-        mix.select(manifest.read(table), inputs.params.mix) for table in inputs.tables
+        mix.select(utterances.read(table), inputs.params.mix) for table in inputs.tables
     )
     device = compute.device(inputs.compute)
     train(

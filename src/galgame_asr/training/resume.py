@@ -16,10 +16,10 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from galgame_asr.console import log
-from galgame_asr.errors import DataError
-from galgame_asr.files import content_hash, locked, remove
-from galgame_asr.paths import scratch_root
+from galgame_asr.core.console import log
+from galgame_asr.core.errors import DataError
+from galgame_asr.core.files import content_hash, locked, remove
+from galgame_asr.core.paths import scratch_root
 
 COMPLETE = "complete"  # the last file written into a saved state
 

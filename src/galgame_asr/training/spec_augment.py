@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-from galgame_asr.params.train import AugmentParams
+from galgame_asr.training.params import AugmentParams
 
 
 def mask(

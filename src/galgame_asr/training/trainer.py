@@ -27,19 +27,25 @@ from transformers import (
 )
 from transformers.trainer import TRAINER_STATE_NAME
 
-from galgame_asr.audio.reader import ShardReader
-from galgame_asr.batching import FRAMES_PER_S, PhaseBatches, num_frames, window_frames
-from galgame_asr.console import log
-from galgame_asr.errors import ConfigError, DataError, InterruptionError
-from galgame_asr.families import Example, Family, lora
-from galgame_asr.files import atomic_directory, atomic_path, write_text
-from galgame_asr.params.prompts import Prompt
-from galgame_asr.params.train import AugmentParams, CommonParams, TrainingParams
+from galgame_asr.core.console import log
+from galgame_asr.core.errors import ConfigError, DataError, InterruptionError
+from galgame_asr.core.files import atomic_directory, atomic_path, write_text
+from galgame_asr.core.reader import ShardReader
+from galgame_asr.families.common import lora
+from galgame_asr.families.common.batching import (
+    FRAMES_PER_S,
+    PhaseBatches,
+    num_frames,
+    window_frames,
+)
+from galgame_asr.families.common.family import Example, Family
+from galgame_asr.families.common.params import Prompt
 from galgame_asr.training.activation_checkpointing import recompute
 from galgame_asr.training.dataset import Utterances
 from galgame_asr.training.early_stopping import best_step, has_stopped
 from galgame_asr.training.encoder_cache import EncoderCache
 from galgame_asr.training.freezing import freeze
+from galgame_asr.training.params import AugmentParams, CommonParams, TrainingParams
 from galgame_asr.training.progress import ProgressCallback, tensorboard_callback
 from galgame_asr.training.resume import last_complete, mark_complete, writing
 from galgame_asr.training.stopping import StopOnSigterm

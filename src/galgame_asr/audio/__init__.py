@@ -1,1 +1,0 @@
-"""Audio in tar shards: finding, reading and checking single utterances."""

@@ -1,0 +1,1 @@
+"""Models whose tensors are the mean of several checkpoints."""

@@ -1,0 +1,1 @@
+"""One module per command of `galgame-asr`: its arguments, and what it does."""

@@ -1,0 +1,89 @@
+"""What a command shows: one log line per event, and a progress bar with ETA on a terminal."""
+
+import logging
+import sys
+import time
+from collections.abc import Callable, Sequence
+from types import TracebackType
+from typing import Self
+
+from tqdm import tqdm
+
+from galgame_asr.core.errors import GalgameAsrError
+
+log = logging.getLogger("galgame_asr")
+
+# How often a long task writes a line when its output is not a terminal.
+SECONDS_BETWEEN_LINES = 30.0
+
+
+def run(main: Callable[[Sequence[str]], None]) -> None:
+    """Run a command's main with the process arguments and exit.
+
+    Exit status 0 on success; for a `GalgameAsrError` its own (1, but 75 after a
+    SIGTERM) with one message on standard error. Other exceptions keep their
+    traceback: they are bugs.
+    """
+    logging.basicConfig(format="%(asctime)s %(message)s", datefmt="%H:%M:%S", level=logging.WARNING)
+    log.setLevel(logging.INFO)
+    try:
+        main(sys.argv[1:])
+    except GalgameAsrError as error:
+        print(f"{type(error).__name__}: {error}", file=sys.stderr)
+        sys.exit(error.exit_status)
+
+
+class Progress:
+    """Progress of `total` units: a bar with ETA on a terminal, a line now and then in a log.
+
+    A total of None, where nobody knows it, shows no ETA. `done` units are of an
+    earlier run and tell nothing about speed.
+    """
+
+    def __init__(self, task: str, *, total: int | None, unit: str, done: int = 0) -> None:
+        self.task, self.total, self.unit = task, total, unit
+        self.done = self._first = done
+        self._started = self._last_line = time.monotonic()
+        self._bar = tqdm(total=total, initial=done, desc=task, unit=unit, leave=False, disable=None)
+
+    def update(self, units: int, note: str = "") -> None:
+        """Count `units` more as done; `note` is shown beside the bar."""
+        self.done += units
+        if not self._bar.disable:
+            self._bar.set_postfix_str(note, refresh=False)
+            self._bar.update(units)
+            return
+        now = time.monotonic()
+        if now - self._last_line < SECONDS_BETWEEN_LINES or self.done == self.total:
+            return
+        self._last_line = now
+        if self.total is None:
+            log.info("%s %d %s %s", self.task, self.done, self.unit, note)
+            return
+        eta_s = (now - self._started) / (self.done - self._first) * (self.total - self.done)
+        log.info(
+            "%s %d/%d %s, ETA %s %s",
+            self.task, self.done, self.total, self.unit, clock(eta_s), note,
+        )  # fmt: skip
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._bar.close()
+        if error is None:
+            elapsed_s = time.monotonic() - self._started
+            new = self.done - self._first
+            log.info("%s %d %s in %s", self.task, new, self.unit, clock(elapsed_s))
+
+
+def clock(seconds: float) -> str:
+    """Seconds as `m:ss` or `h:mm:ss`."""
+    minutes, second = divmod(round(seconds), 60)
+    hour, minute = divmod(minutes, 60)
+    return f"{hour}:{minute:02}:{second:02}" if hour else f"{minute}:{second:02}"

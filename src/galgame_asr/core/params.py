@@ -1,0 +1,135 @@
+"""params.yaml as frozen dataclasses, one module per section; an unknown key is an error.
+
+A stage loads only the sections it uses, so that a new key in one section is no
+change to the code of every other stage. YAML is read as version 1.2, because
+`dvc exp run -S lr=3e-5` writes `3e-05`, which YAML 1.1 takes for a string.
+"""
+
+import dataclasses
+import difflib
+import json
+import types
+import typing
+from pathlib import Path
+from typing import Annotated, Any, TypeVar, cast, dataclass_transform
+
+import pydantic
+from pydantic_core import ErrorDetails
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+from typing_extensions import TypeForm
+
+from galgame_asr.core.errors import ConfigError
+
+PARAMS_FILE = Path("params.yaml")
+# Of a repository: the 40-hex commit, never a branch, which can change under the same name.
+Revision = Annotated[str, pydantic.Field(pattern=r"^[0-9a-f]{40}$")]
+T = TypeVar("T")
+
+
+@dataclass_transform(frozen_default=True, kw_only_default=True)
+def section(cls: type[T]) -> type[T]:
+    """Make `cls` a frozen dataclass that refuses unknown keys and values of another type."""
+    config = pydantic.ConfigDict(extra="forbid", strict=True)
+    decorate = pydantic.dataclasses.dataclass(frozen=True, kw_only=True, config=config)
+    return cast("type[T]", decorate(cls))
+
+
+def load(kind: TypeForm[T], key: str, *, file: Path = PARAMS_FILE) -> T:
+    """Read the value at the dotted `key` of a params file as `kind`.
+
+    Raises:
+        ConfigError: the file cannot be read, the key is missing, a key is
+            unknown (the message names the nearest valid one) or a value is not
+            of the declared type or range.
+    """
+    value: Any = read_yaml(file)
+    passed: list[str] = []
+    for name in key.split("."):
+        if not isinstance(value, dict) or name not in value:
+            where = f"section {'.'.join(passed)}" if passed else "top level"
+            known = list(value) if isinstance(value, dict) else []
+            raise ConfigError(f"{file}: {where} has no key '{name}'. {hint(name, known)}")
+        value = value[name]
+        passed.append(name)
+    return parse(kind, value, key, file=file)
+
+
+def parse(kind: TypeForm[T], value: Any, key: str, *, file: Path = PARAMS_FILE) -> T:
+    """Turn a plain value (as YAML gives it) into `kind`; `key` and `file` are for messages.
+
+    Raises:
+        ConfigError: as for `load`.
+    """
+    try:
+        # In JSON mode strict validation still takes a list for a tuple.
+        text = json.dumps(value, ensure_ascii=False)
+        return pydantic.TypeAdapter(kind).validate_json(text)
+    except TypeError as error:
+        raise ConfigError(f"{file}: {key}: {error}") from None
+    except pydantic.ValidationError as invalid:
+        lines = [f"{file}: {_describe(kind, key, error)}" for error in invalid.errors()]
+        # The unknown key first: what else is wrong often follows from it.
+        lines.sort(key=lambda line: "unknown key" not in line)
+        raise ConfigError("\n".join(lines)) from None
+
+
+def read_yaml(file: Path) -> Any:
+    """Read a YAML 1.2 file as plain values.
+
+    Raises:
+        ConfigError: the file is missing or is not YAML.
+    """
+    try:
+        return YAML(typ="safe").load(file)
+    except FileNotFoundError:
+        raise ConfigError(f"{file} does not exist; run from the repository root") from None
+    except YAMLError as error:
+        raise ConfigError(f"{file} is not valid YAML: {error}") from None
+
+
+def hint(name: str, known: list[str]) -> str:
+    """Name the allowed keys, the one most like `name` first."""
+    near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    guess = f"Did you mean '{near[0]}'? " if near else ""
+    return f"{guess}Allowed: {', '.join(known) or 'nothing'}"
+
+
+def _describe(kind: Any, key: str, error: ErrorDetails) -> str:
+    *parents, last = error["loc"] or ("",)
+    names, innermost = _follow(kind, parents)
+    full = ".".join(filter(None, [key, *names, str(last)]))
+    if error["type"] == "unexpected_keyword_argument":
+        known = [field.name for field in dataclasses.fields(innermost)]
+        return f"unknown key {full}. {hint(str(last), known)}"
+    if error["type"] in {"missing", "missing_argument", "missing_keyword_only_argument"}:
+        return f"key {full} is missing"
+    message = error["msg"].removeprefix("Value error, ")
+    return f"{full} is {error['input']!r}: {message}"
+
+
+def _follow(kind: Any, location: list[int | str]) -> tuple[list[str], Any]:
+    """Walk from a type along pydantic's error location.
+
+    Returns the keys as the user wrote them (a discriminated union adds its tag
+    to the location, the file has no such level) and the type they lead to.
+    """
+    names = []
+    for part in location:
+        if typing.get_origin(kind) is Annotated:
+            kind = typing.get_args(kind)[0]
+        arguments = typing.get_args(kind)
+        if isinstance(kind, types.UnionType):
+            kind = next(option for option in arguments if part in _tags(option))
+            continue
+        names.append(str(part))
+        if dataclasses.is_dataclass(kind):
+            kind = typing.get_type_hints(kind, include_extras=True).get(str(part))
+        else:  # a map's values or a list's items
+            kind = arguments[-1 if typing.get_origin(kind) is dict else 0]
+    return names, kind
+
+
+def _tags(option: Any) -> tuple[Any, ...]:
+    """Values of the first field, such as `kind`, that select a dataclass in a union."""
+    return typing.get_args(typing.get_type_hints(option)[dataclasses.fields(option)[0].name])

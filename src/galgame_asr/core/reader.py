@@ -1,0 +1,75 @@
+"""Reading single utterances out of tar shards, in place."""
+
+import io
+import os
+from collections.abc import Hashable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import soundfile as sf
+import soxr
+from numpy.typing import NDArray
+
+from galgame_asr.core.errors import DataError
+from galgame_asr.core.paths import HOW_TO_GET_SHARDS
+
+SAMPLE_RATE_HZ = 16_000
+
+
+class ShardReader:
+    """Reads audio by (shard, offset, size); each process opens its own files when it needs them."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self._open: dict[str, int] = {}
+        self._process = os.getpid()
+
+    def read_row(self, row: Mapping[Hashable, Any]) -> NDArray[np.float32]:
+        """Decode the utterance of a manifest row; see `read`.
+
+        Raises:
+            DataError: as for `read`; the message names the utterance.
+        """
+        try:
+            return self.read(row["shard"], row["offset"], row["size"])
+        except DataError as error:
+            raise DataError(f"utterance {row['id']}: {error}") from None
+
+    def read(self, shard: str, offset: int, size: int) -> NDArray[np.float32]:
+        """Decode one utterance: mono samples at 16 kHz in [-1, 1].
+
+        Raises:
+            DataError: the shard is missing, too short, or the bytes are no audio.
+        """
+        data = self.read_bytes(shard, offset, size)
+        try:
+            audio, rate_hz = sf.read(io.BytesIO(data), dtype="float32", always_2d=True)
+        except sf.LibsndfileError as error:
+            raise DataError(f"{self.root / shard} at byte {offset}: no audio ({error})") from None
+        mono: NDArray[np.float32] = audio.mean(axis=1)
+        if rate_hz != SAMPLE_RATE_HZ:
+            mono = soxr.resample(mono, rate_hz, SAMPLE_RATE_HZ)
+        return mono
+
+    def read_bytes(self, shard: str, offset: int, size: int) -> bytes:
+        """The bytes of one utterance's audio file.
+
+        Raises:
+            DataError: the shard is missing or too short.
+        """
+        if self._process != os.getpid():  # a forked worker shares no file with its parent
+            self._open, self._process = {}, os.getpid()
+        path = self.root / shard
+        if shard not in self._open:
+            try:
+                self._open[shard] = os.open(path, os.O_RDONLY)
+            except FileNotFoundError:
+                raise DataError(f"shard {path} is missing; {HOW_TO_GET_SHARDS}") from None
+        data = os.pread(self._open[shard], size, offset)
+        if len(data) < size:
+            raise DataError(
+                f"shard {path} ends {size - len(data)} bytes before the end of the utterance at "
+                f"byte {offset}; {HOW_TO_GET_SHARDS}"
+            )
+        return data

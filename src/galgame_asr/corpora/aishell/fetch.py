@@ -1,0 +1,126 @@
+"""AISHELL-1 (https://www.openslr.org/33/): data_aishell.tgz with an archive for each speaker.
+
+The outer archive holds wav/SPEAKER.tar.gz, each with SET/SPEAKER/ID.wav, and
+transcript/aishell_transcript_v0.8.txt with lines "ID word word". The makers' sets
+(train, dev, test) are kept.
+"""
+
+import importlib
+import io
+import tarfile
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path, PurePosixPath
+
+from galgame_asr.core.errors import ConfigError, DataError
+from galgame_asr.core.files import locked, remove
+from galgame_asr.core.paths import scratch_root
+from galgame_asr.corpora.aishell.params import Aishell
+from galgame_asr.downloads import web
+from galgame_asr.shards import folder as shards
+from galgame_asr.shards.folder import Shard, Utterance
+
+TRANSCRIPT = "aishell_transcript_v0.8.txt"
+SETS = ("train", "dev", "test")
+
+
+def fetch(name: str, corpus: Aishell, directory: Path) -> list[Shard]:
+    """Download the archive and write each of its sets as shards; see `corpora.fetch`."""
+    restore = _punctuation(corpus.restore_punctuation)
+    if not corpus.url.startswith(("http://", "https://")):
+        path = Path(corpus.url)
+        if not path.is_file():
+            raise DataError(f"corpora.{name}.url: {path} is neither an address nor a file")
+        _refuse_other_md5(path, corpus)
+        return _write(name, corpus, path, restore, directory)
+    downloads = scratch_root() / "downloads" / f"aishell--{corpus.md5}"
+    with locked(downloads):
+        path = downloads / "data_aishell.tgz"
+        web.download(corpus.url, path)
+        try:
+            _refuse_other_md5(path, corpus)
+        except DataError:
+            remove(path)  # so that the next run downloads it anew
+            raise
+        written = _write(name, corpus, path, restore, directory)
+        remove(downloads)
+    return written
+
+
+def _refuse_other_md5(archive: Path, corpus: Aishell) -> None:
+    found = web.md5(archive)
+    if found != corpus.md5:
+        raise DataError(f"{archive.name} has MD5 {found} instead of {corpus.md5}")
+
+
+def _write(
+    name: str,
+    corpus: Aishell,
+    archive: Path,
+    restore: Callable[[list[str]], list[str]] | None,
+    directory: Path,
+) -> list[Shard]:
+    texts = _transcript(archive)
+    if restore:
+        restored = restore(list(texts.values()))
+        if len(restored) != len(texts):
+            raise ConfigError(
+                f"{corpus.restore_punctuation} gave {len(restored)} texts for {len(texts)}"
+            )
+        texts = dict(zip(texts, restored, strict=True))
+    written = []
+    for set_ in SETS:
+        # One pass over the archive for each set: no set needs to fit into memory.
+        written += shards.write(
+            directory,
+            f"{name}-{set_}",
+            partial(_utterances, archive, set_, texts),
+            shard_size=corpus.shard_size,
+            upstream_set=set_,
+        )
+    return written
+
+
+def _transcript(archive: Path) -> dict[str, str]:
+    """Text by id, without the spaces between words."""
+    with tarfile.open(archive) as outer:
+        for member in outer:
+            if PurePosixPath(member.name).name == TRANSCRIPT:
+                stream = outer.extractfile(member)
+                assert stream is not None
+                lines = stream.read().decode("utf-8").splitlines()
+                return {
+                    id_: "".join(words) for id_, *words in (line.split() for line in lines if line)
+                }
+    raise DataError(f"{archive} holds no {TRANSCRIPT}")
+
+
+def _utterances(
+    archive: Path, set_: str, texts: dict[str, str], _start: int
+) -> Iterator[Utterance]:
+    """The utterances of one set, in the order of the archive; some have no transcript."""
+    with tarfile.open(archive) as outer:
+        for speaker in outer:
+            if not speaker.name.endswith(".tar.gz"):
+                continue
+            stream = outer.extractfile(speaker)
+            assert stream is not None
+            with tarfile.open(fileobj=io.BytesIO(stream.read())) as inner:
+                for member in inner:
+                    path = PurePosixPath(member.name)
+                    if path.suffix != ".wav" or set_ not in path.parts:
+                        continue
+                    audio = inner.extractfile(member)
+                    assert audio is not None
+                    yield Utterance(path.stem, "wav", audio.read(), texts.get(path.stem))
+
+
+def _punctuation(hook: str | None) -> Callable[[list[str]], list[str]] | None:
+    if hook is None:
+        return None
+    module, _, function = hook.partition(":")
+    try:
+        found: Callable[[list[str]], list[str]] = getattr(importlib.import_module(module), function)
+    except (ImportError, AttributeError) as error:
+        raise ConfigError(f"restore_punctuation: {hook} cannot be imported: {error}") from None
+    return found

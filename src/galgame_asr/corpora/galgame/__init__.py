@@ -1,0 +1,1 @@
+"""A Hugging Face data set of WebDataset tars."""

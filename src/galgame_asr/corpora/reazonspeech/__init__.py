@@ -1,0 +1,1 @@
+"""ReazonSpeech v2, over HTTP."""

@@ -1,0 +1,1 @@
+"""Speech rendered from the project's own sentences."""

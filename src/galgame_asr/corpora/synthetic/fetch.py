@@ -1,0 +1,199 @@
+"""The embedded corpus: speech rendered from sentences written for this project.
+
+Two recipes. `vn` has lines in visual-novel style by several characters, some
+over quiet music; `reading` has narration and dialogue read in one neutral
+voice. Both use the same small vocabulary, so that a tiny model can learn it
+from scratch, and a recipe renders each sentence at most once. Voice: HTS voice
+"Mei" (CC BY 3.0) through pyopenjtalk-plus.
+"""
+
+import contextlib
+import hashlib
+import io
+import itertools
+import math
+import random
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import soxr
+from numpy.typing import NDArray
+
+from galgame_asr.core import processes
+from galgame_asr.core.errors import ConfigError
+from galgame_asr.corpora.synthetic import ogg
+from galgame_asr.corpora.synthetic.params import Synthetic
+from galgame_asr.shards import folder as shards
+from galgame_asr.shards.folder import Shard, Utterance
+
+with contextlib.redirect_stdout(io.StringIO()):  # it advertises an optional extra
+    import pyopenjtalk
+
+SAMPLE_RATE_HZ = 16_000
+RENDERED_HZ = 48_000  # what pyopenjtalk returns
+
+# Words and templates. A template's {slots} are filled with every combination of words.
+WORDS = {
+    "name": ["葵", "凛", "美咲", "詩織"],
+    "call": ["葵", "凛", "美咲", "詩織", "葵ちゃん", "凛ちゃん", "先輩"],
+    "laugh": ["えへへ", "ふふっ"],
+    "interjection": ["ねえ", "もう", "ん…"],
+    "greeting": ["おはよう", "おかえり", "ありがとう", "ごめんね"],
+    "place": ["公園", "屋上", "海"],
+    "let_us": ["帰ろう", "遊ぼう", "歩こう"],
+    "please": ["待って", "見て", "笑って"],
+    "trait": ["かわいい", "やさしい", "ずるい"],
+    "stretched": ["すごーい", "ずるーい", "だーいすき"],
+}
+DIALOGUE = [
+    "{call}、{greeting}。",
+    "{laugh}、{call}、{greeting}。",
+    "{laugh}、{call}が好き。",
+    "{laugh}、{call}は{trait}ね。",
+    "{laugh}、{call}、{let_us}よ。",
+    "{interjection}、{call}、{let_us}よ。",
+    "{interjection}、{call}、{please}よ。",
+    "{interjection}、{call}は{trait}ね。",
+    "{place}で{let_us}よ、{call}。",
+    "{stretched}、{call}！",
+    "{call}のいじわる。",
+    "{interjection}、{call}のいじわる。",
+    "{greeting}、{call}。",
+    "{call}、照れてるの？",
+]
+NARRATION = [
+    "{name}と{place}で{let_us}。",
+    "{place}で{name}が待ってる。",
+    "{name}が{laugh}と笑ってる。",
+    "{name}は{place}が好き。",
+    "{name}の{place}は{trait}。",
+]
+TEMPLATES = {
+    "vn": DIALOGUE,
+    # A narrator reads the dialogue too: the voice differs, the language hardly.
+    "reading": NARRATION + DIALOGUE,
+}
+
+
+@dataclass(frozen=True)
+class Voice:
+    """One speaker made out of the single voice."""
+
+    half_tones: float
+    speed: float
+    # Factor on all resonances: above 1 is a shorter vocal tract.
+    formants: float
+
+
+VOICES = {
+    "vn": [
+        Voice(half_tones=5.0, speed=1.30, formants=1.10),
+        Voice(half_tones=7.0, speed=1.45, formants=1.16),
+        Voice(half_tones=3.0, speed=1.30, formants=1.06),
+        Voice(half_tones=-3.0, speed=1.40, formants=0.92),
+    ],
+    "reading": [Voice(half_tones=0.0, speed=1.25, formants=1.0)],
+}
+MUSIC_SHARE = {"vn": 0.25, "reading": 0.0}
+MUSIC_BELOW_SPEECH_DB = 22.0
+CHORDS_HZ = [(220.0, 277.2, 329.6), (174.6, 220.0, 261.6), (196.0, 246.9, 293.7)]
+
+
+@dataclass(frozen=True)
+class Line:
+    """One utterance to render."""
+
+    id: str
+    text: str
+    voice: Voice
+    chords_hz: tuple[tuple[float, ...], ...]  # empty: no music
+
+
+def fetch(name: str, corpus: Synthetic, directory: Path) -> list[Shard]:
+    """Render a corpus into `directory` as NAME-000000.tar and so on; see `corpora.fetch`."""
+    lines = compose(corpus)
+
+    def utterances(start: int) -> Iterator[Utterance]:
+        rendered = pool.map(render, lines[start:], chunksize=8)
+        for line, audio in zip(lines[start:], rendered, strict=True):
+            yield Utterance(line.id, "ogg", audio, line.text)
+
+    with processes.pool() as pool:
+        return shards.write(
+            directory, name, utterances, shard_size=corpus.shard_size, total=len(lines)
+        )
+
+
+def compose(corpus: Synthetic) -> list[Line]:
+    """Draw the lines of a corpus, sorted by id; the same params give the same lines.
+
+    Raises:
+        ConfigError: more utterances are asked for than the recipe has sentences.
+    """
+    recipe = corpus.recipe
+    sentences = all_sentences(recipe)
+    if corpus.utterances > len(sentences):
+        raise ConfigError(
+            f"recipe {recipe} has {len(sentences)} sentences; utterances is {corpus.utterances}"
+        )
+    draw = random.Random(corpus.seed)
+    lines = []
+    for text in draw.sample(sentences, corpus.utterances):
+        voice = draw.choice(VOICES[recipe])
+        chords = draw.sample(CHORDS_HZ, 3)
+        music = draw.random() < MUSIC_SHARE[recipe]
+        key = hashlib.blake2b(f"{recipe}\0{corpus.seed}\0{text}".encode(), digest_size=16)
+        lines.append(Line(key.hexdigest(), text, voice, tuple(chords) if music else ()))
+    return sorted(lines, key=lambda line: line.id)
+
+
+def all_sentences(recipe: str) -> list[str]:
+    """Every sentence of a recipe, once, in a fixed order."""
+    sentences = []
+    for template in TEMPLATES[recipe]:
+        slots = [slot for slot in WORDS if f"{{{slot}}}" in template]
+        for words in itertools.product(*(WORDS[slot] for slot in slots)):
+            sentences.append(template.format(**dict(zip(slots, words, strict=True))))
+    return list(dict.fromkeys(sentences))
+
+
+def render(line: Line) -> bytes:
+    """Speak one line: Ogg Vorbis, 16 kHz mono."""
+    speech = speak(line.text, line.voice)
+    if line.chords_hz:
+        loudness = float(np.sqrt(np.mean(speech**2)))
+        gain = loudness * 10 ** (-MUSIC_BELOW_SPEECH_DB / 20)
+        speech = speech + gain * music(line.chords_hz, len(speech))
+    # On whole 16-bit steps, differences in the last bit between CPUs vanish.
+    pcm = np.round(np.clip(speech, -1, 1) * 32767).astype(np.int16)
+    return ogg.encode(pcm, SAMPLE_RATE_HZ)
+
+
+def speak(text: str, voice: Voice) -> NDArray[np.float64]:
+    """Render text in a voice: samples in [-1, 1] at 16 kHz, without silence at the ends."""
+    # Playing the samples `formants` times faster raises formants, pitch and speed
+    # alike; pitch and speed are asked for so much lower that only formants remain.
+    half_tones = voice.half_tones - 12 * math.log2(voice.formants)
+    # The first and last label are silence, which would take a fifth of the time.
+    labels = pyopenjtalk.extract_fullcontext(text)[1:-1]
+    audio, _ = pyopenjtalk.synthesize(labels, voice.speed / voice.formants, half_tones)
+    audio = soxr.resample(audio, RENDERED_HZ * voice.formants, SAMPLE_RATE_HZ)
+    scaled: NDArray[np.float64] = 0.7 * audio / np.abs(audio).max()
+    return scaled
+
+
+def music(chords_hz: tuple[tuple[float, ...], ...], num_samples: int) -> NDArray[np.float64]:
+    """Plucked chords, two a second, with a root mean square of 1."""
+    time_s = np.arange(num_samples) / SAMPLE_RATE_HZ
+    beat = (time_s * 2).astype(int)
+    # Not by numpy, whose exp and log2 differ in the last bit between AVX-512 and AVX2.
+    step = SAMPLE_RATE_HZ // 2
+    decay = np.resize([math.exp(-3 * index / step) for index in range(step)], num_samples)
+    audio: NDArray[np.float64] = np.zeros(num_samples)
+    for index, chord in enumerate(chords_hz):
+        tones = sum(np.sin(2 * np.pi * hz * time_s) for hz in chord)
+        audio += np.where(beat % len(chords_hz) == index, tones * decay, 0.0)
+    audio /= np.sqrt(np.mean(audio**2))
+    return audio

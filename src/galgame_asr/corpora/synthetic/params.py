@@ -1,0 +1,23 @@
+"""What an entry of kind `synthetic` of section `corpora` may say."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from galgame_asr.core.params import section
+from galgame_asr.corpora.common.types import ShardSize
+
+
+@section
+class Synthetic:
+    """Speech rendered from the project's own sentences."""
+
+    kind: Literal["synthetic"]
+    # vn: visual-novel lines in several characters' voices; reading: narration in one voice.
+    recipe: Literal["vn", "reading"]
+    # How many utterances to render; the recipe's sentences set the limit.
+    utterances: Annotated[int, Field(ge=1)]
+    # Draws the sentences, characters and music.
+    seed: int
+    # Utterances per tar shard.
+    shard_size: ShardSize

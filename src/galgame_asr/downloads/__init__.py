@@ -1,0 +1,1 @@
+"""Files from hubs and web servers, whole and as they were pinned."""

@@ -1,0 +1,138 @@
+"""Downloads from the Hugging Face hub: a pinned revision, complete or not at all."""
+
+import fnmatch
+import hashlib
+import shutil
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Literal
+
+from huggingface_hub import HfApi, RepoFile, hf_hub_download
+from huggingface_hub.utils.tqdm import disable_progress_bars
+
+from galgame_asr.core.console import Progress, log
+from galgame_asr.core.errors import DataError
+from galgame_asr.core.files import locked, remove
+from galgame_asr.core.paths import SOURCES, scratch_root
+from galgame_asr.downloads.lock import File, Lock, describe
+
+Kind = Literal["model", "dataset"]
+CONNECTIONS = 4
+
+
+@contextmanager
+def download(
+    repo: str,
+    revision: str,
+    *,
+    kind: Kind,
+    patterns: Sequence[str] = ("*",),
+) -> Iterator[Path]:
+    """Download the files of a repository that match shell patterns; give their directory.
+
+    It is removed when the block ends without an exception: move the files out.
+    What an interrupted download or block left is found again by the next one.
+    Every file is checked against the lock in sources/, which is written for a new
+    revision; one that is short or altered is downloaded once more. HF_TOKEN opens
+    gated repositories, HF_HOME moves the hub's cache.
+
+    Raises:
+        DataError: the hub cannot be reached, even if all files are here; the
+            repository or revision does not exist; a pattern matches no file; the
+            disk is too full; a file did not arrive as the hub and the lock describe it.
+    """
+    where = f"{kind} {repo} at {revision}"
+    name = repo.replace("/", "--")
+    lock = Lock(SOURCES / f"{name}.tsv", where)
+    directory = scratch_root() / "downloads" / f"{kind}--{name}--{revision}"
+    with locked(directory):
+        wanted = _list(repo, revision, kind, patterns, where)
+        missing = [file for file in wanted if not _is_there(directory / file.path, file.size)]
+        _refuse_full_disk(directory, sum(file.size for file in missing), where)
+        log.info("%s: %d files, %d of them to be downloaded", where, len(wanted), len(missing))
+        disable_progress_bars()  # one for each file; ours shows the whole
+        megabytes = round(sum(file.size for file in wanted) / 1e6)
+        with (
+            Progress(f"download {name}", total=megabytes, unit="MB") as progress,
+            ThreadPoolExecutor(CONNECTIONS) as threads,
+        ):
+
+            def fetch(file: RepoFile) -> None:
+                _fetch(repo, revision, kind, directory, file, lock)
+                progress.update(round(file.size / 1e6), file.path)
+
+            list(threads.map(fetch, wanted))
+        lock.save()
+        # It holds times, so a tracked folder would never look the same twice.
+        remove(directory / ".cache")
+        yield directory
+        remove(directory)
+
+
+def _list(
+    repo: str, revision: str, kind: Kind, patterns: Sequence[str], where: str
+) -> list[RepoFile]:
+    try:
+        tree = HfApi().list_repo_tree(repo, recursive=True, revision=revision, repo_type=kind)
+        files = [file for file in tree if isinstance(file, RepoFile)]
+    except Exception as error:  # hub, HTTP and connection errors share no base
+        raise DataError(f"{where} cannot be listed: {error}") from error
+    found = [file for file in files if any(fnmatch.fnmatch(file.path, p) for p in patterns)]
+    for pattern in patterns:
+        if not any(fnmatch.fnmatch(file.path, pattern) for file in found):
+            raise DataError(f"{where} has no file that matches {pattern}")
+    return found
+
+
+def _is_there(path: Path, size: int) -> bool:
+    return path.is_file() and path.stat().st_size == size
+
+
+def _refuse_full_disk(directory: Path, needed: int, where: str) -> None:
+    free = shutil.disk_usage(directory).free
+    if needed > free:
+        raise DataError(
+            f"{where} needs {needed / 1e9:.1f} GB more; the disk of {directory} has "
+            f"{free / 1e9:.1f} GB free"
+        )
+
+
+def _fetch(
+    repo: str, revision: str, kind: Kind, directory: Path, file: RepoFile, lock: Lock
+) -> None:
+    """Download one file unless it is there, and once more if it is not as it should be."""
+    path = directory / file.path
+    wrong: str | None = None
+    for _ in range(2):
+        if not _is_there(path, file.size):
+            remove(path)
+            try:
+                hf_hub_download(
+                    repo, file.path, revision=revision, repo_type=kind, local_dir=directory,
+                    force_download=wrong is not None,
+                )  # fmt: skip
+            except Exception as error:  # as above
+                raise DataError(f"{kind} {repo}: {file.path} did not arrive: {error}") from error
+        found = describe(path)
+        wrong = _against_hub(path, found, file) or lock.check(file.path, found)
+        if wrong is None:
+            return
+        log.info("%s; downloading it again", wrong)
+        remove(path)
+    raise DataError(f"{kind} {repo}: {wrong}")
+
+
+def _against_hub(path: Path, found: File, file: RepoFile) -> str | None:
+    """What differs from the hub's own description; None if nothing."""
+    if found.size != file.size:
+        return f"{file.path} has {found.size} bytes instead of {file.size}"
+    if file.lfs is not None:
+        kind, digest, expected = "SHA-256", found.sha256, file.lfs.sha256
+    else:  # git's hash of a blob: of a header and the content; only small files are no LFS files
+        blob = b"blob %d\0" % found.size + path.read_bytes()
+        kind, digest, expected = "git hash", hashlib.sha1(blob).hexdigest(), file.blob_id
+    if digest != expected:
+        return f"{file.path} has {kind} {digest} instead of {expected}"
+    return None

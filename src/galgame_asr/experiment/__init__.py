@@ -1,0 +1,1 @@
+"""The run as a whole: all params, its checkpoints, profiles, remotes."""

@@ -1,0 +1,1 @@
+"""What the families share, and what the rest of the project knows of them."""

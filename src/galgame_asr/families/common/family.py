@@ -1,0 +1,127 @@
+"""Families of models: everything that differs between them, behind one interface.
+
+The rest of the project (batching, freezing, resume, decoding, scoring) knows
+only `Family`. Shapes in comments: B utterances, T feature frames, D features.
+"""
+
+import importlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from galgame_asr.core.errors import ConfigError
+from galgame_asr.families.common.params import Prompt
+from galgame_asr.families.common.transcript import Transcript
+
+# Families with checkpoints; the others decode exports, whose weights are as they are.
+TRAINED = ("fun_asr_nano", "whisper")
+# 16 kHz mono samples to float32 features (T, D).
+FrontEnd = Callable[[NDArray[np.float32]], torch.Tensor]
+
+
+@dataclass(frozen=True)
+class Example:
+    """One utterance ready for a batch."""
+
+    id: str  # CORPUS/ID
+    # float32 (T, D)
+    features: torch.Tensor
+    prompt: Prompt
+    text: str
+    duration_s: float  # of the speech
+
+
+@dataclass(frozen=True)
+class Search:
+    """How texts are searched for."""
+
+    # For each utterance of the batch: no more tokens than this.
+    max_new_tokens: Sequence[int]
+    beams: int = 1  # 1 is greedy
+    no_repeat_ngram_size: int = 0  # 0 allows all
+
+
+class Recogniser(Protocol):
+    """A loaded model that turns speech into text: the half of a family that an export has."""
+
+    @property
+    def model(self) -> nn.Module:
+        """Decodes on the device that this is moved to."""
+
+    def features(self, audio: NDArray[np.float32]) -> torch.Tensor:
+        """Turn 16 kHz mono samples into float32 features (T, D)."""
+
+    def transcribe(
+        self, features: Sequence[torch.Tensor], prompt: Prompt, search: Search
+    ) -> list[Transcript]:
+        """Decode a batch, one transcript per item; its text does not depend on the others."""
+
+
+class Family(Recogniser, Protocol):
+    """A loaded model and what is needed to train it, decode with it and save it."""
+
+    # Part of the model -> prefix of its parameters' names; params freeze by these parts.
+    parts: Mapping[str, str]
+    # Names of parameters inside the parts that never learn.
+    fixed: Sequence[str]
+    num_mels: int  # mel bands in a frame of features
+    # The parts that LoRA adapts where params name none.
+    lora_parts: Sequence[str]
+    # All speech is padded to so many seconds, and cannot be longer; None: to the longest.
+    window_s: float | None
+
+    @property
+    def model(self) -> nn.Module:
+        """Takes what `training_batch` gives as keyword arguments."""
+
+    @property
+    def layers(self) -> list[nn.Module]:
+        """The layers whose activations can be recomputed, one at a time."""
+
+    def training_batch(self, examples: Sequence[Example]) -> dict[str, Any]:
+        """Arguments of `model`, which returns a map with the mean `loss` over the batch."""
+
+    def encode(self, batch: Mapping[str, Any]) -> tuple[torch.Tensor, torch.Tensor]:
+        """Encoder output (B, T, D) of a batch and its lengths (B,).
+
+        The model takes the output as `encoded` instead of its own.
+        """
+
+    def add_ctc_loss(self, weight: float) -> None:
+        """Add a CTC loss on the encoder; what the model has for it, or a new head, learns.
+
+        Raises:
+            ConfigError: the model's own CTC branch cannot be used, or the family has no
+                use for such a loss.
+        """
+
+    def save(self, directory: Path, tensors: Mapping[str, torch.Tensor] | None = None) -> None:
+        """Write a complete model directory in the family's native layout, adapters folded in.
+
+        `tensors` is the model's state where several processes hold parts of it.
+        """
+
+
+def load(family: str, directory: Path, weights: Path | None = None) -> Family:
+    """Load a model directory, with the tensors of another file if `weights` names one.
+
+    Raises:
+        CheckpointError: a file is missing or damaged, or tensors are missing,
+            unexpected or of another shape; the message names them.
+        ConfigError: `weights` are given for an export.
+    """
+    module = importlib.import_module(f"galgame_asr.families.{family}")
+    loaded: Family
+    if family in TRAINED:
+        loaded = module.load(directory, weights)
+    elif weights is None:
+        loaded = module.load(directory)
+    else:
+        raise ConfigError(f"{directory} is an export, whose weights {weights} cannot replace")
+    return loaded

@@ -1,0 +1,56 @@
+"""Sections `model`, `compute` and `prompts`."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from galgame_asr.core.params import section
+
+
+@section
+class Prompt:
+    """The parts that a family composes its instruction from."""
+
+    # Target language as the family names it (Fun-ASR-Nano: 日文; Whisper: ja or japanese).
+    # null leaves it out; Whisper then detects it, and cannot be trained so.
+    language: str | None = None
+    # Words to expect, such as character names.
+    hotwords: tuple[str, ...] = ()
+    # Ask for numbers as digits and the like (inverse text normalisation); Fun-ASR-Nano can
+    # do without.
+    itn: bool = True
+    # Write when speech begins and ends; Whisper alone, whose text is the same otherwise.
+    timestamps: bool = False
+
+
+Prompts = Annotated[dict[str, Prompt], Field(min_length=1)]
+
+
+@section
+class ModelParams:
+    """The family decides the code that builds, trains, decodes and saves a model."""
+
+    family: Literal["fun_asr_nano", "whisper"]
+
+
+@section
+class ComputeParams:
+    """Device, precision and reproducibility of every stage that runs a model."""
+
+    # auto: the first CUDA device if there is one, else the CPU.
+    device: Literal["auto", "cpu", "cuda"]
+    # auto: bf16 autocast where the device has it, else float32.
+    precision: Literal["auto", "float32", "bf16"]
+    # CPU threads of one process; null leaves the choice to torch. Sums in another
+    # order round differently, so results on a CPU depend on it.
+    cpu_threads: Annotated[int, Field(ge=1)] | None
+    # Fix the CPU's vector instructions (AVX2), MKL's mode and torch's deterministic algorithms,
+    # so that one x86-64 machine's numbers are another's; costs speed on large models. On CUDA,
+    # an operation without a deterministic form is a warning.
+    reproducible: bool
+    # Processes per machine, one per GPU. With several, `accelerate launch` trains (each
+    # takes batches of batch_frames, all together make a step) and decoding shares the work.
+    processes: Annotated[int, Field(ge=1)]
+    # Further keys of accelerate's configuration file, such as fsdp_config, deepspeed_config,
+    # or num_machines and main_process_ip.
+    accelerate: dict[str, Any]

@@ -1,0 +1,1 @@
+"""Fun-ASR-Nano, on the funasr package's own model class."""

@@ -1,0 +1,277 @@
+"""Fun-ASR-Nano: funasr's own model class, loaded from and saved in FunASR's layout.
+
+A model directory holds config.yaml, configuration.json, model.pt and the
+language model's config and tokenizer; `funasr.AutoModel` loads it as it is.
+
+The language model gets only the first ceil(T/8) adaptor frames
+(`use_low_frame_rate`), in training and in decoding, as in funasr.
+"""
+
+import re
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+from torch.nn.utils.rnn import pad_sequence
+from transformers import AutoTokenizer
+
+from galgame_asr.core.errors import ConfigError
+from galgame_asr.families.common.family import Example, Search
+from galgame_asr.families.common.params import Prompt
+from galgame_asr.families.common.transcript import Transcript
+from galgame_asr.families.fun_asr_nano.funasr_parts import WavFrontend, tables
+from galgame_asr.families.fun_asr_nano.network import CTC_BRANCH, IGNORED, Model
+from galgame_asr.families.fun_asr_nano.weights import load_weights, read_config, save_weights
+
+PARTS = {"encoder": "audio_encoder.", "adaptor": "audio_adaptor.", "llm": "llm."}
+WEIGHTS = "model.pt"
+WINDOW_S = None
+SYSTEM = "You are a helpful assistant."
+
+
+class FunAsrNano:
+    """The `Family` of Fun-ASR-Nano models."""
+
+    parts: Mapping[str, str] = PARTS
+    fixed: Sequence[str] = ()
+    lora_parts: Sequence[str] = ("llm",)
+    window_s: float | None = WINDOW_S
+
+    def __init__(
+        self,
+        directory: Path,
+        model: Model,
+        tokenizer: Any,
+        frontend: WavFrontend,
+        saved: Mapping[str, torch.Tensor],
+    ) -> None:
+        self.directory, self.model = directory, model
+        self.tokenizer, self.frontend = tokenizer, frontend
+        self.saved = saved
+        self.num_mels: int = frontend.n_mels
+        # Of the CTC branch, once it is to be trained.
+        self.ctc_tokenizer: Any = None
+
+    @property
+    def layers(self) -> list[nn.Module]:
+        """See `Family`."""
+        encoder = self.model.audio_encoder
+        blocks = [encoder.encoders0, encoder.encoders, encoder.tp_encoders]
+        adaptor = self.model.audio_adaptor.blocks or []
+        return [*(layer for b in blocks for layer in b), *adaptor, *self.model.llm.model.layers]
+
+    def features(self, audio: NDArray[np.float32]) -> torch.Tensor:
+        """Filter banks, seven frames stacked every six: (T, 560), 60 ms per frame."""
+        samples = torch.from_numpy(audio)[None]
+        batch, _ = self.frontend(samples, [samples.shape[1]])
+        features: torch.Tensor = batch[0]
+        return features
+
+    def training_batch(self, examples: Sequence[Example]) -> dict[str, Any]:
+        """Tensors named as funasr's `FunASRNano.forward` names them, and what ours adds.
+
+        speech (B, T, 560), speech_lengths (B,), input_ids, attention_mask and
+        labels_ids (B, S), fbank_beg and fake_token_len (B,). Right-padded.
+        instruction: the tokens that all rows begin with. ctc_labels (B, L), with a CTC loss.
+        """
+        rows = []
+        for example in examples:
+            source, start, num_speech = self._prompt_tokens(example.features, example.prompt)
+            target = self.tokenizer.encode(f"{example.text}<|im_end|>")
+            rows.append((source, target, start, num_speech))
+        batch = {
+            **self._speech([example.features for example in examples]),
+            "input_ids": _pad([source + target for source, target, _, _ in rows], 0),
+            "attention_mask": _pad([[1] * len(s + t) for s, t, _, _ in rows], 0),
+            "labels_ids": _pad([[IGNORED] * len(s) + t for s, t, _, _ in rows], IGNORED),
+            "fbank_beg": torch.tensor([start for _, _, start, _ in rows]),
+            "fake_token_len": torch.tensor([num for _, _, _, num in rows]),
+            "instruction": _common_prefix([source[:start] for source, _, start, _ in rows]),
+        }
+        if self.ctc_tokenizer is not None:
+            texts = [self.ctc_tokenizer.encode(example.text) for example in examples]
+            batch["ctc_labels"] = _pad(texts, IGNORED)
+        elif self.model.ctc_weight:
+            # Without the end token, which has no sound.
+            batch["ctc_labels"] = _pad([target[:-1] for _, target, _, _ in rows], IGNORED)
+        return batch
+
+    def encode(self, batch: Mapping[str, Any]) -> tuple[torch.Tensor, torch.Tensor]:
+        """See `Family`."""
+        return self.model.encode(batch["speech"], batch["speech_lengths"])
+
+    def add_ctc_loss(self, weight: float) -> None:
+        """See `Family`: on the published branch for timestamps if the checkpoint has it."""
+        if not any(name.startswith(CTC_BRANCH) for name in self.saved):
+            self.model.add_ctc_head(weight)
+            return
+        config = read_config(self.directory)
+        known = config.get("dataset_conf", {})
+        options = known.get("ctc_tokenizer_conf", {}) | config.get("ctc_tokenizer_conf", {})
+        try:
+            build = tables.tokenizer_classes[(known | config)["ctc_tokenizer"]]
+            self.ctc_tokenizer = build(**options)
+        except (KeyError, OSError) as error:
+            raise ConfigError(
+                f"ctc_weight trains the CTC branch of {self.directory}, whose tokenizer cannot "
+                f"be loaded ({error!r}); set ctc_weight to 0 to leave the branch as it is"
+            ) from None
+        self.model.add_ctc_branch(config, self.saved, weight)
+
+    @torch.no_grad()
+    def transcribe(
+        self, features: Sequence[torch.Tensor], prompt: Prompt, search: Search
+    ) -> list[Transcript]:
+        """Decode; see `Family`. Left-padded, so that every row ends where it goes on."""
+        self.model.eval()
+        llm, device = self.model.llm, next(self.model.parameters()).device
+        rows = [self._prompt_tokens(item, prompt) for item in features]
+        length = max(len(source) for source, _, _ in rows)
+        starts = [length - len(source) + start for source, start, _ in rows]
+        batch = {
+            **self._speech(features),
+            "input_ids": _pad([source for source, _, _ in rows], 0, left=True),
+            "fbank_beg": torch.tensor(starts),
+            "fake_token_len": torch.tensor([num for _, _, num in rows]),
+        }
+        batch = {name: value.to(device) for name, value in batch.items()}
+        encoded, lengths = self.model.encode(batch.pop("speech"), batch.pop("speech_lengths"))
+        embeddings = self.model.embed(encoded, lengths, **batch)
+        mask = _pad([[1] * len(source) for source, _, _ in rows], 0, left=True)
+        found = llm.generate(
+            inputs_embeds=embeddings,
+            attention_mask=mask.to(device),
+            max_new_tokens=max(search.max_new_tokens),
+            do_sample=False,
+            num_beams=search.beams,
+            no_repeat_ngram_size=search.no_repeat_ngram_size,
+            pad_token_id=_or_end(llm.config.pad_token_id, llm.config),
+        )
+        ends = set(np.atleast_1d(llm.generation_config.eos_token_id or llm.config.eos_token_id))
+        tokens = [
+            _until_end(row.tolist()[:limit], ends)
+            for row, limit in zip(found, search.max_new_tokens, strict=True)
+        ]
+        log_probs = self._log_probs(embeddings, mask.to(device), tokens)
+        texts = self.tokenizer.batch_decode(tokens, skip_special_tokens=True)
+        # As in FunASRNano.inference_llm: /sil is its silence mark.
+        return [
+            Transcript(re.sub(r"\s+", " ", text.replace("/sil", " ")), len(row), log_prob)
+            for text, row, log_prob in zip(texts, tokens, log_probs, strict=True)
+        ]
+
+    def _log_probs(
+        self, embeddings: torch.Tensor, mask: torch.Tensor, tokens: list[list[int]]
+    ) -> list[float]:
+        """Log probability of each row's tokens after its prompt, whatever search found them."""
+        given = _pad(tokens, 0).to(mask.device)
+        real = _pad([[1] * len(row) for row in tokens], 0).to(mask.device)
+        embedded = self.model.llm.get_input_embeddings()(given).to(embeddings.dtype)
+        whole = torch.cat([mask, real], dim=1)
+        hidden = self.model.llm.model(
+            inputs_embeds=torch.cat([embeddings, embedded], dim=1),
+            attention_mask=whole,
+            # As in `generate`: counted over real positions alone.
+            position_ids=(whole.cumsum(1) - 1).clamp(min=0),
+            use_cache=False,
+        ).last_hidden_state[:, embeddings.shape[1] - 1 : -1]
+        is_token = real.bool()
+        logits = self.model.llm.lm_head(hidden[is_token]).float()
+        chosen = -nn.functional.cross_entropy(logits, given[is_token], reduction="none")
+        parts = torch.split(chosen, [len(row) for row in tokens])
+        return [float(part.sum()) for part in parts]
+
+    def save(self, directory: Path, tensors: Mapping[str, torch.Tensor] | None = None) -> None:
+        """Write a model directory: the files this one was loaded with, and the new weights."""
+        if directory != self.directory:
+            shutil.copytree(
+                self.directory,
+                directory,
+                ignore=shutil.ignore_patterns(WEIGHTS, ".cache"),
+                dirs_exist_ok=True,
+                copy_function=shutil.copyfile,  # DVC keeps its files read-only; a copy is not
+            )
+        save_weights(self.model, directory / WEIGHTS, kept=self.saved, tensors=tensors)
+
+    def _speech(self, features: Sequence[torch.Tensor]) -> dict[str, torch.Tensor]:
+        return {
+            "speech": pad_sequence(list(features), batch_first=True),
+            "speech_lengths": torch.tensor([len(item) for item in features], dtype=torch.int32),
+        }
+
+    def _prompt_tokens(self, features: torch.Tensor, prompt: Prompt) -> tuple[list[int], int, int]:
+        """Tokens up to where the text begins, the position of the speech in them, its length.
+
+        Composed as in FunASRNano.data_load_speech: the parts before and after
+        the speech are tokenized apart, speech positions hold token 0.
+        """
+        if prompt.timestamps:
+            raise ConfigError(
+                "timestamps: Fun-ASR-Nano writes none; set it to false in its prompts"
+            )
+        user = self.model.get_prompt(list(prompt.hotwords), prompt.language, prompt.itn)
+        before = self.tokenizer.encode(
+            f"<|im_start|>system\n{SYSTEM}<|im_end|>\n<|im_start|>user\n{user}"
+        )
+        after = self.tokenizer.encode("<|im_end|>\n<|im_start|>assistant\n")
+        num_speech = (
+            num_speech_tokens(len(features)) if self.model.use_low_frame_rate else len(features)
+        )
+        return before + [0] * num_speech + after, len(before), num_speech
+
+
+def num_speech_tokens(num_frames: int) -> int:
+    """Adaptor frames that the language model gets: about an eighth.
+
+    Three convolutions' worth of halving, from FunASRNano.data_load_speech.
+    """
+    halved = 1 + (num_frames - 3 + 2) // 2
+    quartered = 1 + (halved - 3 + 2) // 2
+    return (quartered - 1) // 2 + 1
+
+
+def load(directory: Path, weights: Path | None = None) -> FunAsrNano:
+    """Load a model directory in FunASR's layout; see `families.load`.
+
+    The published CTC branch (timestamps) is no part of the model here: nothing
+    trains it, and text does not depend on it. Its tensors are kept as they are.
+    """
+    config = read_config(directory)
+    config.pop("ctc_decoder", None)
+    # What learns must not be in bf16, whose steps are larger than most updates.
+    config["llm_conf"]["llm_dtype"] = "fp32"
+    tokenizer = AutoTokenizer.from_pretrained(
+        config["tokenizer_conf"]["init_param_path"], local_files_only=True
+    )
+    frontend = WavFrontend(**config["frontend_conf"] | {"dither": 0.0})
+    model = Model(**config, input_size=frontend.output_size(), vocab_size=-1)
+    saved = load_weights(model, weights or directory / WEIGHTS)
+    return FunAsrNano(directory, model.eval(), tokenizer, frontend, saved)
+
+
+def _or_end(pad: int | None, config: Any) -> int:
+    token: int = config.eos_token_id if pad is None else pad
+    return token
+
+
+def _until_end(tokens: list[int], ends: set[int]) -> list[int]:
+    """Tokens up to the first end token, which is kept; all of them if there is none."""
+    return next((tokens[: n + 1] for n, token in enumerate(tokens) if token in ends), tokens)
+
+
+def _common_prefix(rows: Sequence[list[int]]) -> list[int]:
+    """The items that all rows begin with."""
+    equal = (len(set(column)) == 1 for column in zip(*rows, strict=False))
+    end = next((n for n, same in enumerate(equal) if not same), min(map(len, rows)))
+    return rows[0][:end]
+
+
+def _pad(rows: list[list[int]], value: int, *, left: bool = False) -> torch.Tensor:
+    tensors = [torch.tensor(row) for row in rows]
+    side = "left" if left else "right"
+    return pad_sequence(tensors, batch_first=True, padding_value=value, padding_side=side)

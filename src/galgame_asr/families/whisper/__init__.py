@@ -1,0 +1,1 @@
+"""Whisper of any size, on transformers' model class."""

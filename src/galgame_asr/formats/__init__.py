@@ -1,0 +1,1 @@
+"""Formats of other runtimes: a room per format that params.yaml may name."""

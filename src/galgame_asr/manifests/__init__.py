@@ -1,0 +1,1 @@
+"""One row per utterance of a corpus, with what is wrong with it."""

@@ -1,0 +1,273 @@
+"""From tar shards to a table of utterances with flags, in constant memory.
+
+Each shard is read once, by a process of its own, into a part of the table. Repeats
+are then found over all parts by their hashes, and the parts are joined.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field, fields
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import xxhash
+
+from galgame_asr.core import processes, utterances
+from galgame_asr.core.console import Progress
+from galgame_asr.core.errors import DataError
+from galgame_asr.core.files import scratch_directory
+from galgame_asr.core.hashing import unit_hash
+from galgame_asr.core.paths import HOW_TO_GET_SHARDS
+from galgame_asr.manifests.checks import audio as audio_checks
+from galgame_asr.manifests.checks import repeats, signal
+from galgame_asr.manifests.checks import text as text_checks
+from galgame_asr.manifests.group import group_text
+from galgame_asr.manifests.params import ManifestParams
+from galgame_asr.shards import folder as shards
+from galgame_asr.shards import tar
+from galgame_asr.shards.folder import Shard
+from galgame_asr.text.letters import letters
+
+SHOWN = 10  # utterances named in a message
+CHUNK = 4096
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """The corpus that is indexed: its name, its folder of shards, and the checks."""
+
+    name: str
+    directory: Path
+    params: ManifestParams
+
+    @property
+    def charset(self) -> re.Pattern[str] | None:
+        """Matches the characters its texts may have; None if all."""
+        pattern = self.params.charset.get(self.name)
+        return re.compile(pattern) if pattern else None
+
+
+@dataclass(frozen=True)
+class Part:
+    """The rows of one shard: their parquet file, and 64-bit hashes of what must not repeat."""
+
+    path: Path
+    ids: repeats.Keys
+    audio: repeats.Keys
+    texts: repeats.Keys
+    checked: int  # rows whose signal was checked
+
+
+def index(corpus: Corpus, output: Path, scratch: Path) -> dict[str, Any]:
+    """Write one row per utterance of a corpus to `output`; `manifest.SCHEMA` has the columns.
+
+    Args:
+        corpus: what to index.
+        output: a parquet file.
+        scratch: a folder for the parts; emptied first and removed at the end.
+
+    Returns:
+        counts for metrics/quality: utterances, hours, and rows per flag.
+
+    Raises:
+        DataError: a shard is missing or damaged or holds another number of
+            utterances than its list says, or an utterance has a flag of
+            severity `fail`; the message names the utterances.
+    """
+    found = shards.listed(corpus.directory)
+    with (
+        scratch_directory(scratch) as directory,
+        Progress(f"index {corpus.name}", total=len(found), unit="shards") as progress,
+        processes.pool() as pool,
+    ):
+        parts = []
+        for part in pool.map(partial(_index_shard, corpus=corpus, scratch=directory), found):
+            parts.append(part)
+            progress.update(1)
+        counts = _Counts(corpus)
+        utterances.write_parts(output, _joined(parts, counts))
+        return counts.summary(sum(part.checked for part in parts))
+
+
+def _joined(parts: list[Part], counts: "_Counts") -> Iterator[pa.Table]:
+    """The parts with the flags of repeats, in order; fails at the end if a flag says so."""
+    masks = {
+        "duplicate_id": repeats.all_of(np.concatenate([part.ids for part in parts])),
+        "duplicate_audio": repeats.all_but_first(np.concatenate([part.audio for part in parts])),
+        "duplicate_text": repeats.all_but_first(np.concatenate([part.texts for part in parts])),
+    }
+    start = 0
+    for part in parts:
+        for batch in pq.ParquetFile(part.path).iter_batches(CHUNK):
+            table = pa.Table.from_batches([batch])
+            flags = table["flags"].to_pylist()
+            for flag, mask in masks.items():
+                for row in np.flatnonzero(mask[start : start + len(table)]):
+                    if flag not in flags[row]:
+                        flags[row].append(flag)
+            start += len(table)
+            column = utterances.SCHEMA.get_field_index("flags")
+            table = table.set_column(
+                column, utterances.SCHEMA.field(column), pa.array(flags, pa.list_(pa.string()))
+            )
+            counts.add(table, flags)
+            yield table
+        part.path.unlink()
+    counts.refuse_failed()
+
+
+class _Counts:
+    """Counts over all parts, and the first utterances that must not be."""
+
+    def __init__(self, corpus: Corpus) -> None:
+        self.corpus = corpus
+        self.severity = asdict(corpus.params.severity)
+        self.flags: Counter[str] = Counter()
+        self.utterances = self.usable = self.failed = 0
+        self.seconds = self.usable_s = 0.0
+        self.shown: list[str] = []
+
+    def add(self, table: pa.Table, flags: list[list[str]]) -> None:
+        durations = table["duration_s"].to_numpy()
+        usable = np.array([all(self.severity[f] == "warn" for f in row) for row in flags], bool)
+        self.utterances += len(table)
+        self.usable += int(usable.sum())
+        self.seconds += float(durations.sum())
+        self.usable_s += float(durations[usable].sum())
+        for row_flags in flags:
+            self.flags.update(row_flags)
+        for number in np.flatnonzero(~usable):
+            if any(self.severity[flag] == "fail" for flag in flags[number]):
+                self.failed += 1
+                if len(self.shown) < SHOWN:
+                    row = table.slice(number, 1).to_pylist()[0]
+                    self.shown.append(
+                        f"  {row['shard']} {row['id']}: {', '.join(flags[number])} "
+                        f"(text {row['text']!r})"
+                    )
+
+    def refuse_failed(self) -> None:
+        if self.failed:
+            shown = "\n".join(self.shown)
+            raise DataError(
+                f"{self.failed} of {self.utterances} utterances of {self.corpus.name} have a flag "
+                f"that must not occur:\n{shown}\n"
+                "repair them, or set manifest.severity of the flag to drop or warn"
+            )
+
+    def summary(self, checked: int) -> dict[str, Any]:
+        return {
+            "utterances": self.utterances,
+            "usable": self.usable,
+            "hours": round(self.seconds / 3600, 4),
+            "usable_hours": round(self.usable_s / 3600, 4),
+            "signal_checked": checked,
+            "flags": {flag: self.flags[flag] for flag in self.severity},
+        }
+
+
+@dataclass(slots=True)
+class _Row:
+    """A row of the manifest; slots, because a shard's rows are in memory together."""
+
+    id: str
+    offset: int = -1
+    size: int = 0
+    audio_hash: str = ""
+    duration_s: float = 0.0
+    sample_rate_hz: int = 0
+    text: str = ""
+    flags: list[str] = field(default_factory=list)
+
+
+def _index_shard(shard: Shard, corpus: Corpus, scratch: Path) -> Part:
+    rows, checked = _rows(shard.path, corpus)
+    count = sum(row.offset >= 0 for row in rows)
+    if shard.utterances not in (None, count):
+        raise DataError(
+            f"shard {shard.path} holds {count} utterances instead of {shard.utterances}; "
+            f"{HOW_TO_GET_SHARDS}"
+        )
+    name = f"{corpus.name}/{shard.path.name}"
+    constants = {"corpus": corpus.name, "shard": name, "upstream_set": shard.upstream_set}
+    path = scratch / f"{shard.path.name}.parquet"
+    utterances.write_parts(path, (_table(chunk, constants) for chunk in _chunks(rows)))
+    return Part(
+        path,
+        ids=_keys(row.id for row in rows),
+        # A row without audio or text repeats nothing: its own place stands for it.
+        audio=_keys(row.audio_hash or f"{name} {number}" for number, row in enumerate(rows)),
+        texts=_keys(
+            f"{group_text(row.text)} {row.duration_s:.2f}"
+            if row.text and row.duration_s
+            else f"{name} {number}"
+            for number, row in enumerate(rows)
+        ),
+        checked=checked,
+    )
+
+
+def _chunks(rows: list[_Row]) -> Iterator[list[_Row]]:
+    """A few rows at a time, so that a shard's table is never in memory twice."""
+    return (rows[start : start + CHUNK] for start in range(0, len(rows), CHUNK))
+
+
+def _table(rows: list[_Row], constants: dict[str, str | None]) -> pa.Table:
+    columns: dict[str, list[Any]] = {
+        item.name: [getattr(row, item.name) for row in rows] for item in fields(_Row)
+    }
+    columns |= {name: [value] * len(rows) for name, value in constants.items()}
+    return pa.table({n: columns[n] for n in utterances.SCHEMA.names}, schema=utterances.SCHEMA)
+
+
+def _keys(values: Iterator[str]) -> repeats.Keys:
+    return np.fromiter((xxhash.xxh3_64_intdigest(value.encode()) for value in values), np.uint64)
+
+
+def _rows(shard: Path, corpus: Corpus) -> tuple[list[_Row], int]:
+    """The rows of a shard, sorted by id, and how many had their signal checked."""
+    rows: list[_Row] = []
+    texts: dict[str, bytes] = {}
+    repeated = set()
+    checked = 0
+    for member, data in tar.contents(shard):
+        stem, _, extension = member.name.rpartition(".")
+        if extension == "txt":
+            if stem in texts:
+                repeated.add(stem)
+            texts[stem] = data
+            continue
+        row = _Row(stem, member.offset, member.size)
+        checked += _describe_audio(row, data, corpus.params)
+        rows.append(row)
+    for stem in texts.keys() - {row.id for row in rows}:
+        rows.append(_Row(stem))
+        _describe_audio(rows[-1], None, corpus.params)
+    charset = corpus.charset
+    for row in rows:
+        row.text, flags = text_checks.check(texts.get(row.id), charset)
+        row.flags += flags
+        row.flags += audio_checks.check_rate(len(letters(row.text)), row.duration_s, corpus.params)
+        if row.id in repeated:
+            row.flags.append("duplicate_id")
+    return sorted(rows, key=lambda row: (row.id, row.offset)), checked
+
+
+def _describe_audio(row: _Row, data: bytes | None, params: ManifestParams) -> bool:
+    """Fill in what the audio tells; whether its signal was checked."""
+    header, flags = audio_checks.check(data, params)
+    row.flags += flags
+    if data:
+        row.audio_hash = xxhash.xxh3_128_hexdigest(data)
+    if header is None or data is None:
+        return False
+    row.duration_s, row.sample_rate_hz = header.duration_s, header.sample_rate_hz
+    if unit_hash(row.id, "signal") >= params.signal.share:
+        return False
+    row.flags += signal.check(data, row.duration_s, params.signal)
+    return True

@@ -1,0 +1,125 @@
+"""Fun-ASR-Nano for planning: sizes from config files alone, and steps on fake tensors."""
+
+import contextlib
+import math
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import torch
+from torch import nn
+
+from galgame_asr.families.fun_asr_nano.family import PARTS, FunAsrNano, num_speech_tokens
+from galgame_asr.families.fun_asr_nano.funasr_parts import CTC, WavFrontend, tables
+from galgame_asr.families.fun_asr_nano.network import CTC_BRANCH, IGNORED, Model
+from galgame_asr.families.fun_asr_nano.weights import read_config
+
+# Tokens of the instruction 语音转写成日文： with its frame, before and after the speech, in
+# Qwen3's vocabulary.
+TOKENS_BEFORE, TOKENS_AFTER = 21, 5
+# Size of the CTC branch's vocabulary where its tensors are not there to tell; the default
+# of funasr.models.fun_asr_nano.model.
+CTC_TOKENS = 60_515
+
+
+class Planned(FunAsrNano):
+    """A `FunAsrNano` without weights, tokenizer and texts; made on the present device."""
+
+    def __init__(self, directory: Path) -> None:
+        self.config = read_config(directory)
+        self.branch = _ctc_branch(self.config)
+        config = {k: v for k, v in self.config.items() if k != "ctc_decoder"}
+        config["llm_conf"] = config["llm_conf"] | {"llm_dtype": "fp32"}  # as in `load`
+        with torch.device("cpu"):
+            frontend = WavFrontend(**config["frontend_conf"])
+        model = Model(**config, input_size=frontend.output_size(), vocab_size=-1)
+        super().__init__(directory, model, None, frontend, {})
+
+    def add_ctc_loss(self, weight: float) -> None:
+        """As in `FunAsrNano`, for a checkpoint that has what its config announces."""
+        if not self.branch:
+            self.model.add_ctc_head(weight)
+            return
+        names = [name.removesuffix(".") for name in CTC_BRANCH]
+        tensors = {
+            f"{name}.{key}": tensor
+            for name in names
+            for key, tensor in self.branch[name].state_dict().items()
+        }
+        self.model.add_ctc_branch(self.config, tensors, weight)
+
+    def batch(self, utterances: int, duration_s: float, text_tokens: int) -> dict[str, Any]:
+        """Arguments of the model for utterances that are all alike; random, and zeros."""
+        frames = math.ceil(duration_s * 100 / self.frontend.lfr_n)
+        heard = num_speech_tokens(frames)
+        length = TOKENS_BEFORE + heard + TOKENS_AFTER + text_tokens + 1
+        labels = torch.full((utterances, length), IGNORED)
+        labels[:, -text_tokens - 1 :] = 1
+        batch = {
+            "speech": torch.randn(utterances, frames, self.frontend.output_size()),
+            "speech_lengths": torch.full((utterances,), frames, dtype=torch.int32),
+            "input_ids": torch.zeros(utterances, length, dtype=torch.long),
+            "attention_mask": torch.ones(utterances, length, dtype=torch.long),
+            "labels_ids": labels,
+            "fbank_beg": torch.full((utterances,), TOKENS_BEFORE),
+            "fake_token_len": torch.full((utterances,), heard),
+            "instruction": [0] * TOKENS_BEFORE,
+        }
+        if self.model.ctc_weight:
+            batch["ctc_labels"] = torch.ones(utterances, text_tokens, dtype=torch.long)
+        return batch
+
+    def num_parameters(self) -> dict[str, int]:
+        """Parameters by component; those of the CTC branch too, if there is one."""
+        components: dict[str, nn.Module] = {
+            part: getattr(self.model, prefix.removesuffix(".")) for part, prefix in PARTS.items()
+        }
+        return {
+            name: sum(p.numel() for p in module.parameters())
+            for name, module in (components | self.branch).items()
+        }
+
+
+def _ctc_branch(config: Mapping[str, Any]) -> dict[str, nn.Module]:
+    if not config.get("ctc_decoder"):
+        return {}
+    decoder = tables.adaptor_classes[config["ctc_decoder"]](**config["ctc_decoder_conf"])
+    width = config["ctc_decoder_conf"]["llm_dim"]
+    odim = config.get("ctc_vocab_size", CTC_TOKENS)
+    return {"ctc_decoder": decoder, "ctc": CTC(odim=odim, encoder_output_size=width)}
+
+
+@contextlib.contextmanager
+def fakeable(text_tokens: int) -> Iterator[None]:
+    """Replace what asks tensors for their content, which fake ones do not have.
+
+    In a batch of `Planned` all utterances are equally long, so that shapes tell it.
+    """
+    num_labels = text_tokens + 1
+
+    def at_labels(
+        _model: Model, hidden: torch.Tensor, targets: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        states = hidden[:, -num_labels:].reshape(-1, hidden.shape[2])
+        return states, targets[:, -num_labels:].reshape(-1)
+
+    def ctc_loss(model: Model, encoded: torch.Tensor, lengths: torch.Tensor, _: Any) -> Any:
+        logits = (
+            model.ctc_head(encoded)
+            if model.ctc_head
+            else model.ctc.ctc_lo(model.ctc_decoder(encoded, lengths)[0])
+        )
+        return logits.float().log_softmax(-1).mean()
+
+    with (
+        # All is in float32 already, and fake parameters cannot be exchanged.
+        mock.patch.object(nn.Module, "to", lambda module, *_, **__: module),
+        mock.patch.object(Model, "_at_labels", at_labels),
+        mock.patch.object(Model, "_ctc_loss", ctc_loss),
+        mock.patch(
+            "funasr.models.llm_asr.adaptor.make_pad_mask",
+            lambda lengths: torch.zeros(len(lengths), 1, dtype=torch.bool),
+        ),
+    ):
+        yield

@@ -1,0 +1,1 @@
+"""Whole audio and video files: transcribed and subtitled."""

@@ -1,0 +1,156 @@
+"""Transcribing a recording of any length in bounded memory: window after window, cut at silence."""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from galgame_asr.core.reader import SAMPLE_RATE_HZ
+from galgame_asr.decoding.segments import MAX_GAP, Audio, Detector, Segment, cut
+from galgame_asr.families.common.transcript import Transcript
+
+# Audio held at once: enough pieces to batch them by length, and 8 MB.
+WINDOW = 120 * SAMPLE_RATE_HZ
+# Speech that ends closer to the end of a window may go on after it; so may what is too short to be
+# found yet. Longer than the pause that a detector needs to end speech.
+TAIL = 1 * SAMPLE_RATE_HZ
+# Softer than the loudest of a piece by so much (60 dB) is silence: below the softest sounds of
+# speech, and below the noise of most rooms, where nothing is trimmed.
+SILENT = 10 ** (-60 / 20)
+# How far before what is found its first sound may be, such as ん before a pause: silero leaves out
+# what is shorter than 0.25 s. Noise is no such sound: it is there most of that time.
+LOOK_BACK = MAX_GAP
+FRAME = SAMPLE_RATE_HZ // 100
+
+
+@dataclass(frozen=True)
+class Window:
+    """A stretch of a recording and the speech in it, at positions within the stretch."""
+
+    start: int
+    audio: Audio
+    segments: list[Segment]
+
+
+@dataclass(frozen=True)
+class Piece:
+    """A piece of speech, at its position in the recording, and what was said."""
+
+    segment: Segment
+    transcript: Transcript
+
+
+def transcribe(
+    windows: Iterable[Window], transcribe_pieces: Callable[[list[Audio]], list[Transcript]]
+) -> Iterator[tuple[Window, list[Piece]]]:
+    """Transcribe windows, one after the other.
+
+    Args:
+        windows: as `windows` makes them.
+        transcribe_pieces: transcribes all pieces of a window at once, so that it
+            can batch them by length; not called without pieces.
+    """
+    for window in windows:
+        audios = [window.audio[segment.start : segment.end] for segment in window.segments]
+        transcripts = transcribe_pieces(audios) if audios else []
+        yield (
+            window,
+            [
+                Piece(Segment(window.start + found.start, window.start + found.end), transcript)
+                for found, transcript in zip(window.segments, transcripts, strict=True)
+            ],
+        )
+
+
+def windows(
+    blocks: Iterable[Audio],
+    detector: Detector,
+    *,
+    max_segment_s: float,
+    max_gap: int = MAX_GAP,
+    whole_if_short: bool = False,
+) -> Iterator[Window]:
+    """Find the speech of a recording; together the windows are the recording.
+
+    Args:
+        blocks: consecutive 16 kHz mono samples in [-1, 1].
+        detector: finds the speech.
+        max_segment_s: longest piece, before `fit`.
+        max_gap: longest silence inside of a piece, in samples.
+        whole_if_short: a recording that is no longer than a piece is one, as when
+            utterances are decoded, so that the detector's mistakes cost nothing there.
+
+    Raises:
+        ConfigError: as for `segments.cut`.
+    """
+    # Twice a piece, so that speech without a pause is cut inside of the window.
+    size = max(WINDOW, round(2 * max_segment_s * SAMPLE_RATE_HZ) + TAIL)
+    start = num_held = 0
+    held: list[Audio] = []
+    for block in blocks:
+        held.append(block)
+        num_held += len(block)
+        if num_held < size:
+            continue
+        audio = np.concatenate(held)
+        found = cut(audio, detector, max_segment_s=max_segment_s, max_gap=max_gap)
+        window = _finished(start, audio, found)
+        yield _fitted(window, max_segment_s, max_gap)
+        done = len(window.audio)
+        start += done
+        held, num_held = [audio[done:].copy()], len(audio) - done
+    audio = np.concatenate(held) if held else np.zeros(0, np.float32)
+    if whole_if_short and start == 0 and len(audio) <= max_segment_s * SAMPLE_RATE_HZ:
+        yield Window(0, audio, [Segment(0, len(audio))])
+        return
+    found = cut(audio, detector, max_segment_s=max_segment_s, max_gap=max_gap)
+    yield _fitted(Window(start, audio, found), max_segment_s, max_gap)
+
+
+def fit(audio: Audio, segment: Segment, previous_end: int) -> Segment:
+    """Move the ends of a segment to where sound begins and ends in silence.
+
+    Without the margins that a detector adds, cues begin and end with their speech,
+    and a model that was trained on clips without silence hears what it knows.
+    Where it is not silent around the segment, it stays.
+    """
+    first = max(previous_end, segment.start - LOOK_BACK)
+    frames = audio[first : segment.end]
+    frames = frames[: len(frames) // FRAME * FRAME].reshape(-1, FRAME)
+    loudness = np.sqrt(np.mean(np.square(frames), axis=1))
+    inside = (segment.start - first) // FRAME
+    heard = loudness >= SILENT * loudness[inside:].max(initial=0.0)
+    if not loudness[inside:].any():
+        return segment
+    if heard[:inside].sum() > inside / 2:
+        heard[:inside] = False
+    numbers = np.flatnonzero(heard)
+    # What only begins to be heard at the end of a frame is in the frame before.
+    start = first + max(int(numbers[0]) - 1, 0) * FRAME
+    end = first + (int(numbers[-1]) + 2) * FRAME
+    return Segment(max(start, previous_end), min(end, segment.end))
+
+
+def _fitted(window: Window, max_segment_s: float, max_gap: int) -> Window:
+    """Fit all segments; those that come near each other by it become one."""
+    segments: list[Segment] = []
+    for found in window.segments:
+        segment = fit(window.audio, found, segments[-1].end if segments else 0)
+        if segments and segment.start - segments[-1].end <= max_gap:
+            joined = Segment(segments[-1].start, segment.end)
+            if joined.end - joined.start <= max_segment_s * SAMPLE_RATE_HZ:
+                segments[-1] = joined
+                continue
+        segments.append(segment)
+    return Window(window.start, window.audio, segments)
+
+
+def _finished(start: int, audio: Audio, segments: list[Segment]) -> Window:
+    """What later audio cannot change, up to a place in the last silence."""
+    end = len(audio) - TAIL
+    if segments and segments[-1].end > end:
+        last = segments[-1]
+        segments = segments[:-1]
+        before = segments[-1].end if segments else 0
+        end = max((before + last.start) // 2, last.start - TAIL)
+    return Window(start, audio[:end], segments)

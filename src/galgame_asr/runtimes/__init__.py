@@ -1,0 +1,1 @@
+"""What only decodes: exports, each by its runtime or read back from its files."""

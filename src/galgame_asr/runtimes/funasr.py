@@ -1,0 +1,120 @@
+"""Fun-ASR-Nano by `funasr.AutoModel` itself, as those run it who have nothing but funasr.
+
+fun_asr_nano.py decodes the same directories several times as fast, in batches. This shows
+that a published directory says what its checkpoint says. It cannot be trained.
+"""
+
+import contextlib
+import importlib
+import io
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from galgame_asr.core.errors import CheckpointError, ConfigError
+from galgame_asr.families.common.family import Search
+from galgame_asr.families.common.params import Prompt
+from galgame_asr.families.common.transcript import Transcript
+from galgame_asr.families.fun_asr_nano import funasr_parts  # noqa: F401  registers what the model is made of
+
+WINDOW_S = None
+FILES = ("config.yaml", "configuration.json", "model.pt")
+# What funasr prints, and goes on with random weights (train_utils/load_pretrained_model.py and
+# auto/auto_model.py of 1.4.16).
+WRONG = ("Warning, miss key in ckpt", "error, init_param does not exist")
+
+
+class FunAsrNanoAutoModel:
+    """The `Recogniser` of model directories in FunASR's layout, one utterance at a time."""
+
+    window_s: float | None = WINDOW_S
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        # Nothing but a place: funasr loads onto the device that this was moved to.
+        self.model = nn.Module()
+        self.model.register_buffer("place", torch.empty(0))
+
+    def features(self, audio: NDArray[np.float32]) -> torch.Tensor:
+        """The samples as they are, (T, 1): funasr computes filter banks itself."""
+        return torch.from_numpy(audio)[:, None]
+
+    def transcribe(
+        self, features: Sequence[torch.Tensor], prompt: Prompt, search: Search
+    ) -> list[Transcript]:
+        """Decode; see `Recogniser`. funasr tells text alone: tokens are those of the text.
+
+        Raises:
+            CheckpointError: funasr cannot load the directory, or finds tensors missing.
+            ConfigError: the search has beams, or the prompt asks for timestamps.
+        """
+        if search.beams > 1:
+            raise ConfigError(
+                f"decode.beams is {search.beams}; AutoModel's own search is greedy: set it to 1, "
+                "or decode by family fun_asr_nano"
+            )
+        if prompt.timestamps:
+            raise ConfigError(
+                "timestamps: Fun-ASR-Nano writes none; set it to false in its prompts"
+            )
+        return [
+            self._transcribe(item[:, 0], prompt, limit, search.no_repeat_ngram_size)
+            for item, limit in zip(features, search.max_new_tokens, strict=True)
+        ]
+
+    def _transcribe(
+        self, samples: torch.Tensor, prompt: Prompt, limit: int, no_repeat_ngram_size: int
+    ) -> Transcript:
+        (found,) = self._runtime.generate(
+            input=[samples],
+            hotwords=list(prompt.hotwords),
+            language=prompt.language,
+            itn=prompt.itn,
+            max_length=limit,
+            batch_size=1,
+            llm_kwargs={"do_sample": False, "no_repeat_ngram_size": no_repeat_ngram_size},
+        )
+        text: str = found["text"]
+        num_tokens = len(self._runtime.kwargs["tokenizer"].encode(text))
+        return Transcript(text, min(num_tokens + 1, limit), None)
+
+    @cached_property
+    def _runtime(self) -> Any:
+        """An AutoModel, with as many threads as torch has."""
+        # Here and by name, because imports of funasr must come after funasr_parts.
+        importlib.import_module("funasr.tokenizer.hf_tokenizer")
+        auto_model = importlib.import_module("funasr.auto.auto_model")
+        printed = io.StringIO()
+        try:
+            with contextlib.redirect_stdout(printed):
+                made = auto_model.AutoModel(
+                    model=str(self.directory),
+                    device=str(self.model.get_buffer("place").device),
+                    ncpu=torch.get_num_threads(),
+                    disable_update=True,
+                    disable_pbar=True,
+                    disable_log=True,
+                )
+        except Exception as error:  # of files, of torch, of configurations; they share no base
+            raise CheckpointError(f"{self.directory} cannot be loaded by funasr: {error}") from None
+        for line in printed.getvalue().splitlines():
+            if line.startswith(WRONG):
+                raise CheckpointError(f"{self.directory} is no whole model: funasr says: {line}")
+        return made
+
+
+def load(directory: Path) -> FunAsrNanoAutoModel:
+    """Load an export, when it is first used; see `families.load`.
+
+    Raises:
+        CheckpointError: a file is missing.
+    """
+    if missing := [name for name in FILES if not (directory / name).is_file()]:
+        raise CheckpointError(f"{directory} is no model for funasr: it lacks {missing[0]}")
+    return FunAsrNanoAutoModel(directory)

@@ -1,0 +1,141 @@
+"""The shards of a corpus: a folder of tars, and a list that tells when one is missing."""
+
+import csv
+import itertools
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from galgame_asr.core.console import Progress
+from galgame_asr.core.errors import DataError
+from galgame_asr.core.files import write_text
+from galgame_asr.core.paths import HOW_TO_GET_SHARDS
+from galgame_asr.shards import tar
+
+LIST = "shards.tsv"
+COLUMNS = ("name", "bytes", "utterances", "upstream_set")
+
+
+@dataclass(frozen=True)
+class Shard:
+    """One tar of a corpus.
+
+    Attributes:
+        path: where it is.
+        utterances: how many audio files it must hold; None if nobody said.
+        upstream_set: train, dev or test, where the corpus's makers split it.
+    """
+
+    path: Path
+    utterances: int | None = None
+    upstream_set: str | None = None
+
+
+@dataclass(frozen=True)
+class Utterance:
+    """Audio and text to be written into a shard.
+
+    Attributes:
+        id: unique in its corpus; may hold slashes.
+        extension: of the audio file, without a dot.
+        audio: the file's bytes; None if there is none, which the manifest will say.
+        text: likewise.
+    """
+
+    id: str
+    extension: str
+    audio: bytes | None
+    text: str | None
+
+
+def write(
+    directory: Path,
+    prefix: str,
+    utterances: Callable[[int], Iterator[Utterance]],
+    *,
+    shard_size: int,
+    total: int | None = None,
+    upstream_set: str | None = None,
+) -> list[Shard]:
+    """Write utterances as PREFIX-000000.tar and so on, each whole or not at all.
+
+    Shards that an interrupted run left in the directory are kept.
+
+    Args:
+        directory: where the shards go.
+        prefix: of their names.
+        utterances: gives those from a number on.
+        shard_size: utterances per shard.
+        total: how many utterances there are, where that is known.
+        upstream_set: train, dev or test, where the corpus's makers split it.
+    """
+    done = sorted(directory.glob(f"{prefix}-*.tar"))
+    shards = [Shard(path, _count(path), upstream_set) for path in done]
+    remaining = utterances(len(done) * shard_size)
+    kept = sum(shard.utterances or 0 for shard in shards)
+    with Progress(f"write {prefix}", total=total, unit="utterances", done=kept) as progress:
+        while first := list(itertools.islice(remaining, 1)):
+            chunk = itertools.chain(first, itertools.islice(remaining, shard_size - 1))
+            path = directory / f"{prefix}-{len(shards):06}.tar"
+            tar.write(path, _files(chunk, progress))
+            shards.append(Shard(path, _count(path), upstream_set))
+    return shards
+
+
+def _files(utterances: Iterable[Utterance], progress: Progress) -> Iterator[tuple[str, bytes]]:
+    for utterance in utterances:
+        if utterance.audio is not None:
+            yield f"{utterance.id}.{utterance.extension}", utterance.audio
+        if utterance.text is not None:
+            yield f"{utterance.id}.txt", utterance.text.encode("utf-8", "surrogateescape")
+        progress.update(1)
+
+
+def _count(path: Path) -> int:
+    return sum(not member.name.endswith(".txt") for member in tar.members(path))
+
+
+def write_list(directory: Path, shards: Iterable[Shard]) -> None:
+    """List the shards of a complete corpus beside them."""
+    lines = ["\t".join(COLUMNS)]
+    for shard in sorted(shards, key=lambda shard: shard.path.name):
+        count = "" if shard.utterances is None else shard.utterances
+        size = (directory / shard.path.name).stat().st_size
+        lines.append(f"{shard.path.name}\t{size}\t{count}\t{shard.upstream_set or ''}")
+    write_text(directory / LIST, "\n".join(lines) + "\n")
+
+
+def listed(directory: Path) -> list[Shard]:
+    """The shards of a corpus, sorted by name.
+
+    Raises:
+        DataError: there is no list, or a shard is missing, not listed, or of
+            another size than the list says.
+    """
+    try:
+        with (directory / LIST).open(encoding="utf-8", newline="") as stream:
+            rows = list(csv.DictReader(stream, delimiter="\t"))
+    except FileNotFoundError:
+        raise DataError(f"{directory / LIST} is missing; {HOW_TO_GET_SHARDS}") from None
+    expected = {row["name"]: int(row["bytes"]) for row in rows}
+    found = {shard.name: shard.stat().st_size for shard in directory.glob("*.tar")}
+    if expected != found:
+        wrong = [
+            f"{name} has {found.get(name, 'no')} bytes instead of {expected.get(name, 'no')}"
+            for name in sorted(expected | found)
+            if expected.get(name) != found.get(name)
+        ]
+        raise DataError(
+            f"{directory} does not hold the shards that {LIST} lists: {', '.join(wrong)}; "
+            f"{HOW_TO_GET_SHARDS}"
+        )
+    if not expected:
+        raise DataError(f"{directory} holds no .tar shard; {HOW_TO_GET_SHARDS}")
+    return [
+        Shard(
+            directory / row["name"],
+            int(row["utterances"]) if row["utterances"] else None,
+            row["upstream_set"] or None,
+        )
+        for row in rows
+    ]

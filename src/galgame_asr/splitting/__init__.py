@@ -1,0 +1,1 @@
+"""Which utterances train, tune and test."""

@@ -1,0 +1,211 @@
+"""Which utterance belongs to which set, and the gate that no utterance leaks between them."""
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import pandas as pd
+
+from galgame_asr.core.errors import ConfigError, DataError
+from galgame_asr.core.hashing import unit_hash
+from galgame_asr.core.paths import SETS, TEST_SETS
+from galgame_asr.core.reader import ShardReader
+from galgame_asr.manifests.checks import signal
+from galgame_asr.manifests.group import group_text
+from galgame_asr.manifests.params import FlagSeverity, SignalParams
+from galgame_asr.splitting.params import SplitParams
+
+LEFT_OUT = "left_out"  # the table of rows that are in no set
+SHOWN = 10  # rows named in a message
+
+
+@dataclass(frozen=True)
+class Checks:
+    """What flags do, and how the signal of dev and test rows is checked."""
+
+    severity: FlagSeverity
+    signal: SignalParams
+    reader: ShardReader
+
+
+def split(
+    rows: pd.DataFrame, params: SplitParams, checks: Checks
+) -> tuple[dict[str, pd.DataFrame], dict[str, Any]]:
+    """Put every row into train, dev, test, ood (the out-of-domain test set) or left_out.
+
+    Rows of a table are sorted by corpus and id. Those in left_out have the reason
+    among their flags: a flag that is not `warn`, `leak` or `test_limit`.
+
+    Returns:
+        the tables by name, and counts of them for metrics/split.json.
+
+    Raises:
+        ConfigError: out_of_domain names an unknown corpus.
+        DataError: a set that cannot be empty is, two sets share an utterance, or a
+            dev or test row has a flag of severity `fail`.
+    """
+    rows = rows.sort_values(["corpus", "id"], ignore_index=True)
+    keys = _keys(rows, params)
+    placed = place(rows, keys, params)
+    placed = placed.where(usable(rows, checks.severity), LEFT_OUT)
+    # Before the checks, which need not know rows that are in no set.
+    for name in TEST_SETS:
+        kept = limited(rows["id"][placed == name], params)
+        beyond = ~kept.reindex(rows.index, fill_value=True)
+        placed = _leave_out(rows, placed, beyond, "test_limit")
+    held = placed.isin(SETS[1:])
+    found = signal.check_rows(rows[held], checks.reader, checks.signal)
+    rows.loc[held, "flags"] = pd.Series(found, index=rows.index[held], dtype=object)
+    _refuse_failed(rows[held], checks.severity)
+    placed = placed.where(usable(rows, checks.severity), LEFT_OUT)
+    pairs = leaks(rows, keys, placed)
+    if params.on_leak == "fail":
+        refuse(pairs, rows)
+    placed = _leave_out(rows, placed, rows.index.to_series().isin(pairs["row"]), "leak")
+    for name in ("train", "dev", "test"):
+        if not (placed == name).any():
+            raise DataError(
+                f"the {name} set is empty; there are {(placed != LEFT_OUT).sum()} usable utterances"
+            )
+    parts = {name: rows[placed == name].reset_index(drop=True) for name in (*SETS, LEFT_OUT)}
+    return parts, _count(parts)
+
+
+def usable(rows: pd.DataFrame, severity: FlagSeverity) -> "pd.Series[bool]":
+    """Which rows have no flag that keeps them out."""
+    excluding = {flag for flag, effect in asdict(severity).items() if effect != "warn"}
+    return rows["flags"].map(excluding.isdisjoint).astype(bool)
+
+
+def _keys(rows: pd.DataFrame, params: SplitParams) -> pd.DataFrame:
+    """What makes two rows the same utterance; missing where the key does not count."""
+    text = rows["text"].map(group_text).astype(str)
+    return pd.DataFrame(
+        {
+            "same text": text.where(text.str.len() >= params.group_min_letters),
+            "same audio": rows["audio_hash"].where(rows["audio_hash"] != ""),
+            # astype: an empty column maps to another type.
+            "same text and duration": text
+            + "\0"
+            + rows["duration_s"].map("{:.2f}".format).astype(str),
+        }
+    )
+
+
+def place(rows: pd.DataFrame, keys: pd.DataFrame, params: SplitParams) -> "pd.Series[str]":
+    """The set of each row, whatever its flags.
+
+    Where a corpus's makers split it, their sets hold. Elsewhere the hash of an
+    utterance's group decides: its text when long enough, else its text and
+    duration. So adding data moves nothing.
+
+    Raises:
+        ConfigError: out_of_domain names an unknown corpus.
+    """
+    unknown = set(params.out_of_domain) - set(rows["corpus"])
+    if unknown:
+        raise ConfigError(
+            f"split.out_of_domain names {', '.join(sorted(unknown))}; "
+            f"the corpora are {', '.join(sorted(rows['corpus'].unique()))}"
+        )
+    group = keys["same text"].fillna(keys["same text and duration"])
+    hashed = group.map(lambda key: unit_hash(key, params.salt)).astype(float)
+    placed = pd.Series("train", index=rows.index, dtype=object)
+    placed[hashed < params.test + params.dev] = "dev"
+    placed[hashed < params.test] = "test"
+    placed = rows["upstream_set"].astype(object).fillna(placed)
+    is_ood = rows["corpus"].isin(params.out_of_domain)
+    return placed.mask((placed == "test") & is_ood, "ood")
+
+
+def _refuse_failed(rows: pd.DataFrame, severity: FlagSeverity) -> None:
+    fatal = {flag for flag, effect in asdict(severity).items() if effect == "fail"}
+    failed = rows[~rows["flags"].map(fatal.isdisjoint).astype(bool)]
+    if failed.empty:
+        return
+    lines = "\n".join(
+        f"  {row['corpus']} {row['id']}: {', '.join(row['flags'])}"
+        for row in failed.head(SHOWN).to_dict("records")
+    )
+    raise DataError(
+        f"{len(failed)} utterances of dev and test sets have a flag that must not occur:\n{lines}\n"
+        "repair them, or set manifest.severity of the flag to drop or warn"
+    )
+
+
+def leaks(rows: pd.DataFrame, keys: pd.DataFrame, placed: "pd.Series[str]") -> pd.DataFrame:
+    """Rows that share an utterance with a set that must not know it; the test sets may share.
+
+    Returns:
+        one line for each row that should go: `row` (its index), `set`, `other` (the
+        index of its twin), `other_set` and `reason`, a column of `keys`. A row goes
+        from the training set rather than from dev, and from dev rather than from
+        a test set.
+    """
+    found = []
+    for reason in keys:
+        for less, more in (("train", SETS[1:]), ("dev", TEST_SETS)):
+            others = keys[reason][placed.isin(more)].dropna().drop_duplicates()
+            twin = pd.Series(others.index, index=others)
+            own = keys[reason][placed == less].dropna()
+            own = own[own.isin(others)]
+            pairs = pd.DataFrame({"row": own.index, "other": twin.loc[own].array})
+            found.append(pairs.assign(reason=str(reason)))
+    pairs = pd.concat(found, ignore_index=True).drop_duplicates("row")
+    pairs["set"] = placed.loc[pairs["row"]].to_numpy()
+    pairs["other_set"] = placed.loc[pairs["other"]].to_numpy()
+    return pairs.sort_values("row", ignore_index=True)
+
+
+def refuse(pairs: pd.DataFrame, rows: pd.DataFrame) -> None:
+    """Stop if there are leaks.
+
+    Raises:
+        DataError: there are; the message names the rows.
+    """
+    if pairs.empty:
+        return
+    shown = []
+    for pair in pairs.head(SHOWN).to_dict("records"):
+        row, other = rows.loc[pair["row"]], rows.loc[pair["other"]]
+        shown.append(
+            f"  {row['corpus']} {row['id']} in {pair['set']} and {other['corpus']} {other['id']} "
+            f"in {pair['other_set']}: {pair['reason']}"
+        )
+    lines = "\n".join(shown)
+    raise DataError(
+        f"{len(pairs)} leaks between the sets:\n{lines}\n"
+        "remove one row of each pair from its corpus, or set split.on_leak to drop, which leaves "
+        "out the first of each pair"
+    )
+
+
+def limited(ids: "pd.Series[str]", params: SplitParams) -> "pd.Series[bool]":
+    """Which rows of a test set `test_limit` keeps: those whose ids hash lowest, so it nests."""
+    order = ids.map(lambda id_: unit_hash(id_, f"{params.salt} limit")).astype(float)
+    limit = len(ids) if params.test_limit is None else params.test_limit
+    return order.rank(method="first") <= limit
+
+
+def _leave_out(
+    rows: pd.DataFrame, placed: "pd.Series[str]", going: "pd.Series[bool]", reason: str
+) -> "pd.Series[str]":
+    """Move rows to left_out, with the reason among their flags."""
+    rows["flags"] = [
+        [*flags, reason] if goes else flags
+        for flags, goes in zip(rows["flags"], going, strict=True)
+    ]
+    return placed.mask(going, LEFT_OUT)
+
+
+def _count(parts: dict[str, pd.DataFrame]) -> dict[str, Any]:
+    """Utterances and hours of each table, by corpus."""
+    return {
+        name: {
+            corpus: {
+                "utterances": len(group),
+                "hours": round(float(group["duration_s"].sum()) / 3600, 4),
+            }
+            for corpus, group in part.groupby("corpus")
+        }
+        for name, part in parts.items()
+    }

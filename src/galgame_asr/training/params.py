@@ -1,0 +1,140 @@
+"""Section `train`: the curriculum, phase by phase."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from galgame_asr.core.params import section
+from galgame_asr.families.common.params import Prompt
+
+Percent = Annotated[int, Field(ge=1, le=100)]
+Speed = Annotated[float, Field(gt=0.5, lt=2)]
+Weight = Annotated[float, Field(gt=0)]
+
+
+@section
+class CommonParams:
+    """What all phases share."""
+
+    # Order of the data, dropout and new weights.
+    seed: int
+    # 10 ms feature frames per batch, padding included (FunASR's `batch_size`).
+    batch_frames: Annotated[int, Field(ge=1)]
+    # Batches per optimizer step.
+    accumulate: Annotated[int, Field(ge=1)]
+    # Utterances sorted by length together before they are cut into batches.
+    sort_window: Annotated[int, Field(ge=1)]
+    # The learning rate after its warm-up: falls along a cosine or a line, or stays.
+    schedule: Literal["cosine", "linear", "constant"]
+    # Share of a phase's steps in which the learning rate rises from 0.
+    warmup: Annotated[float, Field(ge=0, lt=1)]
+    adam_betas: tuple[float, float]
+    weight_decay: Annotated[float, Field(ge=0)]
+    # Largest norm of the gradient; longer ones are scaled down to it.
+    max_grad_norm: Annotated[float, Field(gt=0)]
+    # Steps between two rows of log.tsv.
+    log_steps: Annotated[int, Field(ge=1)]
+    # Steps between two states that a killed phase resumes from; a multiple of log_steps.
+    resume_steps: Annotated[int, Field(ge=1)]
+    # Processes that read audio; 0 reads in the training process.
+    workers: Annotated[int, Field(ge=0)]
+    # Features kept in memory, per process; the rest are computed again each epoch.
+    feature_cache_mb: Annotated[int, Field(ge=0)]
+    # Output of the encoder kept in memory, per process, in phases that freeze it and do not
+    # augment; per utterance about 170 kB of Fun-ASR-Nano-2512, 7.7 MB of Whisper large.
+    # 0: none.
+    encoder_cache_mb: Annotated[int, Field(ge=0)]
+    # Compute the activations inside each layer again for the gradient instead of keeping
+    # them: far less memory, a third more time.
+    activation_checkpointing: bool
+    # Also write TensorBoard event files to logs/.
+    tensorboard: bool
+
+    @model_validator(mode="after")
+    def _whole_rows(self) -> "CommonParams":
+        if self.resume_steps % self.log_steps:
+            # A resumed run's first log row would average over fewer steps than the same
+            # row of an uninterrupted run.
+            raise ValueError(f"resume_steps must be a multiple of log_steps ({self.log_steps})")
+        return self
+
+
+@section
+class AugmentParams:
+    """Changes of the training speech, drawn anew for each utterance and epoch."""
+
+    # Speed perturbation (Ko et al. 2015): one of these, equally often; 0.9 is slower. The
+    # pitch follows.
+    speeds: Annotated[tuple[Speed, ...], Field(min_length=1)] = (1.0,)
+    # SpecAugment (Park et al. 2019): how many bands, each of at most so many of the 80 mels,
+    # and how many stretches, each of at most this share of the utterance, become the mean.
+    mel_masks: Annotated[int, Field(ge=0)] = 0
+    mel_width: Annotated[int, Field(ge=1, le=80)] = 27
+    time_masks: Annotated[int, Field(ge=0)] = 0
+    time_share: Annotated[float, Field(gt=0, le=1)] = 0.05
+
+
+@section
+class LoraParams:
+    """Low-rank adapters of frozen parts, folded into them in every checkpoint."""
+
+    rank: Annotated[int, Field(ge=1)]
+    # The update is scaled by alpha / rank.
+    alpha: Annotated[int, Field(ge=1)]
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    # Names of the linear layers that get one.
+    targets: Annotated[tuple[str, ...], Field(min_length=1)] = ("q_proj", "v_proj")
+    # Also learn the length of each row of the weights by itself (DoRA, Liu et al. 2024).
+    dora: bool = False
+    # Parts of the model that get them, all frozen; null: Fun-ASR-Nano's llm, or what is
+    # frozen of Whisper.
+    parts: tuple[str, ...] | None = None
+
+
+@section
+class EarlyStoppingParams:
+    """End a phase that no longer improves on the dev set; its best weights become p100."""
+
+    # Score the dev set at every such percentage of the phase.
+    every: Percent
+    # Stop after so many scores in a row that are not better than the best.
+    patience: Annotated[int, Field(ge=1)]
+
+
+@section
+class TrainingParams:
+    """What learns, how fast, and from which data."""
+
+    # true keeps a part of the model as it is; every part of the family must be named.
+    freeze: dict[str, bool]
+    lr: Annotated[float, Field(gt=0)]
+    epochs: Annotated[int, Field(ge=1)]
+    # Share of each corpus per epoch: 0.1 is within 0.2, 2 repeats.
+    mix: Annotated[dict[str, Weight], Field(min_length=1)]
+    # What the model is told; with several, each utterance draws one per epoch.
+    prompts: Annotated[tuple[Prompt, ...], Field(min_length=1)]
+    # Weight of an auxiliary CTC loss on the encoder. It trains the checkpoint's branch for
+    # timestamps; without one, a new head that is not saved. 0 leaves the branch as it is.
+    ctc_weight: Annotated[float, Field(ge=0)] = 0.0
+    # null: none. Adapters learn in parts that freeze keeps as they are.
+    lora: LoraParams | None = None
+    # null: none.
+    augment: AugmentParams | None = None
+    # null: every phase runs to its end.
+    early_stopping: EarlyStoppingParams | None = None
+
+
+@section
+class PhaseParams(TrainingParams):
+    """One phase of the curriculum."""
+
+    # The checkpoint it starts from: base, or PHASE/pNN.
+    init: str
+    # Save a checkpoint and score the dev set at these percentages: models/PHASE/pNN.
+    checkpoints: Annotated[tuple[Percent, ...], Field(min_length=1)]
+
+    @model_validator(mode="after")
+    def _last_is_the_end(self) -> "PhaseParams":
+        if sorted(set(self.checkpoints)) != list(self.checkpoints) or self.checkpoints[-1] != 100:
+            raise ValueError("checkpoints must rise and end with 100, where the next phase starts")
+        return self

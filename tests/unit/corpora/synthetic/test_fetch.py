@@ -1,0 +1,65 @@
+"""The embedded corpus is the same everywhere, and safe to split by text."""
+
+import io
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile as sf
+
+from galgame_asr.core.errors import ConfigError
+from galgame_asr.corpora.common import fetch as corpora
+from galgame_asr.corpora.synthetic import fetch as synthetic
+from galgame_asr.corpora.synthetic.params import Synthetic
+from galgame_asr.shards import tar
+
+VN = Synthetic(kind="synthetic", recipe="vn", utterances=6, seed=1, shard_size=4)
+
+
+def test_shards_hold_sorted_pairs(tmp_path: Path) -> None:
+    """WebDataset layout: ID.ogg and ID.txt side by side, ids rising within and across shards."""
+    corpora.fetch("vn", VN, tmp_path)
+    shards = sorted(tmp_path.glob("*.tar"))
+    assert [shard.name for shard in shards] == ["vn-000000.tar", "vn-000001.tar"]
+    names = [member.name for shard in shards for member in tar.members(shard)]
+    ids = [name.removesuffix(".ogg") for name in names[::2]]
+    assert names == [f"{id_}.{extension}" for id_ in sorted(ids) for extension in ("ogg", "txt")]
+
+
+def test_the_same_params_give_the_same_bytes() -> None:
+    """Text, order, ids and, on one machine, audio."""
+    first, second = synthetic.compose(VN), synthetic.compose(VN)
+    assert first == second
+    assert synthetic.render(first[0]) == synthetic.render(second[0])
+
+
+@pytest.mark.parametrize("recipe", ["vn", "reading"])
+def test_no_sentence_stands_twice(recipe: str) -> None:
+    """Splitting by text puts every sentence into one set only if each is rendered once."""
+    sentences = synthetic.all_sentences(recipe)
+    assert len(set(sentences)) == len(sentences)
+
+
+def test_the_base_model_can_know_every_character() -> None:
+    """`vn` uses no letter that `reading`, which the base model learns, does not have."""
+    letters = {r: set("".join(synthetic.all_sentences(r))) for r in ("vn", "reading")}
+    assert letters["vn"] <= letters["reading"]
+
+
+def test_more_utterances_than_sentences_is_an_error() -> None:
+    """Repeating sentences would leak them between the sets."""
+    too_many = Synthetic(kind="synthetic", recipe="vn", utterances=9999, seed=1, shard_size=4)
+    with pytest.raises(ConfigError, match="recipe vn has 518 sentences; utterances is 9999"):
+        synthetic.compose(too_many)
+
+
+def test_speech_is_audible_and_not_clipped() -> None:
+    """16 kHz mono, loud enough, below full scale; music stays below the speech."""
+    line = next(line for line in synthetic.compose(VN) if not line.chords_hz)
+    with_music = synthetic.Line(line.id, line.text, line.voice, ((220.0,),))
+    audio, rate_hz = sf.read(io.BytesIO(synthetic.render(line)))
+    mixed, _ = sf.read(io.BytesIO(synthetic.render(with_music)))
+    assert rate_hz == 16_000
+    assert audio.ndim == 1
+    assert 0.5 < np.abs(audio).max() < 0.95
+    assert 0 < np.mean((mixed - audio) ** 2) < 0.1 * np.mean(audio**2)

@@ -1,0 +1,407 @@
+"""Every kind of source, laid out as in the world, becomes the same tar shards."""
+
+import dataclasses
+import hashlib
+import io
+import json
+import tarfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import huggingface_hub
+import pandas as pd
+import pytest
+import soundfile as sf
+
+from galgame_asr.core import utterances
+from galgame_asr.core.errors import ConfigError, DataError, GalgameAsrError
+from galgame_asr.core.params import parse, read_yaml
+from galgame_asr.core.reader import ShardReader
+from galgame_asr.corpora import params as kinds
+from galgame_asr.corpora.common import fetch as corpora
+from galgame_asr.downloads import hub
+from galgame_asr.manifests.index import Corpus, index
+from galgame_asr.manifests.params import FlagSeverity, ManifestParams
+from galgame_asr.shards import folder as shards
+from galgame_asr.shards import tar
+from tests.conftest import REPOSITORY, tone
+from tests.servers import Files, serving
+
+REVISION = "a" * 40
+MANIFEST = parse(ManifestParams, read_yaml(REPOSITORY / "params.yaml")["manifest"], "manifest")
+WARN = dataclasses.replace(
+    MANIFEST,
+    severity=parse(
+        FlagSeverity,
+        {field.name: "warn" for field in dataclasses.fields(FlagSeverity)},
+        "severity",
+    ),
+)
+
+
+@pytest.fixture(autouse=True)
+def _inside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("DVC_ROOT", raising=False)
+
+
+def fetched(corpus: kinds.Corpus) -> pd.DataFrame:
+    """The manifest of a corpus after its fetch."""
+    directory = Path("data/raw/c")
+    directory.mkdir(parents=True, exist_ok=True)
+    corpora.fetch("c", corpus, directory)
+    index(Corpus("c", directory, WARN), Path("c.parquet"), Path(".scratch/index"))
+    return utterances.read(Path("c.parquet"))
+
+
+def texts(rows: pd.DataFrame) -> dict[str, str]:
+    return dict(zip(rows["id"], rows["text"], strict=True))
+
+
+def audio(hz: float, kind: str = "FLAC", rate_hz: int = 16_000) -> bytes:
+    samples, _ = sf.read(io.BytesIO(tone(0.5, hz)))
+    buffer = io.BytesIO()
+    subtype = "OPUS" if kind == "OPUS" else None
+    sf.write(buffer, samples, rate_hz, format="OGG" if subtype else kind, subtype=subtype)
+    return buffer.getvalue()
+
+
+def tar_of(files: dict[str, bytes], mode: str = "w") -> bytes:
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode=mode) as archive:  # type: ignore[call-overload]
+        for name, data in files.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(data)
+            archive.addfile(info, io.BytesIO(data))
+    return buffer.getvalue()
+
+
+class TestGalgame:
+    """Tars on a hub, as litagin/Galgame_Speech_ASR_16kHz has them."""
+
+    CORPUS = kinds.Galgame(
+        kind="galgame",
+        repo="owner/corpus",
+        revision=REVISION,
+        shards=("data/*.tar",),
+        test_shards=("*-000001.tar",),
+        counts="num_samples_of_tar.json",
+    )
+
+    @pytest.fixture
+    def server(self, monkeypatch: pytest.MonkeyPatch) -> Iterator[Files]:
+        with serving(hub=True) as files:
+            monkeypatch.setattr(hub, "HfApi", lambda: huggingface_hub.HfApi(endpoint=files.url))
+            monkeypatch.setattr(
+                huggingface_hub.constants,
+                "HUGGINGFACE_CO_URL_TEMPLATE",
+                files.url + "/{repo_id}/resolve/{revision}/{filename}",
+            )
+            for number in range(2):
+                pair = {f"{number}a.ogg": tone(0.5, 200 + number), f"{number}a.txt": b"abc"}
+                files.files[f"owner/corpus/data/train-{number:06}.tar"] = tar_of(pair)
+            counts = {f"train-{number:06}.tar": 1 for number in range(2)}
+            files.files["owner/corpus/num_samples_of_tar.json"] = json.dumps(counts).encode()
+            yield files
+
+    def test_shards_keep_their_names_and_the_makers_test_set(self, server: Files) -> None:
+        """Only tars are in the folder, and the last one is marked as test."""
+        rows = fetched(self.CORPUS)
+        assert texts(rows) == {"0a": "abc", "1a": "abc"}
+        assert [x if isinstance(x, str) else None for x in rows["upstream_set"]] == [None, "test"]
+        assert sorted(path.name for path in Path("data/raw/c").iterdir()) == [
+            "shards.tsv", "train-000000.tar", "train-000001.tar",
+        ]  # fmt: skip
+
+    def test_the_count_is_checked(self, server: Files) -> None:
+        """A shard with fewer utterances than its makers counted stops the manifest."""
+        server.files["owner/corpus/num_samples_of_tar.json"] = (
+            b'{"train-000000.tar": 1, "train-000001.tar": 3}'
+        )
+        with pytest.raises(DataError, match=r"train-000001\.tar holds 1 utterances instead of 3"):
+            fetched(self.CORPUS)
+
+    @pytest.mark.parametrize(
+        ("change", "message"),
+        [
+            ({"test_shards": ("*9.tar",)}, r"test_shards \*9\.tar match none of 2 shards"),
+            ({"shards": ("data/*.tar", "*.zip")}, r"no file that matches \*\.zip"),
+            ({"counts": "none.json"}, "none.json"),
+        ],
+    )
+    def test_what_is_not_there_is_an_error(
+        self, server: Files, change: dict[str, object], message: str
+    ) -> None:
+        """And what was downloaded is kept for the next try."""
+        with pytest.raises(GalgameAsrError, match=message):
+            fetched(dataclasses.replace(self.CORPUS, **change))  # type: ignore[arg-type]
+        assert not list(Path("data/raw/c").iterdir())
+        server.requests.clear()
+        fetched(self.CORPUS)
+
+
+class TestReazonSpeech:
+    """A table and hex-numbered tars over HTTP; the tar holds more than the tier's table."""
+
+    @pytest.fixture
+    def server(self) -> Iterator[Files]:
+        with serving() as files:
+            names = [f"{number:03x}/{key}" for number in (0, 10) for key in "abcd"]
+            for number in ("000", "00a"):
+                inside = {f"{n}.flac": audio(200 + ord(n[-1])) for n in names if n[:3] == number}
+                files.files[f"data/{number}.tar"] = tar_of(inside)
+            for tier, kept in {"tiny": names[:1], "small": names[:5], "medium": names[:7]}.items():
+                table = "".join(f"{name}.flac\tテキスト{name[-1]}\n" for name in kept)
+                files.files[f"tsv/{tier}.tsv"] = table.encode()
+            yield files
+
+    def corpus(self, server: Files, **values: object) -> kinds.ReazonSpeech:
+        params = {"kind": "reazonspeech", "url": server.url, "tier": "small", "beyond": None}
+        return parse(kinds.ReazonSpeech, params | {"agree_terms": True} | values, "corpora.c")
+
+    def test_the_table_decides(self, server: Files) -> None:
+        """Utterances of the tar that the tier does not list stay out."""
+        rows = fetched(self.corpus(server))
+        assert texts(rows) == {
+            "000/a": "テキストa", "000/b": "テキストb", "000/c": "テキストc",
+            "000/d": "テキストd", "00a/a": "テキストa",
+        }  # fmt: skip
+        assert [list(flags) for flags in rows["flags"]][:4] == [[]] * 4
+        assert not list(Path(".scratch/downloads").glob("*/*"))
+
+    def test_tiers_do_not_count_twice(self, server: Files) -> None:
+        """Medium beyond small is what small lacks; together they are medium."""
+        beyond = fetched(self.corpus(server, tier="medium", beyond="small"))
+        assert list(beyond["id"]) == ["00a/b", "00a/c"]
+        small = fetched(self.corpus(server))
+        medium = fetched(self.corpus(server, tier="medium"))
+        assert {*beyond["id"]} | {*small["id"]} == {*medium["id"]}
+        with pytest.raises(ConfigError, match="must be smaller than tier small"):
+            self.corpus(server, beyond="medium")
+
+    def test_the_terms_come_first(self, server: Files) -> None:
+        """Without agreement nothing is asked for, and the terms are shown."""
+        with pytest.raises(ConfigError, match=r"Article 30-4 .*corpora\.c\.agree_terms to true"):
+            fetched(self.corpus(server, agree_terms=False))
+        assert server.requests == []
+
+    def test_an_interrupted_fetch_goes_on(self, server: Files) -> None:
+        """The first tar is not downloaded twice, and the result is that of one go."""
+        server.cut["data/00a.tar"] = [100]
+        with pytest.raises(DataError, match="run again"):
+            fetched(self.corpus(server))
+        server.requests.clear()
+        rows = fetched(self.corpus(server))
+        assert len(rows) == 5
+        assert [path for path, _ in server.requests] == ["/data/00a.tar"]
+
+    def test_audio_that_the_tar_lacks_is_flagged(self, server: Files) -> None:
+        """The text stays, with the reason."""
+        server.files["data/00a.tar"] = tar_of({"00a/z.flac": audio(300)})
+        rows = fetched(self.corpus(server))
+        assert rows[rows["id"] == "00a/a"]["flags"].map(list).tolist() == [["audio_missing"]]
+
+    def test_a_table_of_something_else_is_an_error(self, server: Files) -> None:
+        """A saved error page is named with its line."""
+        server.files["tsv/small.tsv"] = b"<html>\n"
+        with pytest.raises(DataError, match=r"small\.tsv line 1 is no path, tab and text"):
+            fetched(self.corpus(server))
+
+
+class TestHubDataset:
+    """Parquet files with bytes, as the mirrors of ReazonSpeech are."""
+
+    @pytest.fixture
+    def folder(self, tmp_path: Path) -> Path:
+        folder = tmp_path / "mirror"
+        folder.mkdir()
+        for split, count in (("train", 5), ("test", 2)):
+            rows = [
+                {
+                    "audio": {"bytes": audio(200 + n, kind), "path": f"{n}.wav"},
+                    "transcription": f"テキスト{split}{n}",
+                }
+                for n, kind in zip(
+                    range(count), ("FLAC", "WAV", "OGG", "MP3", "OPUS"), strict=False
+                )
+            ]
+            pd.DataFrame(rows).to_parquet(folder / f"{split}-00000-of-00001.parquet")
+        return folder
+
+    def corpus(self, folder: Path, **values: object) -> kinds.HubDataset:
+        params: dict[str, object] = {
+            "kind": "hub_dataset", "repo": str(folder), "revision": None, "config": None,
+            "splits": {"train": None, "test": "test"}, "audio_column": "audio",
+            "text_column": "transcription", "shard_size": 2,
+        }  # fmt: skip
+        return parse(kinds.HubDataset, params | values, "corpora.c")
+
+    def test_rows_become_utterances(self, folder: Path) -> None:
+        """In order, in shards of the size asked for, with the splits kept apart."""
+        rows = fetched(self.corpus(folder))
+        train = [f"train/{n:08}-{n}" for n in range(5)]
+        assert list(rows["id"]) == ["test/00000000-0", "test/00000001-1", *train]
+        assert rows["text"].iloc[3] == "テキストtrain1"
+        assert list(rows["upstream_set"][:2]) == ["test", "test"]
+        assert rows["upstream_set"][2:].isna().all()
+        assert len(list(Path("data/raw/c").glob("c-train-*.tar"))) == 3
+        assert rows["duration_s"].between(0.49, 0.6).all()
+
+    def test_finished_shards_are_kept(self, folder: Path) -> None:
+        """What `shards.write` finds of an interrupted run it does not ask for again."""
+        rows = fetched(self.corpus(folder))
+        first = Path("data/raw/c/c-train-000000.tar")
+        before = first.stat().st_mtime_ns
+        for path in Path("data/raw/c").glob("c-train-00000[12].tar"):
+            path.unlink()
+        pd.testing.assert_frame_equal(fetched(self.corpus(folder)), rows)
+        assert first.stat().st_mtime_ns == before
+
+    def test_what_is_not_there_is_an_error(self, folder: Path) -> None:
+        """A column, a split, a revision: each is named with what there is."""
+        with pytest.raises(ConfigError, match=r"no column text; its columns are audio, transcr"):
+            fetched(self.corpus(folder, text_column="text"))
+        with pytest.raises(DataError, match="split dev cannot be read"):
+            fetched(self.corpus(folder, splits={"dev": None}))
+        with pytest.raises(ConfigError, match=r"corpora\.c: owner/name is no folder here"):
+            fetched(self.corpus(folder, repo="owner/name"))
+
+
+class TestAishell:
+    """One archive with an archive per speaker, and a transcript."""
+
+    @pytest.fixture
+    def archive(self, tmp_path: Path) -> Path:
+        files = {}
+        for set_, speaker in (("train", "S0002"), ("dev", "S0724"), ("test", "S0764")):
+            names = [f"BAC009{speaker}W{n:04}" for n in range(2)]
+            wavs = {
+                f"{set_}/{speaker}/{n}.wav": audio(int(n[7:11]) + ord(n[-1]), "WAV") for n in names
+            }
+            files[f"data_aishell/wav/{speaker}.tar.gz"] = tar_of(wavs, "w:gz")
+        # One utterance has no line, as in the real corpus.
+        lines = [
+            "BAC009S0002W0000 而 对 楼市\n", "BAC009S0724W0000 广州\n", "BAC009S0724W0001 北京\n",
+            "BAC009S0764W0000 甚至 出现\n", "BAC009S0764W0001 交易\n",
+        ]  # fmt: skip
+        files["data_aishell/transcript/aishell_transcript_v0.8.txt"] = "".join(lines).encode()
+        path = tmp_path / "data_aishell.tgz"
+        path.write_bytes(tar_of(files, "w:gz"))
+        return path
+
+    def corpus(self, url: str, archive: Path, **values: object) -> kinds.Aishell:
+        params: dict[str, object] = {
+            "kind": "aishell", "url": url, "shard_size": 100, "restore_punctuation": None,
+            "md5": hashlib.md5(archive.read_bytes()).hexdigest(),
+        }  # fmt: skip
+        return parse(kinds.Aishell, params | values, "corpora.c")
+
+    def test_sets_stay_apart_and_missing_transcripts_are_flagged(self, archive: Path) -> None:
+        """Over HTTP, resumed after a cut; the spaces between words go."""
+        with serving() as server:
+            server.files["data_aishell.tgz"] = archive.read_bytes()
+            server.cut["data_aishell.tgz"] = [500]
+            corpus = self.corpus(f"{server.url}/data_aishell.tgz", archive)
+            with pytest.raises(DataError, match="run again"):
+                fetched(corpus)
+            rows = fetched(corpus)
+        assert texts(rows)["BAC009S0764W0000"] == "甚至出现"
+        assert dict(rows.groupby("upstream_set").size()) == {"train": 2, "dev": 2, "test": 2}
+        assert rows[rows["id"] == "BAC009S0002W0001"]["flags"].map(list).tolist() == [
+            ["text_missing"]
+        ]
+
+    def test_another_md5_is_an_error(self, archive: Path) -> None:
+        """The file is named with both digests."""
+        with pytest.raises(DataError, match=r"data_aishell\.tgz has MD5 \w+ instead of 0{32}"):
+            fetched(self.corpus(str(archive), archive, md5="0" * 32))
+        assert archive.exists()
+
+    def test_a_hook_restores_punctuation(
+        self, archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A function of the user's, named in params, gets all texts."""
+        (tmp_path / "my_hook.py").write_text(
+            "def add(texts):\n    return [t + '。' for t in texts]\n"
+        )
+        monkeypatch.syspath_prepend(tmp_path)
+        rows = fetched(self.corpus(str(archive), archive, restore_punctuation="my_hook:add"))
+        assert texts(rows)["BAC009S0724W0001"] == "北京。"
+        with pytest.raises(ConfigError, match="my_hook:none cannot be imported"):
+            fetched(self.corpus(str(archive), archive, restore_punctuation="my_hook:none"))
+
+
+class TestFolder:
+    """The user's own files, in the three layouts."""
+
+    NAMES = ("b/一", "a")
+
+    def corpus(self, path: Path, shard_size: int = 10) -> kinds.Folder:
+        return kinds.Folder(kind="folder", path=str(path), shard_size=shard_size)
+
+    @pytest.fixture
+    def tree(self, tmp_path: Path) -> Path:
+        for name, data, extension in (
+            ("a", audio(200, "WAV"), "wav"),
+            ("b/一", audio(300, "OPUS"), "opus"),
+            ("b/二", audio(400, "MP3"), "MP3"),
+        ):
+            path = tmp_path / "mine" / f"{name}.{extension}"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(data)
+            if name != "b/二":
+                path.with_suffix(".txt").write_text(f"テキスト{name[-1]}", encoding="utf-8")
+        return tmp_path / "mine"
+
+    def test_a_tree(self, tree: Path) -> None:
+        """Ids are the paths; a recording without text is flagged, not left out."""
+        rows = fetched(self.corpus(tree))
+        assert texts(rows) == {"a": "テキストa", "b/一": "テキスト一", "b/二": ""}
+        assert rows["flags"].map(list).tolist()[2] == ["text_missing"]
+        reader = ShardReader(Path("data/raw"))
+        assert all(abs(len(reader.read_row(row)) - 8000) < 1200 for row in rows.to_dict("records"))
+
+    def test_tables(self, tree: Path) -> None:
+        """A tsv and a jsonl of the same rows give the same corpus, a missing file included."""
+        rows = [("a.wav", "はい"), ("b/一.opus", '"引用"'), ("c.wav", "ない")]
+        (tree / "t.tsv").write_text("audio\ttext\n" + "".join(f"{a}\t{t}\n" for a, t in rows))
+        (tree / "t.jsonl").write_text(
+            "".join(json.dumps({"audio": a, "text": t}) + "\n" for a, t in rows)
+        )
+        first, second = (fetched(self.corpus(tree / name)) for name in ("t.tsv", "t.jsonl"))
+        pd.testing.assert_frame_equal(first, second)
+        assert texts(first) == {"a": "はい", "b/一": '"引用"', "c": "ない"}
+        assert first["flags"].map(list).tolist()[2] == ["audio_missing"]
+
+    def test_kaldi(self, tree: Path) -> None:
+        """wav.scp and text; a pipe is no file."""
+        (tree / "wav.scp").write_text(f"u1 {tree / 'a.wav'}\nu2 b/一.opus\n")
+        (tree / "text").write_text("u1 はい そう\nu2 うん\n")
+        rows = fetched(self.corpus(tree))
+        assert texts(rows) == {"u1": "はい そう", "u2": "うん"}
+        (tree / "wav.scp").write_text("u1 sox a.wav -t wav - |\n")
+        with pytest.raises(DataError, match="u1 is a command, not a file"):
+            fetched(self.corpus(tree))
+
+    def test_what_is_not_there_is_an_error(self, tmp_path: Path) -> None:
+        """An empty or missing folder, and a table without its column."""
+        with pytest.raises(DataError, match="is neither a folder nor"):
+            fetched(self.corpus(tmp_path / "none"))
+        (tmp_path / "empty").mkdir()
+        with pytest.raises(DataError, match="holds no recording"):
+            fetched(self.corpus(tmp_path / "empty"))
+        (tmp_path / "t.tsv").write_text("path\ttext\na.wav\tはい\n")
+        with pytest.raises(DataError, match="row 1 has no column audio"):
+            fetched(self.corpus(tmp_path / "t.tsv"))
+
+
+def test_long_and_japanese_ids_survive(tmp_path: Path) -> None:
+    """A tar's header holds 100 bytes of a name; longer ones are no problem."""
+    id_ = "長い" * 40 + "/x"
+    written = shards.write(
+        tmp_path,
+        "c",
+        lambda start: iter([shards.Utterance(id_, "ogg", tone(0.2), "はい")][start:]),
+        shard_size=5,
+    )
+    assert [member.name for member in tar.members(written[0].path)] == [f"{id_}.ogg", f"{id_}.txt"]

@@ -1,0 +1,174 @@
+"""params.yaml is typed, complete, and holds nothing that nobody reads."""
+
+import ast
+import dataclasses
+import typing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from galgame_asr.base.params import Base
+from galgame_asr.core.errors import ConfigError
+from galgame_asr.core.params import load, parse, read_yaml
+from galgame_asr.corpora.params import Corpora
+from galgame_asr.experiment.params import Params
+from galgame_asr.splitting.params import SplitParams
+from galgame_asr.training.params import CommonParams, PhaseParams
+from tests.conftest import REPOSITORY
+
+PARAMS = REPOSITORY / "params.yaml"
+EXPORT: dict[str, Any] = {
+    "format": "ctranslate2",
+    "checkpoint": "full/p100",
+    "precision": "int8",
+    "verify": {"utterances": 20, "prompt": "japanese", "min_equal": 0.9, "max_cer_rise": 0.5},
+}
+
+
+@pytest.fixture
+def values() -> dict[str, Any]:
+    loaded: dict[str, Any] = read_yaml(PARAMS)
+    return loaded
+
+
+def test_the_committed_params_are_valid(values: dict[str, Any]) -> None:
+    """The file as committed parses as a whole."""
+    params = parse(Params, values, "")
+    assert params.train.phases["adaptor"].freeze == {"encoder": True, "adaptor": False, "llm": True}
+
+
+def test_an_export_is_a_checkpoint_to_decode(values: dict[str, Any]) -> None:
+    """Under the name of its folder."""
+    values["export"] = {"ct2": EXPORT}
+    values["decode"]["checkpoints"] = ["base", "export/ct2"]
+    assert parse(Params, values, "").export["ct2"].precision == "int8"
+
+
+def test_an_unknown_key_names_the_nearest_valid_one(values: dict[str, Any]) -> None:
+    """A misspelt key is an error with its place, a guess and the allowed keys."""
+    phase = values["train"]["phases"]["adaptor"]
+    phase["epoch"] = phase.pop("epochs")
+    with pytest.raises(ConfigError) as caught:
+        parse(PhaseParams, phase, "train.phases.adaptor")
+    first, *rest = str(caught.value).splitlines()
+    assert "unknown key train.phases.adaptor.epoch" in first
+    assert "Did you mean 'epochs'?" in first
+    assert rest == ["params.yaml: key train.phases.adaptor.epochs is missing"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "key", "change", "message"),
+    [
+        (SplitParams, "split", {"dev": "0.1"}, "split.dev is '0.1'"),
+        (SplitParams, "split", {"dev": 0.6, "test": 0.6}, "must stay below 1"),
+        (SplitParams, "split", {"test_limit": 0}, "greater than or equal to 1"),
+        (CommonParams, "train.common", {"resume_steps": 15}, "multiple of log_steps"),
+        (CommonParams, "train.common", {"seed": 1.5}, "train.common.seed is 1.5"),
+        (PhaseParams, "train.phases.full", {"checkpoints": [50]}, "end with 100"),
+        (PhaseParams, "train.phases.full", {"checkpoints": [100, 50]}, "must rise"),
+        (PhaseParams, "train.phases.full", {"prompts": [{"langage": "日文"}]}, "'language'?"),
+        (Corpora, "corpora", {"vn": {"kind": "synthetc"}}, "'synthetic', 'galgame'"),
+        (Base, "base", {"kind": "hub", "repo": "a/b", "revision": "main"}, "base.revision"),
+    ],
+)
+def test_a_bad_value_is_an_error(
+    values: dict[str, Any], kind: Any, key: str, change: dict[str, Any], message: str
+) -> None:
+    """Each message names the key and what is allowed."""
+    value = values
+    for name in key.split("."):
+        value = value[name]
+    with pytest.raises(ConfigError) as caught:
+        parse(kind, value | change, key)
+    assert message in str(caught.value)
+
+
+def test_numbers_are_read_as_yaml_1_2(tmp_path: Path) -> None:
+    """`dvc exp run -S lr=3e-5` writes 3e-05, which YAML 1.1 reads as a string."""
+    file = tmp_path / "params.yaml"
+    file.write_text(PARAMS.read_text().replace("lr: 2.0e-3", "lr: 3e-05"))
+    assert load(PhaseParams, "train.phases.adaptor", file=file).lr == 3e-5
+
+
+def test_a_missing_section_or_file_says_so(tmp_path: Path) -> None:
+    """The message says what is there instead, or where to run."""
+    with pytest.raises(ConfigError, match="Did you mean 'phases'"):
+        load(PhaseParams, "train.phase.adaptor", file=PARAMS)
+    with pytest.raises(ConfigError, match="run from the repository root"):
+        load(PhaseParams, "train.phases.adaptor", file=tmp_path / "params.yaml")
+
+
+def test_every_key_is_read_somewhere() -> None:
+    """A key that no code reads would be a promise that nothing keeps."""
+    read = {
+        node.attr
+        for file in (REPOSITORY / "src").rglob("*.py")
+        for node in ast.walk(ast.parse(file.read_text()))
+        if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Load)
+    }
+    # `asdict(severity)` reads the flags by name, and the kind selects a dataclass.
+    by_name = {"kind", *typing.get_type_hints(_fields(Params)["FlagSeverity"])}
+    unread = [
+        f"{cls.__name__}.{field.name}"
+        for cls in _fields(Params).values()
+        for field in dataclasses.fields(cls)
+        if cls.__module__ != "galgame_asr.experiment.params" and field.name not in read | by_name
+    ]
+    assert unread == []
+
+
+def _fields(kind: Any, found: dict[str, Any] | None = None) -> dict[str, Any]:
+    """All dataclasses reachable from a type, by name."""
+    found = {} if found is None else found
+    if dataclasses.is_dataclass(kind) and isinstance(kind, type):
+        found[kind.__name__] = kind
+        for hint in typing.get_type_hints(kind, include_extras=True).values():
+            _fields(hint, found)
+    for argument in typing.get_args(kind):
+        if not isinstance(argument, str):
+            _fields(argument, found)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("section", "key", "value", "message"),
+    [
+        ("split", "out_of_domain", ["readng"], "split.out_of_domain names readng; corpora: readi"),
+        (
+            "decode",
+            "checkpoints",
+            ["full/p99"],
+            "decode.checkpoints names full/p99; checkpoints: a",
+        ),
+        (
+            "decode",
+            "checkpoints",
+            ["export/ct2"],
+            "decode.checkpoints names export/ct2; checkpoints: a",
+        ),
+        ("export", "ct2", EXPORT | {"checkpoint": "full/p1"}, r"export\.ct2 names full/p1; check"),
+        (
+            "export",
+            "ct2",
+            EXPORT | {"verify": EXPORT["verify"] | {"prompt": "english"}},
+            r"export\.ct2\.verify names english; prompts: japanese, none",
+        ),
+        (
+            "average",
+            "export",
+            {"phase": "full", "checkpoints": [80, 100]},
+            r"average\.export has the name of another folder in models/",
+        ),
+    ],
+)
+def test_names_that_nothing_defines(section: str, key: str, value: object, message: str) -> None:
+    """A profile with a wrong name is refused at once, not by the stage that meets it last."""
+    values = read_yaml(REPOSITORY / "params.yaml")
+    values[section][key] = value
+    with pytest.raises(ConfigError, match=message):
+        parse(Params, values, "")
+    values = read_yaml(REPOSITORY / "params.yaml")
+    values["train"]["phases"]["full"] |= {"init": "encodr/p100"}
+    with pytest.raises(ConfigError, match=r"train\.phases\.full\.init names encodr/p100"):
+        parse(Params, values, "")

@@ -1,0 +1,144 @@
+"""The plan of a phase agrees with what the phase then takes."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from ruamel.yaml import YAML
+
+from galgame_asr.cli import dispatch
+from galgame_asr.core.params import load, parse
+from galgame_asr.families.fun_asr_nano import family as fun_asr_nano
+from galgame_asr.families.fun_asr_nano import network as fun_asr_nano_model
+from galgame_asr.planning import fun_asr_nano_2512
+from galgame_asr.planning.fun_asr_nano import fakeable
+from galgame_asr.planning.memory import LiveBytes, predict, run_steps
+from galgame_asr.planning.plan import (
+    CARDS_GB,
+    CUDA_CONTEXT_BYTES,
+    FRAGMENTATION,
+    GIB,
+    Planner,
+    Speech,
+)
+from galgame_asr.training.params import CommonParams, PhaseParams
+from galgame_asr.training.trainer import prepare
+from tests.conftest import REPOSITORY
+from tests.models import build
+from tests.phases import LORA, PHASES, values, write_rows
+
+PARAMS = REPOSITORY / "params.yaml"
+COMMON = load(CommonParams, "train.common", file=PARAMS)
+
+
+@pytest.fixture(scope="module")
+def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return build(tmp_path_factory.mktemp("model") / "base")
+
+
+@pytest.fixture(scope="module")
+def planner(directory: Path) -> Planner:
+    return Planner("fun_asr_nano", directory, Speech(2.0, 12), bf16=False)
+
+
+def phase(**change: Any) -> PhaseParams:
+    return parse(PhaseParams, values(**{"ctc_weight": 0.0} | change), "phase")
+
+
+def test_parameters_are_counted_exactly(planner: Planner, directory: Path, tmp_path: Path) -> None:
+    """Those of a built model; and the published one's, part by part, without its weights."""
+    model = fun_asr_nano.load(directory).model
+    counts = planner.num_parameters()
+    assert sum(counts.values()) == sum(p.numel() for p in model.parameters())
+    fun_asr_nano_2512.write_config(tmp_path)
+    published = Planner("fun_asr_nano", tmp_path, Speech(5.0, 20), bf16=True).num_parameters()
+    assert {name: round(n / 1e6, 3) for name, n in published.items()} == {
+        "encoder": 221.137, "adaptor": 12.605, "llm": 596.05, "ctc_decoder": 8.022, "ctc": 31.044
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("change", [{}, {"lora": LORA}, {"ctc_weight": 0.3}], ids=str)
+@pytest.mark.parametrize("name", PHASES)
+def test_what_learns_is_what_the_phase_trains(
+    planner: Planner, directory: Path, name: str, change: dict[str, Any]
+) -> None:
+    """Freeze flags, adapters and a CTC head counted as the trainer has them."""
+    freeze = PHASES[name] | ({"llm": True} if "lora" in change else {})
+    params = phase(freeze=freeze, **change)
+    family = fun_asr_nano.load(directory)
+    prepare(family, params, COMMON)
+    learning = sum(p.numel() for p in family.model.parameters() if p.requires_grad)
+    assert planner.learning(params, COMMON) == learning
+
+
+@pytest.mark.parametrize("recomputing", [False, True])
+@pytest.mark.parametrize("name", PHASES)
+def test_fake_steps_need_what_real_ones_do(planner: Planner, name: str, recomputing: bool) -> None:
+    """The same steps on real tensors, counted in the same way: 5 % apart at most.
+
+    Fake tensors go through other kernels, with temporaries of their own.
+    """
+    common = type(COMMON)(**vars(COMMON) | {"activation_checkpointing": recomputing})
+    make_model, (make_batch,) = planner._step(phase(freeze=PHASES[name]), common, [6])
+    with fakeable(planner.speech.text_tokens):
+        (predicted,) = predict(make_model, [make_batch], bf16=False)
+    model = make_model()
+    with LiveBytes() as live:
+        for tensor in (*model.parameters(), *model.buffers()):
+            live.add(tensor)
+        weights = live.now
+        marks = list(run_steps(model, make_batch(), bf16=False, mark=lambda: live.now))
+    assert predicted.weights == weights
+    assert predicted.peak == pytest.approx(live.peak, rel=0.05)
+    assert predicted.gradients == pytest.approx(marks[1] - weights, rel=0.01)
+    assert predicted.optimizer == pytest.approx(marks[2] - weights, rel=0.01)
+
+
+def test_recomputed_activations_need_less(planner: Planner, tmp_path: Path) -> None:
+    """And so larger batches fit."""
+    common = type(COMMON)(**vars(COMMON) | {"activation_checkpointing": True})
+    plain, less = (planner.plan("full", phase(), c, tmp_path, 0) for c in (COMMON, common))
+    assert less.memory.activations < 0.6 * plain.memory.activations
+    assert all(less.batch_frames[card] > plain.batch_frames[card] for card in CARDS_GB)
+
+
+def test_the_largest_batch_fills_the_card(
+    planner: Planner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A step with it takes what the card has, and one a tenth larger does not fit."""
+    # In a model as narrow as this one, the instruction is shared in large batches alone.
+    monkeypatch.setattr(fun_asr_nano_model, "MIN_SHARED", 1)
+    params = phase()
+    plan = planner.plan("full", params, COMMON, tmp_path, 0)
+    assert list(plan.batch_frames.values()) == sorted(plan.batch_frames.values())
+    count = planner.utterances(plan.batch_frames[8])
+    build_, batches = planner._step(params, COMMON, [count, round(count * 1.1)])
+    with fakeable(planner.speech.text_tokens):
+        fits, larger = predict(build_, batches, bf16=False)
+    room = (8 * GIB - CUDA_CONTEXT_BYTES) / FRAGMENTATION
+    assert 0.97 * room < fits.peak < 1.001 * room < larger.peak
+
+
+def test_steps_and_time_come_from_the_data(
+    tmp_path: Path, directory: Path, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    """The command: what is planned, measured on this machine, and how long it takes."""
+    params = YAML(typ="safe").load(PARAMS)
+    params["base"] = {"kind": "directory", "path": str(directory)}
+    params["train"]["phases"] = {"phase": values(ctc_weight=0.0)}
+    params["decode"]["checkpoints"] = ["base"]
+    params["average"], params["export"] = {}, {}
+    params["train"]["common"]["batch_frames"] = 350
+    YAML().dump(params, tmp_path / "params.yaml")
+    (tmp_path / "data/split").mkdir(parents=True)
+    write_rows(tmp_path / "data/split")
+    monkeypatch.chdir(tmp_path)
+    deterministic = torch.are_deterministic_algorithms_enabled()
+    dispatch(["plan", "--precision", "float32", "--speed", "10", "--utterance-s", "1"])
+    torch.use_deterministic_algorithms(deterministic)
+    output = capsys.readouterr().out
+    assert "0.084 M parameters: encoder 0.034 M, adaptor 0.015 M, llm 0.034 M" in output
+    assert "A batch: 350 frames, 4 utterances of 1.0 s" in output
+    assert "phase: 3 steps per epoch, 4 epochs, 0.0 h of audio, 0:02 at 10 audio s/s" in output

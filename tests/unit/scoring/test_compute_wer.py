@@ -1,0 +1,70 @@
+"""The counts are those of compute-wer 0.2.3."""
+
+import doctest
+import json
+import random
+from pathlib import Path
+
+import pytest
+
+from galgame_asr.core.errors import DataError
+from galgame_asr.scoring import compute_wer
+from galgame_asr.scoring.compute_wer import Counts, align, count, count_pair, read_scp, tokens
+
+# Written by `python -m benchmarks.scoring --record`.
+RECORDED = json.loads(Path(__file__).with_name("compute_wer_0.2.3.json").read_text("utf-8"))
+
+
+@pytest.mark.parametrize("pair", RECORDED["pairs"], ids=lambda pair: repr(pair["reference"]))
+def test_pairs(pair: dict[str, str]) -> None:
+    """Counts of single utterances: all scripts, punctuation, tags, spaces, nothing at all."""
+    assert str(count_pair(pair["reference"], pair["hypothesis"])) == pair["printed"]
+
+
+def test_summary() -> None:
+    """All lines below the utterances; those of the scripts sorted."""
+    pairs = [(pair["reference"], pair["hypothesis"]) for pair in RECORDED["pairs"]]
+    assert str(count(pairs)).splitlines() == RECORDED["summary"]
+
+
+def test_cases_beside_the_rules() -> None:
+    assert not doctest.testmod(compute_wer).failed
+
+
+def test_an_alignment_leads_from_one_text_to_the_other() -> None:
+    """Operations cover both sides, each token once."""
+    draw = random.Random(0)
+    for _ in range(2000):
+        reference, hypothesis = (
+            "".join(draw.choices("あいー", k=draw.randint(0, 9))) for _ in "ab"
+        )
+        found = list(align(tokens(reference), tokens(hypothesis)))[::-1]
+        kept = [token for operation, token in found if operation != "insertions"]
+        assert "".join(kept) == reference
+        assert len([1 for operation, _ in found if operation != "deletions"]) == len(hypothesis)
+
+
+def test_published_line() -> None:
+    """The format of the seed's published result."""
+    counts = Counts(correct=15677, substitutions=2075, deletions=1908, insertions=1395)
+    assert str(counts) == "27.36 % N=19660 Cor=15677 Sub=2075 Del=1908 Ins=1395"
+
+
+def test_an_empty_reference_is_never_wrong() -> None:
+    """As in the package: the insertions count, the sentence does not."""
+    found = count([("", "うそ"), ("はい", "はい")])
+    assert (found.overall.insertions, found.wrong_sentences) == (2, 0)
+    assert str(count([])).startswith("Overall -> 0.00 % N=0")
+
+
+def test_scp_files(tmp_path: Path) -> None:
+    """Lines end at a line feed only; an id has one line."""
+    path = tmp_path / "ref.txt"
+    path.write_text("a\tはい うん\r\n\n b 二\u2028行\nc\n", encoding="utf-8")
+    assert read_scp(path) == {"a": "はい うん", "b": "二\u2028行", "c": ""}
+    path.write_text("a はい\nb うん\na はい\n", encoding="utf-8")
+    with pytest.raises(DataError, match=r"ref\.txt:3: utterance a has a line above already"):
+        read_scp(path)
+    path.write_bytes("a はい\n".encode("shift-jis"))
+    with pytest.raises(DataError, match="is not UTF-8"):
+        read_scp(path)

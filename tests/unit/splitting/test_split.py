@@ -1,0 +1,208 @@
+"""Adding data moves nothing between the sets, and a leak stops the split."""
+
+import dataclasses
+import random
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from galgame_asr.core.errors import ConfigError, DataError
+from galgame_asr.core.params import parse, read_yaml
+from galgame_asr.core.reader import ShardReader
+from galgame_asr.corpora.synthetic import ogg
+from galgame_asr.manifests.params import FlagSeverity, ManifestParams
+from galgame_asr.shards import tar
+from galgame_asr.splitting.params import SplitParams
+from galgame_asr.splitting.split import LEFT_OUT, Checks, split
+from tests.conftest import REPOSITORY, tone
+
+PARAMS = SplitParams(
+    salt="t",
+    dev=0.2,
+    test=0.2,
+    group_min_letters=3,
+    out_of_domain=(),
+    on_leak="fail",
+    test_limit=None,
+)
+WITH_OOD = dataclasses.replace(PARAMS, out_of_domain=("reading",))
+MANIFEST = parse(ManifestParams, read_yaml(REPOSITORY / "params.yaml")["manifest"], "manifest")
+DROP = parse(
+    FlagSeverity,
+    {field.name: "drop" for field in dataclasses.fields(FlagSeverity)},
+    "severity",
+)
+
+
+@pytest.fixture(scope="module")
+def checks(tmp_path_factory: pytest.TempPathFactory) -> Checks:
+    """One second of good audio, which every row points at, and one of silence after it."""
+    root = tmp_path_factory.mktemp("raw")
+    silence = ogg.encode(np.zeros(16_000, np.int16), 16_000)
+    tar.write(root / "a.tar", [("a.ogg", tone(1.0)), ("b.ogg", silence)])
+    signal = dataclasses.replace(MANIFEST.signal, max_length_error_s=60.0)  # durations are drawn
+    return Checks(DROP, signal, ShardReader(root))
+
+
+def rows(count: int, checks: Checks, corpus: str = "vn", seed: int = 0) -> pd.DataFrame:
+    draw = random.Random(f"{corpus} {seed}")
+    good, _ = tar.members(checks.reader.root / "a.tar")
+    return pd.DataFrame(
+        {
+            "id": [f"{corpus}{draw.getrandbits(40):010x}" for _ in range(count)],
+            "corpus": corpus,
+            "shard": "a.tar",
+            "offset": good.offset,
+            "size": good.size,
+            "text": [f"台詞{draw.getrandbits(24)}。" for _ in range(count)],
+            "duration_s": 1.0,
+            "audio_hash": [f"{draw.getrandbits(64):016x}" for _ in range(count)],
+            "upstream_set": pd.Series([None] * count, dtype=object),
+            "flags": [[] for _ in range(count)],
+        }
+    )
+
+
+def sets_of(data: pd.DataFrame, checks: Checks, params: SplitParams = PARAMS) -> dict[str, str]:
+    parts, _ = split(data, params, checks)
+    return {id_: name for name, part in parts.items() for id_ in part["id"]}
+
+
+def test_every_row_lands_in_one_set_near_its_share(checks: Checks) -> None:
+    """Nothing is lost, and the shares hold."""
+    data = pd.concat([rows(2000, checks), rows(500, checks, "reading")], ignore_index=True)
+    placed = sets_of(data, checks, WITH_OOD)
+    assert len(placed) == 2500
+    counts = pd.Series(placed).value_counts()
+    assert LEFT_OUT not in counts
+    assert abs(counts["test"] - 400) < 80
+    assert abs(counts["ood"] - 100) < 40
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_adding_data_moves_nothing(seed: int, checks: Checks) -> None:
+    """Property: the sets of the old rows are the same with and without a new shard's rows."""
+    old, new = rows(300, checks, seed=seed), rows(300, checks, seed=seed + 100)
+    together = sets_of(pd.concat([new, old], ignore_index=True), checks)
+    assert {id_: together[id_] for id_ in old["id"]} == sets_of(old, checks)
+
+
+def test_one_text_stays_in_one_set(checks: Checks) -> None:
+    """Voices, corpora, punctuation and width of letters do not part a text."""
+    data = pd.concat([rows(300, checks), rows(300, checks, "reading")], ignore_index=True)
+    data.loc[300:, "text"] = ["「" + text.replace("。", "！」") for text in data["text"][:300]]
+    placed = sets_of(data, checks, WITH_OOD)
+    for own, other in zip(data["id"][:300], data["id"][300:], strict=True):
+        assert (placed[own], placed[other]) in {
+            ("train", "train"), ("dev", "dev"), ("test", "ood"),
+        }  # fmt: skip
+
+
+def test_short_texts_do_not_tie_lines_together(checks: Checks) -> None:
+    """Lines that all say はい are placed one by one, by their durations."""
+    data = rows(300, checks).assign(text="はい", duration_s=np.linspace(1, 9, 300))
+    assert set(sets_of(data, checks).values()) == {"train", "dev", "test"}
+
+
+def test_limits_nest_and_nothing_is_lost(checks: Checks) -> None:
+    """The 20 rows of a small test set are among the 40 of a larger one; the rest is accounted."""
+    data = rows(1000, checks)
+    parts = {
+        limit: split(data, dataclasses.replace(PARAMS, test_limit=limit), checks)[0]
+        for limit in (20, 40)
+    }
+    small, large = (set(part["test"]["id"]) for part in parts.values())
+    assert len(small) == 20
+    assert small < large
+    assert sum(len(part) for part in parts[20].values()) == 1000
+    assert parts[20][LEFT_OUT]["flags"].map(list).tolist() == [["test_limit"]] * len(
+        parts[20][LEFT_OUT]
+    )
+
+
+def test_the_makers_sets_hold(checks: Checks) -> None:
+    """A row that upstream keeps for testing is never trained on, whatever its hash says."""
+    data = rows(300, checks)
+    data.loc[:99, "upstream_set"] = "test"
+    data.loc[100:149, "upstream_set"] = "train"
+    placed = sets_of(data, checks)
+    assert {placed[id_] for id_ in data["id"][:100]} == {"test"}
+    assert {placed[id_] for id_ in data["id"][100:150]} == {"train"}
+
+
+LEAKS = [
+    (["text"], "same text"),
+    (["audio_hash"], "same audio"),
+    (["text", "duration_s"], "same text and duration"),
+]
+
+
+def leaking(columns: list[str], checks: Checks) -> tuple[pd.DataFrame, SplitParams]:
+    """A row that upstream tests on shares columns with one that it trains on."""
+    data = rows(200, checks)
+    data.loc[0, "upstream_set"] = "test"
+    data.loc[1, "upstream_set"] = "train"
+    params = PARAMS
+    if "duration_s" in columns:
+        data.loc[:1, "text"] = "はい"  # too short for a group
+        params = dataclasses.replace(PARAMS, group_min_letters=8)
+    for column in columns:
+        data[column] = [data[column][0], *data[column][:1], *data[column][2:]]
+    return data, params
+
+
+@pytest.mark.parametrize(("columns", "reason"), LEAKS)
+def test_each_kind_of_leak_stops_the_split(columns: list[str], reason: str, checks: Checks) -> None:
+    """Both rows are named, with what gives them away."""
+    data, params = leaking(columns, checks)
+    test, train = data["id"][:2]
+    with pytest.raises(DataError, match=f"vn {train} in train and vn {test} in test: {reason}"):
+        split(data, params, checks)
+
+
+@pytest.mark.parametrize(("columns", "reason"), LEAKS)
+def test_a_leak_is_left_out_where_params_say_so(
+    columns: list[str], reason: str, checks: Checks
+) -> None:
+    """The training row goes, with its reason; the test set stays as its makers chose it."""
+    data, params = leaking(columns, checks)
+    test, train = data["id"][:2]
+    parts, _ = split(data, dataclasses.replace(params, on_leak="drop"), checks)
+    assert test in set(parts["test"]["id"])
+    left = parts[LEFT_OUT]
+    assert dict(zip(left["id"], left["flags"].map(list), strict=True)) == {train: ["leak"]}, reason
+
+
+def test_dev_and_test_signals_are_all_checked(checks: Checks) -> None:
+    """Silence is left out of the sets that measure; a flag of severity fail stops."""
+    data = rows(300, checks)
+    _, silent = tar.members(checks.reader.root / "a.tar")
+    data[["offset", "size"]] = [silent.offset, silent.size]
+    with pytest.raises(DataError, match="the dev set is empty"):
+        split(data, PARAMS, checks)
+    strict = dataclasses.replace(checks, severity=dataclasses.replace(DROP, silent="fail"))
+    with pytest.raises(DataError, match=r"utterances of dev and test sets .*\n  vn vn.*: silent"):
+        split(data, PARAMS, strict)
+    warned = dataclasses.replace(checks, severity=dataclasses.replace(DROP, silent="warn"))
+    parts, _ = split(data, PARAMS, warned)
+    assert {tuple(flags) for flags in parts["dev"]["flags"]} == {("silent",)}
+    assert {tuple(flags) for flags in parts["train"]["flags"]} == {()}
+
+
+def test_a_flagged_row_is_left_out_with_its_reason(checks: Checks) -> None:
+    """It can be found again, with all its columns."""
+    data = rows(100, checks)
+    data["flags"] = [["too_fast"] if number == 7 else [] for number in range(100)]
+    parts, counts = split(data, PARAMS, checks)
+    left = parts[LEFT_OUT].to_dict("records")
+    assert [(row["id"], list(row["flags"])) for row in left] == [(data["id"][7], ["too_fast"])]
+    assert counts[LEFT_OUT]["vn"]["utterances"] == 1
+
+
+def test_unknown_corpora_and_empty_sets_are_errors(checks: Checks) -> None:
+    """A misspelt corpus or too little data does not end in a silent empty set."""
+    with pytest.raises(ConfigError, match=r"names reading; the corpora are vn"):
+        split(rows(10, checks), WITH_OOD, checks)
+    with pytest.raises(DataError, match="the test set is empty"):
+        split(rows(10, checks, "reading"), WITH_OOD, checks)
