@@ -34,7 +34,7 @@ def main() -> None:
     parser.add_argument("--frames", type=int, default=2800, help="per batch: 16 utterances")
     options = parser.parse_args()
     torch.set_num_threads(1)
-    audio = utterances()
+    audio = test_set()
     seconds = sum(len(samples) for samples in audio) / SAMPLE_RATE_HZ
     family = fun_asr_nano.load(options.model)
 
@@ -61,7 +61,7 @@ def main() -> None:
             print(number, *pair, sep="\n  ")
 
 
-def utterances() -> list[NDArray[np.float32]]:
+def test_set() -> list[NDArray[np.float32]]:
     """The test set in domain, and what is hard: silence, 0.1 s, 30 s."""
     reader = ShardReader(RAW)
     rows = utterances.read(SPLIT / "test.parquet").to_dict("records")

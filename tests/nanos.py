@@ -121,8 +121,9 @@ def same_bytes_elsewhere(format_: str, checkpoint: Path, export: Path, place: Pa
     """Another process exports a copy of the checkpoint to equal files, none of which names it."""
     shutil.copytree(checkpoint, place / "elsewhere")
     code = (
-        f"import sys; from pathlib import Path; from galgame_asr.formats.{format_} import export as {format_}\n"
-        f"{format_}.export(Path(sys.argv[1]), Path(sys.argv[2]), 'float32')"
+        "import sys; from pathlib import Path\n"
+        f"from galgame_asr.formats.{format_} import export as format\n"
+        "format.export(Path(sys.argv[1]), Path(sys.argv[2]), 'float32')"
     )
     (place / "out").mkdir()
     subprocess.run([sys.executable, "-c", code, place / "elsewhere", place / "out"], check=True)

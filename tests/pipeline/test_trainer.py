@@ -14,6 +14,7 @@ import torch
 from galgame_asr.core.errors import CheckpointError, ConfigError, DataError
 from galgame_asr.core.params import load, parse
 from galgame_asr.core.reader import ShardReader
+from galgame_asr.families.common import family as families
 from galgame_asr.families.common.batching import Pick
 from galgame_asr.families.fun_asr_nano import family as fun_asr_nano
 from galgame_asr.families.whisper import network as whisper_model
@@ -67,7 +68,7 @@ def make_phase(
         directory = tmp_path / name
         directory.mkdir(exist_ok=True)
         return Phase(
-            family=runtimes.load(family, inits[family]),
+            family=families.load(family, inits[family]),
             common=dataclasses.replace(common, batch_frames=frames[family]),
             params=params,
             train_rows=rows[:8],

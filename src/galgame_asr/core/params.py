@@ -7,6 +7,7 @@ change to the code of every other stage. YAML is read as version 1.2, because
 
 import dataclasses
 import difflib
+import importlib
 import json
 import types
 import typing
@@ -53,6 +54,21 @@ def load(kind: TypeForm[T], key: str, *, file: Path = PARAMS_FILE) -> T:
         value = value[name]
         passed.append(name)
     return parse(kind, value, key, file=file)
+
+
+def entry(package: str, key: str, tag: str, *, file: Path = PARAMS_FILE) -> Any:
+    """Read the value at the dotted `key` as what the plug-in that its key `tag` names takes.
+
+    That is `Entry` of PACKAGE.NAME.params. So a stage loads, and depends on, one plug-in alone.
+
+    Raises:
+        ConfigError: as for `load`; of a name that is none, with the allowed ones.
+    """
+    value = load(dict[str, Any], key, file=file)
+    folders = importlib.import_module(package).__path__
+    known = any(Path(folder, str(value.get(tag)), "params.py").is_file() for folder in folders)
+    module = f"{package}.{value[tag]}.params" if known else f"{package}.params"
+    return parse(importlib.import_module(module).Entry, value, key, file=file)
 
 
 def parse(kind: TypeForm[T], value: Any, key: str, *, file: Path = PARAMS_FILE) -> T:

@@ -11,8 +11,8 @@ from galgame_asr.corpora.hub_dataset.params import HubDataset
 from galgame_asr.corpora.reazonspeech.params import ReazonSpeech
 from galgame_asr.corpora.synthetic.params import Synthetic
 
-Corpus = Annotated[
+Entry = Annotated[
     Synthetic | Galgame | ReazonSpeech | HubDataset | Aishell | Folder,
     Field(discriminator="kind"),
 ]
-Corpora = Annotated[dict[str, Corpus], Field(min_length=1)]
+Corpora = Annotated[dict[str, Entry], Field(min_length=1)]

@@ -23,11 +23,11 @@ from galgame_asr.decoding import long_audio
 from galgame_asr.decoding.params import DecodeParams
 from galgame_asr.decoding.segments import Audio, Detector, load_detector
 from galgame_asr.families.common import compute
-from galgame_asr.families.common import family as families
 from galgame_asr.families.common.batching import by_length, num_frames, window_frames
 from galgame_asr.families.common.family import FrontEnd, Recogniser, Search
 from galgame_asr.families.common.params import ComputeParams, Prompt
 from galgame_asr.families.common.transcript import Transcript
+from galgame_asr.runtimes import load as runtimes
 
 # Tokens that even the shortest utterance may have beyond its share by duration.
 EXTRA_TOKENS = 8
@@ -50,20 +50,20 @@ class Task:
     @property
     def window(self) -> int | None:
         """Frames that the model pads all speech to."""
-        return window_frames(families.window_s(self.family))
+        return window_frames(runtimes.window_s(self.family))
 
 
 def transcribe(rows: pd.DataFrame, task: Task) -> list[Transcript]:
     """Transcribe utterances; in the order of `rows`, and the same for any number of processes.
 
     Raises:
-        CheckpointError: as for `families.load`.
+        CheckpointError: as for `runtimes.load`.
         ConfigError: pieces of long audio would be longer than the model hears.
         DataError: an utterance cannot be read; the message names it.
     """
     if rows.empty:
         return []
-    window_s, limit_s = families.window_s(task.family), task.params.long_audio.max_segment_s
+    window_s, limit_s = runtimes.window_s(task.family), task.params.long_audio.max_segment_s
     if window_s and limit_s > window_s:
         raise ConfigError(
             f"decode.long_audio.max_segment_s is {limit_s:g}; family {task.family} hears "
@@ -92,7 +92,7 @@ class Decoder:
 
     def __init__(self, task: Task, device: torch.device) -> None:
         self.task, self.device = task, device
-        self.family: Recogniser = families.load(task.family, task.checkpoint)
+        self.family: Recogniser = runtimes.load(task.family, task.checkpoint)
         self.family.model.to(device)
         self.reader = ShardReader(task.raw)
         self.autocast = compute.autocast(task.compute, device)

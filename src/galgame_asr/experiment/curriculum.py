@@ -1,9 +1,15 @@
-"""Which checkpoint comes from which: what a variant is compared with, and where it is plotted."""
+"""The names of a run: which there are, and which checkpoint comes from which.
 
-from collections.abc import Mapping
+Of params.yaml as plain values, so that who asks for names depends on no other section's types.
+"""
+
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
-from galgame_asr.experiment.params import Params
+from galgame_asr.core.errors import ConfigError
+
+Values = Mapping[str, Any]  # of params.yaml
 
 
 @dataclass(frozen=True)
@@ -58,12 +64,66 @@ class Curriculum:
         return self.position(self.inits[phase]) + int(percent) / 100
 
 
-def of_params(params: Params) -> Curriculum:
+def of_params(values: Values) -> Curriculum:
     """The curriculum that params.yaml describes."""
+    phases, averages, exports = values["train"]["phases"], values["average"], values["export"]
     return Curriculum(
-        tuple(params.decode.checkpoints),
-        tuple(params.prompts),
-        {name: phase.init for name, phase in params.train.phases.items()},
-        {name: average.phase for name, average in params.average.items()},
-        {f"export/{name}": export.checkpoint for name, export in params.export.items()},
+        tuple(values["decode"]["checkpoints"]),
+        tuple(values["prompts"]),
+        {name: phase["init"] for name, phase in phases.items()},
+        {name: average["phase"] for name, average in averages.items()},
+        {f"export/{name}": export["checkpoint"] for name, export in exports.items()},
     )
+
+
+def check(values: Values) -> None:
+    """Look at the names in one section that another defines.
+
+    Raises:
+        ConfigError: one is not there, or is taken; the message says what is.
+    """
+    phases, averages, exports = values["train"]["phases"], values["average"], values["export"]
+    _check_corpora(values)
+    checkpoints = {"base"} | {
+        f"{name}/p{percent}" for name, phase in phases.items() for percent in phase["checkpoints"]
+    }
+    inits = {f"train.phases.{name}.init": [phase["init"]] for name, phase in phases.items()}
+    averaged = {
+        f"average.{name}": [f"{model['phase']}/p{percent}" for percent in model["checkpoints"]]
+        for name, model in averages.items()
+    }
+    for key, names in (inits | averaged).items():
+        _refuse_unknown(key, names, checkpoints, "checkpoints")
+    if taken := sorted({"base", "export", *phases} & set(averages)):
+        raise ConfigError(f"average.{taken[0]} has the name of another folder in models/")
+    if taken := sorted({"base", "export"} & set(phases)):
+        raise ConfigError(f"train.phases.{taken[0]} has the name of another folder in models/")
+    checkpoints |= set(averages)
+    for name, export in exports.items():
+        _refuse_unknown(f"export.{name}", [export["checkpoint"]], checkpoints, "checkpoints")
+        prompt = export["verify"]["prompt"]
+        _refuse_unknown(f"export.{name}.verify", [prompt], values["prompts"], "prompts")
+    checkpoints |= {f"export/{name}" for name in exports}
+    _refuse_unknown(
+        "decode.checkpoints", values["decode"]["checkpoints"], checkpoints, "checkpoints"
+    )
+
+
+def _check_corpora(values: Values) -> None:
+    """Every corpus that a section names is one."""
+    used = {
+        "split.out_of_domain": values["split"]["out_of_domain"],
+        "manifest.charset": values["manifest"]["charset"],
+    }
+    for name, phase in values["train"]["phases"].items():
+        used[f"train.phases.{name}.mix"] = phase["mix"]
+    if pretrain := values["base"].get("pretrain"):
+        used["base.pretrain.mix"] = pretrain["mix"]
+    for key, names in used.items():
+        _refuse_unknown(key, names, values["corpora"], "corpora")
+
+
+def _refuse_unknown(key: str, names: Iterable[str], known: Iterable[str], what: str) -> None:
+    unknown = sorted(set(names) - set(known))
+    if unknown:
+        raise ConfigError(f"{key} names {', '.join(unknown)}; {what}: {', '.join(sorted(known))}")

@@ -10,8 +10,8 @@ from galgame_asr.formats.funasr.params import FunasrExport
 from galgame_asr.formats.gguf.params import GgufExport
 from galgame_asr.formats.sherpa.params import SherpaExport
 
-Export = Annotated[
+Entry = Annotated[
     CTranslate2Export | SherpaExport | GgufExport | FunasrExport | CapsWriterExport,
     Field(discriminator="format"),
 ]
-Exports = dict[str, Export]
+Exports = dict[str, Entry]

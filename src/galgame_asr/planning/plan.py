@@ -74,7 +74,7 @@ def model_directory(base: Base, built: Path) -> Iterator[Path]:
         yield Path(base.path)
     elif isinstance(base, HubBase) and base.repo in PUBLISHED:
         with TemporaryDirectory() as directory:
-            module = importlib.import_module(f"galgame_asr.families.{PUBLISHED[base.repo]}")
+            module = importlib.import_module(f"galgame_asr.planning.{PUBLISHED[base.repo]}")
             module.write_config(Path(directory))
             yield Path(directory)
     elif (built / "config.yaml").exists():
@@ -93,7 +93,7 @@ class Planner:
     @property
     def module(self) -> Any:
         """What the family has for planning."""
-        return importlib.import_module(f"galgame_asr.families.{self.family}_plan")
+        return importlib.import_module(f"galgame_asr.planning.{self.family}")
 
     def num_parameters(self) -> dict[str, int]:
         """Parameters by component."""

@@ -16,7 +16,7 @@ from galgame_asr.experiment.params import Params
 from galgame_asr.families.common.params import Prompt
 from galgame_asr.formats.common import verified
 from galgame_asr.formats.common.verified import Verified
-from galgame_asr.formats.params import Export
+from galgame_asr.formats.params import Entry as Export
 from galgame_asr.publishing import licences, provenance
 from galgame_asr.publishing.licences import Terms
 from galgame_asr.publishing.provenance import Provenance

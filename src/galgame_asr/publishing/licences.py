@@ -11,7 +11,7 @@ from galgame_asr.corpora.aishell.params import Aishell
 from galgame_asr.corpora.folder.params import Folder
 from galgame_asr.corpora.galgame.params import Galgame
 from galgame_asr.corpora.hub_dataset.params import HubDataset
-from galgame_asr.corpora.params import Corpus
+from galgame_asr.corpora.params import Entry as Corpus
 from galgame_asr.corpora.reazonspeech.params import ReazonSpeech
 from galgame_asr.corpora.synthetic.params import Synthetic
 

@@ -17,11 +17,11 @@ from galgame_asr.decoding.params import DecodeParams
 from galgame_asr.decoding.segments import MAX_GAP
 from galgame_asr.decoding.transcribe import Decoder, Task
 from galgame_asr.families.common import compute
-from galgame_asr.families.common import family as families
 from galgame_asr.families.common.params import ComputeParams, Prompt, Prompts
 from galgame_asr.recordings import containers
 from galgame_asr.recordings import windows as recording
 from galgame_asr.recordings.windows import Piece
+from galgame_asr.runtimes import load as runtimes
 
 # Longest piece of speech for subtitles: pauses inside of a piece do not show in the times of its
 # cues, and a cue is shown for 7 s at most.
@@ -66,10 +66,7 @@ def subtitle(options: argparse.Namespace) -> None:
         GalgameAsrError: as for `make_decoder`, `targets` and `containers.read`.
     """
     # Here, so that `transcribe` does not need their packages.
-    from galgame_asr.recordings.subtitles import (
-        cues,  # noqa: PLC0415
-        files,  # noqa: PLC0415
-    )
+    from galgame_asr.recordings.subtitles import cues, files  # noqa: PLC0415
 
     chosen = {"line_width": options.line_width, "reading_speed": options.reading_speed}
     style = cues.Style(
@@ -165,7 +162,7 @@ def make_decoder(options: argparse.Namespace) -> Decoder:
     compute_params = load(ComputeParams, "compute")
     compute.set_up(compute_params)
     task = Task(
-        family=families.detect(directory),
+        family=runtimes.detect(directory),
         checkpoint=directory,
         raw=RAW,
         prompt=prompt,

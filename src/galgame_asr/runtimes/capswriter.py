@@ -97,7 +97,7 @@ def run_hearing(hearing: FloatGraph, features: torch.Tensor) -> list[torch.Tenso
 
 
 def load(directory: Path) -> FunAsrNano:
-    """Load an export; see `families.load`.
+    """Load an export; see `runtimes.load`.
 
     Raises:
         CheckpointError: a file is missing or damaged.

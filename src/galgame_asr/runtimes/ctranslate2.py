@@ -131,7 +131,7 @@ class WhisperCt2(FrontEnd):
 
 
 def load(directory: Path) -> WhisperCt2:
-    """Load an export; see `families.load`.
+    """Load an export; see `runtimes.load`.
 
     Raises:
         CheckpointError: a file is missing or damaged.

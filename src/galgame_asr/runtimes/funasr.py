@@ -110,7 +110,7 @@ class FunAsrNanoAutoModel:
 
 
 def load(directory: Path) -> FunAsrNanoAutoModel:
-    """Load an export, when it is first used; see `families.load`.
+    """Load an export, when it is first used; see `runtimes.load`.
 
     Raises:
         CheckpointError: a file is missing.

@@ -15,7 +15,7 @@ ENCODER, LLM = "encoder.gguf", "llm.gguf"
 
 
 def load(directory: Path) -> FunAsrNano:
-    """Load an export, with dequantised tensors; see `families.load`.
+    """Load an export, with dequantised tensors; see `runtimes.load`.
 
     Raises:
         CheckpointError: a file is missing or damaged.

@@ -1,20 +1,44 @@
-"""Which runtime decodes a model directory, and how it is loaded."""
+"""Whatever decodes, loaded: checkpoints of a family that trains, and exports by their runtimes."""
 
 import importlib
 import json
 from pathlib import Path
+from types import ModuleType
 
-from galgame_asr.core.errors import CheckpointError
+from galgame_asr.core.errors import CheckpointError, ConfigError
+from galgame_asr.families.common import family as families
+from galgame_asr.families.common.family import Recogniser
+from galgame_asr.families.common.params import FAMILIES
 
 
-def window_s(family: str) -> float | None:
+def load(name: str, directory: Path, weights: Path | None = None) -> Recogniser:
+    """Load a model directory of a family or runtime, as `detect` names it.
+
+    Raises:
+        CheckpointError: as for `families.load`.
+        ConfigError: `weights` are given for an export.
+    """
+    if name in FAMILIES:
+        return families.load(name, directory, weights)
+    if weights is not None:
+        raise ConfigError(f"{directory} is an export, whose weights {weights} cannot replace")
+    loaded: Recogniser = _module(name).load(directory)
+    return loaded
+
+
+def window_s(name: str) -> float | None:
     """`Family.window_s`, without a model."""
-    window: float | None = importlib.import_module(f"galgame_asr.families.{family}").WINDOW_S
+    window: float | None = _module(name).WINDOW_S
     return window
 
 
+def _module(name: str) -> ModuleType:
+    inside = f"families.{name}.family" if name in FAMILIES else f"runtimes.{name}"
+    return importlib.import_module(f"galgame_asr.{inside}")
+
+
 def detect(directory: Path) -> str:
-    """Name the family of a model directory, by its files.
+    """Name the family or runtime of a model directory, by its files.
 
     Raises:
         CheckpointError: it is of none.
@@ -22,11 +46,11 @@ def detect(directory: Path) -> str:
     if (directory / "config.yaml").is_file():
         return "fun_asr_nano"
     if any(directory.glob("encoder_adaptor*.onnx")):
-        return "fun_asr_nano_sherpa"
+        return "sherpa"
     if (directory / "llm.gguf").is_file():
-        return "fun_asr_nano_gguf"
+        return "gguf"
     if any(directory.glob("Fun-ASR-Nano-Decoder.*.gguf")):
-        return "fun_asr_nano_capswriter"
+        return "capswriter"
     try:
         kind = json.loads((directory / "config.json").read_bytes()).get("model_type")
     except (OSError, ValueError, AttributeError):
@@ -34,7 +58,7 @@ def detect(directory: Path) -> str:
     if kind == "whisper":
         return "whisper"
     if kind is None and (directory / "model.bin").is_file():
-        return "whisper_ct2"
+        return "ctranslate2"
     found = ", ".join(sorted(p.name for p in directory.glob("*"))[:8]) or "nothing"
     raise CheckpointError(
         f"{directory} is no model directory of a known family: found {found}; allowed: "

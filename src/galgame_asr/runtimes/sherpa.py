@@ -158,7 +158,7 @@ def transcript(pieces: Sequence[str], limit: int) -> Transcript:
 
 
 def load(directory: Path) -> FunAsrNanoSherpa:
-    """Load an export; see `families.load`.
+    """Load an export; see `runtimes.load`.
 
     Raises:
         CheckpointError: a file is missing.

@@ -51,7 +51,7 @@ def _pretrain(family: str, base: BuiltBase, compute_params: ComputeParams, outpu
         )
     common = load(CommonParams, "train.common")
     texts = utterances.read(SPLIT / "train.parquet")["text"]
-    builder = importlib.import_module(f"galgame_asr.families.{family}_tiny")
+    builder = importlib.import_module(f"galgame_asr.base.tiny_{family}")
     with TemporaryDirectory() as temporary:
         inputs = PhaseInputs(
             init=Path(temporary) / "init",

@@ -13,8 +13,8 @@ from galgame_asr.decoding import transcripts
 from galgame_asr.decoding.params import DecodeParams
 from galgame_asr.decoding.transcribe import Task, transcribe
 from galgame_asr.families.common import compute
-from galgame_asr.families.common import family as families
 from galgame_asr.families.common.params import ComputeParams, Prompt
+from galgame_asr.runtimes import load as runtimes
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -25,7 +25,7 @@ def main(arguments: Sequence[str]) -> None:
     params = load(DecodeParams, "decode")
     prompt = load(Prompt, f"prompts.{prompt_name}")
     task = Task(
-        family=families.detect(MODELS / checkpoint),
+        family=runtimes.detect(MODELS / checkpoint),
         checkpoint=MODELS / checkpoint,
         raw=RAW,
         prompt=prompt,

@@ -4,19 +4,19 @@ from collections.abc import Sequence
 
 from galgame_asr.core.console import run
 from galgame_asr.core.files import atomic_directory
-from galgame_asr.core.params import load
+from galgame_asr.core.params import entry, load
 from galgame_asr.core.paths import EXPORTS, MACHINE, MODELS
 from galgame_asr.families.common import compute
 from galgame_asr.families.common.params import ComputeParams
 from galgame_asr.formats.common import exporter as exporting
-from galgame_asr.formats.params import Export
+from galgame_asr.formats.common.params import Export
 
 
 def main(arguments: Sequence[str]) -> None:
     """Write the export named by the only argument."""
     (name,) = arguments
     compute.set_up(load(ComputeParams, "compute"), MACHINE)
-    params = load(Export, f"export.{name}")
+    params: Export = entry("galgame_asr.formats", f"export.{name}", "format")
     with atomic_directory(EXPORTS / name) as output:
         exporting.load(params.format).export(MODELS / params.checkpoint, output, params.precision)
 

@@ -4,16 +4,15 @@ from collections.abc import Sequence
 
 from galgame_asr.core.console import run
 from galgame_asr.core.files import atomic_directory
-from galgame_asr.core.params import load
+from galgame_asr.core.params import entry
 from galgame_asr.core.paths import RAW
 from galgame_asr.corpora.common import fetch as corpora
-from galgame_asr.corpora.params import Corpus
 
 
 def main(arguments: Sequence[str]) -> None:
     """Fetch the corpus named by the only argument."""
     (name,) = arguments
-    corpus: Corpus = load(Corpus, f"corpora.{name}")
+    corpus = entry("galgame_asr.corpora", f"corpora.{name}", "kind")
     with atomic_directory(RAW / name) as directory:
         corpora.fetch(name, corpus, directory)
 

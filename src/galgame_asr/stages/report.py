@@ -5,11 +5,10 @@ from collections.abc import Sequence
 
 from galgame_asr.core.console import run
 from galgame_asr.core.files import prune, write_text
-from galgame_asr.core.params import PARAMS_FILE, parse, read_yaml
+from galgame_asr.core.params import PARAMS_FILE, read_yaml
 from galgame_asr.core.paths import METRICS, RAW, SCORED, SPLIT, TEST_SETS, VERIFIED
 from galgame_asr.core.reader import ShardReader
-from galgame_asr.experiment.curriculum import of_params
-from galgame_asr.experiment.params import Params
+from galgame_asr.experiment.curriculum import check, of_params
 from galgame_asr.formats.common import verified
 from galgame_asr.report import load, markdown, page
 from galgame_asr.report.collect import collect
@@ -17,16 +16,17 @@ from galgame_asr.report.collect import collect
 
 def main(_arguments: Sequence[str]) -> None:
     """Collect the scores of every checkpoint with every prompt."""
-    # All of params, so that a score never stands for a phase or prompt that is no more: DVC
-    # would go on with what it left in models/.
-    params = parse(Params, read_yaml(PARAMS_FILE), "")
+    params = read_yaml(PARAMS_FILE)
+    # So that a score never stands for a phase or prompt that is no more: DVC would go on with
+    # what it left in models/.
+    check(params)
     curriculum = of_params(params)
     tables = load.tables(SCORED, curriculum)
     # DVC hashes the folders, so scores of variants that are no more must go.
     prune(SCORED, {f"{variant.name}.parquet" for variant in tables})
     prune(METRICS / "variants", {f"{variant.name}.json" for variant in tables})
-    prune(VERIFIED, {".gitkeep", *(f"{name}.json" for name in params.export)})
-    checked = {name: verified.read(VERIFIED / f"{name}.json") for name in params.export}
+    prune(VERIFIED, {".gitkeep", *(f"{name}.json" for name in params["export"])})
+    checked = {name: verified.read(VERIFIED / f"{name}.json") for name in params["export"]}
     results = collect(tables, curriculum)
     clips = load.clip_reader([SPLIT / f"{name}.parquet" for name in TEST_SETS], ShardReader(RAW))
     write_text(METRICS / "report.html", page.build(tables, results, curriculum, clips, checked))

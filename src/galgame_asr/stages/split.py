@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from typing import Any
 
 import pandas as pd
 
@@ -11,7 +12,6 @@ from galgame_asr.core.files import prune, write_text
 from galgame_asr.core.params import load
 from galgame_asr.core.paths import MANIFEST, METRICS, RAW, SPLIT
 from galgame_asr.core.reader import ShardReader
-from galgame_asr.corpora.params import Corpora
 from galgame_asr.manifests.params import FlagSeverity, SignalParams
 from galgame_asr.splitting.params import SplitParams
 from galgame_asr.splitting.split import Checks, split
@@ -19,7 +19,7 @@ from galgame_asr.splitting.split import Checks, split
 
 def main(_arguments: Sequence[str]) -> None:
     """Split the manifests of all corpora in params."""
-    names = sorted(load(Corpora, "corpora"))
+    names = sorted(load(dict[str, Any], "corpora"))
     # DVC hashes the folder, so what other params left behind there must go.
     prune(MANIFEST, {f"{name}.parquet" for name in names})
     prune(METRICS / "quality", {f"{name}.json" for name in names})

@@ -10,22 +10,21 @@ import pandas as pd
 from galgame_asr.core import utterances
 from galgame_asr.core.console import log, run
 from galgame_asr.core.errors import DataError, ExportError
-from galgame_asr.core.params import load
+from galgame_asr.core.params import entry, load
 from galgame_asr.core.paths import EXPORTS, MACHINE, MODELS, RAW, SPLIT, VERIFIED
 from galgame_asr.core.reader import ShardReader
 from galgame_asr.decoding import transcripts
 from galgame_asr.decoding.params import DecodeParams
 from galgame_asr.decoding.transcribe import Task, transcribe
 from galgame_asr.families.common import compute
-from galgame_asr.families.common import family as families
 from galgame_asr.families.common.params import ComputeParams, Prompt
 from galgame_asr.formats.common import exporter as exporting
 from galgame_asr.formats.common import verified
 from galgame_asr.formats.common.agreement import Agreement, Said, compare
 from galgame_asr.formats.common.exporter import Exporter
-from galgame_asr.formats.common.params import TensorVerifyParams
+from galgame_asr.formats.common.params import Export, TensorVerifyParams
 from galgame_asr.formats.common.verified import Verified
-from galgame_asr.formats.params import Export
+from galgame_asr.runtimes import load as runtimes
 from galgame_asr.text.params import NormaliseParams
 
 SHOWN = 5  # utterances named in a message
@@ -37,7 +36,7 @@ def main(arguments: Sequence[str]) -> None:
     (name,) = arguments
     compute_params = load(ComputeParams, "compute")
     compute.set_up(compute_params, MACHINE)
-    params = load(Export, f"export.{name}")
+    params: Export = entry("galgame_asr.formats", f"export.{name}", "format")
     exporter = exporting.load(params.format)
     checkpoint, export = MODELS / params.checkpoint, EXPORTS / name
     differences = exporter.differences(checkpoint, export)
@@ -90,7 +89,7 @@ def _task(params: Export, compute_params: ComputeParams) -> Task:
     exact = dataclasses.replace(compute_params, precision="float32")
     prompt = load(Prompt, f"prompts.{params.verify.prompt}")
     decode = load(DecodeParams, "decode")
-    return Task(families.detect(checkpoint), checkpoint, RAW, prompt, decode, exact)
+    return Task(runtimes.detect(checkpoint), checkpoint, RAW, prompt, decode, exact)
 
 
 def _transcribe(rows: pd.DataFrame, task: Task, exporter: Exporter, export: Path) -> Said:

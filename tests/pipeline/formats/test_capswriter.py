@@ -201,12 +201,12 @@ def test_damaged_files_are_named(export: Path, tmp_path: Path) -> None:
         if file.name != TOKENS:
             (damaged / file.name).write_bytes(file.read_bytes()[: file.stat().st_size // 2])
             with pytest.raises(CheckpointError, match=file.name):
-                runtimes.load("fun_asr_nano_capswriter", damaged)
+                runtimes.load("capswriter", damaged)
         (damaged / file.name).unlink()
         with pytest.raises(CheckpointError, match=file.name.split(".")[0]):
-            runtimes.load("fun_asr_nano_capswriter", damaged)
+            runtimes.load("capswriter", damaged)
     with pytest.raises(ConfigError, match="is an export, whose weights"):
-        runtimes.load("fun_asr_nano_capswriter", export, Path("other.pt"))
+        runtimes.load("capswriter", export, Path("other.pt"))
 
 
 def test_missing_packages_are_named(
@@ -221,7 +221,7 @@ def test_missing_packages_are_named(
                 exporting.export(checkpoint, tmp_path, "float32")
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     with pytest.raises(ConfigError, match=install.format("onnxruntime")):
-        runtimes.load("fun_asr_nano_capswriter", export)
+        runtimes.load("capswriter", export)
 
 
 def test_the_stages_make_and_verify_it(

@@ -60,8 +60,8 @@ def make_export(checkpoint: Path, precision: str) -> Path:
 
 
 def decoder(directory: Path) -> WhisperCt2:
-    assert runtimes.detect(directory) == "whisper_ct2"
-    found = runtimes.load("whisper_ct2", directory)
+    assert runtimes.detect(directory) == "ctranslate2"
+    found = runtimes.load("ctranslate2", directory)
     assert isinstance(found, WhisperCt2)
     return found
 
@@ -215,7 +215,8 @@ def test_equal_checkpoints_give_equal_bytes(checkpoint: Path, export: Path, tmp_
     for file in moved.iterdir():
         file.chmod(0o444)  # as DVC leaves them
     code = (
-        "import sys; from pathlib import Path; from galgame_asr.formats.ctranslate2 import export as ctranslate2\n"
+        "import sys; from pathlib import Path\n"
+        "from galgame_asr.formats.ctranslate2 import export as ctranslate2\n"
         "ctranslate2.export(Path(sys.argv[1]), Path(sys.argv[2]), 'float32')"
     )
     (tmp_path / "out").mkdir()
@@ -267,9 +268,9 @@ def test_other_models_are_refused(checkpoint: Path, export: Path, tmp_path: Path
         say(damaged)
     (damaged / "preprocessor_config.json").unlink()
     with pytest.raises(CheckpointError, match=r"lacks preprocessor_config\.json"):
-        runtimes.load("whisper_ct2", damaged)
+        runtimes.load("ctranslate2", damaged)
     with pytest.raises(ConfigError, match="is an export, whose weights"):
-        runtimes.load("whisper_ct2", export, Path("other.bin"))
+        runtimes.load("ctranslate2", export, Path("other.bin"))
 
 
 def test_a_missing_package_is_named(
@@ -280,7 +281,7 @@ def test_a_missing_package_is_named(
         monkeypatch.setitem(sys.modules, module, None)
     install = r"ctranslate2.* is not installed: pip install -c constraints\.txt '\.\[whisper\]'"
     with pytest.raises(ConfigError, match=install):
-        runtimes.load("whisper_ct2", export)
+        runtimes.load("ctranslate2", export)
     with pytest.raises(ConfigError, match=install):
         exporting.export(checkpoint, tmp_path, "float32")
 

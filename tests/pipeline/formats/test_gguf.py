@@ -76,7 +76,7 @@ def test_float32_says_the_same(tmp_path: Path, changes: dict[str, Any], distinct
     checkpoint = nanos.build(tmp_path / "base", **changes)
     export = make_export(checkpoint, "float32")
     assert exporting.differences(checkpoint, export) == {ENCODER: 0, LLM: 0}
-    read = runtimes.load("fun_asr_nano_gguf", export).model.state_dict()
+    read = runtimes.load("gguf", export).model.state_dict()
     expected = weights(checkpoint)
     assert read.keys() == expected.keys()
     assert all(torch.equal(tensor, expected[name]) for name, tensor in read.items())
@@ -100,7 +100,7 @@ def test_smaller_precisions_are_close(
     found = exporting.differences(checkpoint, smaller)
     assert all(0 < value < largest for value in found.values())
     assert nanos.equal(nanos.say(smaller), nanos.say(checkpoint)) >= least
-    expected, read = weights(checkpoint), runtimes.load("fun_asr_nano_gguf", smaller).model
+    expected, read = weights(checkpoint), runtimes.load("gguf", smaller).model
     for name, tensor in read.state_dict().items():
         assert tensor.ndim == 2 or torch.equal(tensor, expected[name])
     # Without the keys, the tokenizer above all, which weigh as much as so small a model.
@@ -212,18 +212,18 @@ def test_damaged_files_are_named(export: Path, tmp_path: Path) -> None:
         content = (export / name).read_bytes()
         (damaged / name).write_bytes(content[: int(share * len(content))])
         with pytest.raises(CheckpointError, match=name):
-            runtimes.load("fun_asr_nano_gguf", damaged)
+            runtimes.load("gguf", damaged)
         (damaged / name).unlink()
         with pytest.raises(CheckpointError, match=f"{name} is missing"):
-            runtimes.load("fun_asr_nano_gguf", damaged)
+            runtimes.load("gguf", damaged)
     mixed = tmp_path / "mixed"
     other = make_export(nanos.build(tmp_path / "other", **OTHER), "float32")
     shutil.copytree(export, mixed)
     shutil.copyfile(other / LLM, mixed / LLM)
     with pytest.raises(CheckpointError, match=r"encoder\.gguf: tensor audio_adaptor\.\S+ has sha"):
-        runtimes.load("fun_asr_nano_gguf", mixed)
+        runtimes.load("gguf", mixed)
     with pytest.raises(ConfigError, match="is an export, whose weights"):
-        runtimes.load("fun_asr_nano_gguf", export, Path("other.pt"))
+        runtimes.load("gguf", export, Path("other.pt"))
 
 
 def test_a_missing_package_is_named(
@@ -235,7 +235,7 @@ def test_a_missing_package_is_named(
     with pytest.raises(ConfigError, match=install):
         exporting.export(checkpoint, tmp_path, "float32")
     with pytest.raises(ConfigError, match=install):
-        runtimes.load("fun_asr_nano_gguf", export)
+        runtimes.load("gguf", export)
 
 
 @pytest.mark.skipif(

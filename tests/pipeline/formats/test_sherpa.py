@@ -27,6 +27,7 @@ from galgame_asr.formats.common.exporter import load
 from galgame_asr.formats.sherpa import export as exporting
 from galgame_asr.runtimes import load as runtimes
 from galgame_asr.runtimes import sherpa as fun_asr_nano_sherpa
+from galgame_asr.runtimes.onnx import Graph
 from galgame_asr.runtimes.sherpa import GRAPHS
 from galgame_asr.stages import export as export_stage
 from galgame_asr.stages import verify
@@ -74,8 +75,8 @@ def by_torch(
 def by_sherpa(
     directory: Path, prompt: Prompt, audios: Sequence[Any] = AUDIOS, limit: int = TOKENS
 ) -> list[Transcript]:
-    assert runtimes.detect(directory) == "fun_asr_nano_sherpa"
-    recogniser = runtimes.load("fun_asr_nano_sherpa", directory)
+    assert runtimes.detect(directory) == "sherpa"
+    recogniser = runtimes.load("sherpa", directory)
     features = [recogniser.features(audio) for audio in audios]
     return recogniser.transcribe(features, prompt, Search([limit] * len(audios)))
 
@@ -137,10 +138,10 @@ def test_tensors_are_the_same(checkpoint: Path, export: Path) -> None:
     assert list(found) == ["encoder_adaptor.onnx", "llm.onnx", "embedding.onnx"]
     assert max(found.values()) < 1e-4
     assert found["embedding.onnx"] == 0
-    llm = onnx_graph.Graph(export / "llm.onnx").metadata
+    llm = Graph(export / "llm.onnx").metadata
     assert "kv_delta" in llm["model_type"]
     assert (llm["num_layers"], llm["head_dim"], llm["max_total_len"]) == ("2", "8", "512")
-    hearing = onnx_graph.Graph(export / "encoder_adaptor.onnx").metadata
+    hearing = Graph(export / "encoder_adaptor.onnx").metadata
     assert (hearing["lfr_window_size"], hearing["llm_dim"]) == ("1", "32")
 
 
@@ -154,7 +155,7 @@ def test_a_hole_in_the_cache_changes_nothing(checkpoint: Path, export: Path, hol
 
 def by_onnxruntime(directory: Path, checkpoint: Path, audio: Any, hole: int) -> str:
     """The runtime's loop over tokens, for the prompt models.JAPANESE."""
-    hear, say, embed = (onnx_graph.Graph(directory / f"{name}.onnx") for name in GRAPHS)
+    hear, say, embed = (Graph(directory / f"{name}.onnx") for name in GRAPHS)
     sizes = [int(say.metadata[k]) for k in ("max_total_len", "num_kv_heads", "head_dim")]
     cache = [torch.zeros(1, *sizes) for _ in range(2 * int(say.metadata["num_layers"]))]
     tokenizer = Tokenizer.from_file(str(directory / "Qwen3-0.6B" / "tokenizer.json"))
@@ -204,7 +205,7 @@ def test_int8_is_close(checkpoint: Path, export: Path) -> None:
 
 def test_limits_are_those_of_each_utterance(export: Path) -> None:
     """A transcript does not depend on the limits of others in its batch, nor on those before."""
-    recogniser = runtimes.load("fun_asr_nano_sherpa", export)
+    recogniser = runtimes.load("sherpa", export)
     features = [recogniser.features(audio) for audio in AUDIOS]
     limits = [2 + number % 5 for number in range(COUNT)]
     short = recogniser.transcribe(features, Prompt(), Search(limits))
@@ -238,7 +239,7 @@ def test_tokens_become_the_text_that_funasr_makes_of_them(
 
 def test_what_the_runtime_cannot_do_is_refused(export: Path) -> None:
     """Beams, repeats, timestamps, and hotwords that it would split."""
-    recogniser = runtimes.load("fun_asr_nano_sherpa", export)
+    recogniser = runtimes.load("sherpa", export)
     features = [recogniser.features(AUDIOS[0])]
     for search in (Search([3], beams=2), Search([3], no_repeat_ngram_size=2)):
         with pytest.raises(ConfigError, match=r"greedily; found beams .* set them to 1 and 0"):
@@ -259,7 +260,8 @@ def test_equal_checkpoints_give_equal_bytes(checkpoint: Path, tmp_path: Path) ->
         file.chmod(0o444)  # as DVC leaves them
     precisions = ("float32", "int8")
     code = (
-        "import sys; from pathlib import Path; from galgame_asr.formats.sherpa import export as sherpa\n"
+        "import sys; from pathlib import Path\n"
+        "from galgame_asr.formats.sherpa import export as sherpa\n"
         "for precision in sys.argv[2:]:\n"
         "    output = Path(precision)\n"
         "    output.mkdir()\n"
@@ -366,9 +368,9 @@ def test_damaged_exports_are_refused(checkpoint: Path, export: Path, tmp_path: P
         exporting.differences(checkpoint, damaged)
     (damaged / "Qwen3-0.6B" / "merges.txt").unlink()
     with pytest.raises(CheckpointError, match=r"it lacks Qwen3-0\.6B/merges\.txt"):
-        runtimes.load("fun_asr_nano_sherpa", damaged)
+        runtimes.load("sherpa", damaged)
     with pytest.raises(ConfigError, match="is an export, whose weights"):
-        runtimes.load("fun_asr_nano_sherpa", export, Path("other.pt"))
+        runtimes.load("sherpa", export, Path("other.pt"))
 
 
 @pytest.mark.parametrize("package", ["onnx", "onnxruntime", "sherpa_onnx"])
@@ -381,7 +383,7 @@ def test_a_missing_package_is_named(
     uses: dict[str, Callable[[], object]] = {
         "onnx": lambda: exporting.export(checkpoint, tmp_path, "float32"),
         "onnxruntime": lambda: exporting.differences(checkpoint, export),
-        "sherpa_onnx": lambda: runtimes.load("fun_asr_nano_sherpa", export),
+        "sherpa_onnx": lambda: runtimes.load("sherpa", export),
     }
     with pytest.raises(ConfigError, match=install):
         uses[package]()

@@ -17,8 +17,12 @@ from galgame_asr.core import utterances
 from galgame_asr.core.errors import ConfigError, DataError, GalgameAsrError
 from galgame_asr.core.params import parse, read_yaml
 from galgame_asr.core.reader import ShardReader
-from galgame_asr.corpora import params as kinds
+from galgame_asr.corpora.aishell.params import Aishell
 from galgame_asr.corpora.common import fetch as corpora
+from galgame_asr.corpora.folder.params import Folder
+from galgame_asr.corpora.galgame.params import Galgame
+from galgame_asr.corpora.hub_dataset.params import HubDataset
+from galgame_asr.corpora.reazonspeech.params import ReazonSpeech
 from galgame_asr.downloads import hub
 from galgame_asr.manifests.index import Corpus, index
 from galgame_asr.manifests.params import FlagSeverity, ManifestParams
@@ -45,7 +49,7 @@ def _inside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("DVC_ROOT", raising=False)
 
 
-def fetched(corpus: kinds.Corpus) -> pd.DataFrame:
+def fetched(corpus: corpora.Entry) -> pd.DataFrame:
     """The manifest of a corpus after its fetch."""
     directory = Path("data/raw/c")
     directory.mkdir(parents=True, exist_ok=True)
@@ -79,7 +83,7 @@ def tar_of(files: dict[str, bytes], mode: str = "w") -> bytes:
 class TestGalgame:
     """Tars on a hub, as litagin/Galgame_Speech_ASR_16kHz has them."""
 
-    CORPUS = kinds.Galgame(
+    CORPUS = Galgame(
         kind="galgame",
         repo="owner/corpus",
         revision=REVISION,
@@ -155,9 +159,9 @@ class TestReazonSpeech:
                 files.files[f"tsv/{tier}.tsv"] = table.encode()
             yield files
 
-    def corpus(self, server: Files, **values: object) -> kinds.ReazonSpeech:
+    def corpus(self, server: Files, **values: object) -> ReazonSpeech:
         params = {"kind": "reazonspeech", "url": server.url, "tier": "small", "beyond": None}
-        return parse(kinds.ReazonSpeech, params | {"agree_terms": True} | values, "corpora.c")
+        return parse(ReazonSpeech, params | {"agree_terms": True} | values, "corpora.c")
 
     def test_the_table_decides(self, server: Files) -> None:
         """Utterances of the tar that the tier does not list stay out."""
@@ -228,13 +232,13 @@ class TestHubDataset:
             pd.DataFrame(rows).to_parquet(folder / f"{split}-00000-of-00001.parquet")
         return folder
 
-    def corpus(self, folder: Path, **values: object) -> kinds.HubDataset:
+    def corpus(self, folder: Path, **values: object) -> HubDataset:
         params: dict[str, object] = {
             "kind": "hub_dataset", "repo": str(folder), "revision": None, "config": None,
             "splits": {"train": None, "test": "test"}, "audio_column": "audio",
             "text_column": "transcription", "shard_size": 2,
         }  # fmt: skip
-        return parse(kinds.HubDataset, params | values, "corpora.c")
+        return parse(HubDataset, params | values, "corpora.c")
 
     def test_rows_become_utterances(self, folder: Path) -> None:
         """In order, in shards of the size asked for, with the splits kept apart."""
@@ -289,12 +293,12 @@ class TestAishell:
         path.write_bytes(tar_of(files, "w:gz"))
         return path
 
-    def corpus(self, url: str, archive: Path, **values: object) -> kinds.Aishell:
+    def corpus(self, url: str, archive: Path, **values: object) -> Aishell:
         params: dict[str, object] = {
             "kind": "aishell", "url": url, "shard_size": 100, "restore_punctuation": None,
             "md5": hashlib.md5(archive.read_bytes()).hexdigest(),
         }  # fmt: skip
-        return parse(kinds.Aishell, params | values, "corpora.c")
+        return parse(Aishell, params | values, "corpora.c")
 
     def test_sets_stay_apart_and_missing_transcripts_are_flagged(self, archive: Path) -> None:
         """Over HTTP, resumed after a cut; the spaces between words go."""
@@ -336,8 +340,8 @@ class TestFolder:
 
     NAMES = ("b/一", "a")
 
-    def corpus(self, path: Path, shard_size: int = 10) -> kinds.Folder:
-        return kinds.Folder(kind="folder", path=str(path), shard_size=shard_size)
+    def corpus(self, path: Path, shard_size: int = 10) -> Folder:
+        return Folder(kind="folder", path=str(path), shard_size=shard_size)
 
     @pytest.fixture
     def tree(self, tmp_path: Path) -> Path:

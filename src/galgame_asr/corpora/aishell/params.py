@@ -20,3 +20,6 @@ class Aishell:
     # PACKAGE.MODULE:FUNCTION that gives texts their punctuation (a list of str to a list of
     # str); null leaves them without, as published.
     restore_punctuation: Annotated[str, Field(pattern=r"^[\w.]+:\w+$")] | None
+
+
+Entry = Aishell

@@ -18,3 +18,6 @@ class Folder:
     kind: Literal["folder"]
     path: str
     shard_size: ShardSize
+
+
+Entry = Folder

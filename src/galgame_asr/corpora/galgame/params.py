@@ -20,3 +20,6 @@ class Galgame:
     test_shards: tuple[str, ...]
     # The repository's own JSON of utterances per shard, to check against; null: no check.
     counts: str | None
+
+
+Entry = Galgame

@@ -23,3 +23,6 @@ class HubDataset:
     audio_column: str
     text_column: str
     shard_size: ShardSize
+
+
+Entry = HubDataset

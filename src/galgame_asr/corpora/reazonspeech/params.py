@@ -28,3 +28,6 @@ class ReazonSpeech:
         if self.beyond and TIERS.index(self.beyond) >= TIERS.index(self.tier):
             raise ValueError(f"beyond is {self.beyond}; it must be smaller than tier {self.tier}")
         return self
+
+
+Entry = ReazonSpeech

@@ -21,3 +21,6 @@ class Synthetic:
     seed: int
     # Utterances per tar shard.
     shard_size: ShardSize
+
+
+Entry = Synthetic

@@ -15,12 +15,9 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from galgame_asr.core.errors import ConfigError
 from galgame_asr.families.common.params import Prompt
 from galgame_asr.families.common.transcript import Transcript
 
-# Families with checkpoints; the others decode exports, whose weights are as they are.
-TRAINED = ("fun_asr_nano", "whisper")
 # 16 kHz mono samples to float32 features (T, D).
 FrontEnd = Callable[[NDArray[np.float32]], torch.Tensor]
 
@@ -114,14 +111,7 @@ def load(family: str, directory: Path, weights: Path | None = None) -> Family:
     Raises:
         CheckpointError: a file is missing or damaged, or tensors are missing,
             unexpected or of another shape; the message names them.
-        ConfigError: `weights` are given for an export.
     """
-    module = importlib.import_module(f"galgame_asr.families.{family}")
-    loaded: Family
-    if family in TRAINED:
-        loaded = module.load(directory, weights)
-    elif weights is None:
-        loaded = module.load(directory)
-    else:
-        raise ConfigError(f"{directory} is an export, whose weights {weights} cannot replace")
+    module = importlib.import_module(f"galgame_asr.families.{family}.family")
+    loaded: Family = module.load(directory, weights)
     return loaded

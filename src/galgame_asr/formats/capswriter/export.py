@@ -9,7 +9,7 @@ They go to models/Fun-ASR-Nano/Fun-ASR-Nano-GGUF; config_server.py names them:
 
 (core/server/engines/fun_asr_gguf of https://github.com/HaujetZhao/CapsWriter-Offline.) The
 tensors are checked, and what they say with FunASR's features; CapsWriter itself is not run:
-see families/fun_asr_nano_capswriter.py.
+see runtimes/capswriter.py.
 """
 
 import base64
@@ -42,7 +42,7 @@ from galgame_asr.runtimes.capswriter import (
 from galgame_asr.runtimes.extras import require
 from galgame_asr.runtimes.gguf_files import FRONT_END, Reader, llm_tensors
 
-RUNTIME = "fun_asr_nano_capswriter"
+RUNTIME = "capswriter"
 PACKAGE = "onnxruntime"
 # By precision: in the names of the graphs and of the language model.
 LABELS = {"float32": ("fp32", "fp32"), "float16": ("fp16", "fp16"), "q8_0": ("fp16", "q8_0")}

@@ -15,3 +15,6 @@ class CapsWriterExport:
     # Of the two graphs and of the language model's matrices.
     precision: Literal["float32", "float16", "q8_0"]
     verify: TensorVerifyParams
+
+
+Entry = CapsWriterExport

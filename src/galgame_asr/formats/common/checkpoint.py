@@ -5,10 +5,10 @@ from pathlib import Path
 from typing import Any
 
 from galgame_asr.core.errors import ExportError
-from galgame_asr.families.common import family as families
 from galgame_asr.families.fun_asr_nano import family as fun_asr_nano
 from galgame_asr.families.fun_asr_nano.family import WEIGHTS, FunAsrNano
 from galgame_asr.families.fun_asr_nano.weights import read_config, read_weights
+from galgame_asr.runtimes import load as runtimes
 
 # Section of config.yaml, key, the only value that a runtime knows, and FunASR's value where the
 # key is missing.
@@ -19,7 +19,7 @@ def load(checkpoint: Path, format_: str, granted: Granted = ()) -> FunAsrNano:
     """Load a checkpoint that an export is made of; see `check`.
 
     Raises:
-        CheckpointError: as for `families.load`.
+        CheckpointError: as for `runtimes.load`.
         ExportError: as for `check`.
     """
     check(checkpoint, format_, granted)
@@ -39,7 +39,7 @@ def check(checkpoint: Path, format_: str, granted: Granted = ()) -> None:
         ExportError: it is of another family, its adapters are not folded in, or the runtime
             would compute something else.
     """
-    family = families.detect(checkpoint)
+    family = runtimes.detect(checkpoint)
     if family != "fun_asr_nano":
         raise ExportError(
             f"{checkpoint} is of family {family}; the format {format_} takes fun_asr_nano alone"

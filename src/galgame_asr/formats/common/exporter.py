@@ -1,4 +1,4 @@
-"""Formats of other runtimes, one module each, named like the format in params.
+"""Formats of other runtimes, one room each, named like the format in params.
 
 An export counts only after it said the same as its checkpoint: stage verify.
 """
@@ -18,7 +18,7 @@ class Exporter(Protocol):
     mono samples to texts by that command, with its own prompt; None where it is not installed.
     """
 
-    # The family that decodes with an export, and the package that it does so with.
+    # The module of runtimes/ that decodes an export, and the package that it does so with.
     RUNTIME: str
     PACKAGE: str
 
@@ -43,4 +43,4 @@ class Exporter(Protocol):
 
 def load(format_: str) -> Exporter:
     """The module of a format."""
-    return cast("Exporter", importlib.import_module(f"galgame_asr.exporting.{format_}"))
+    return cast("Exporter", importlib.import_module(f"galgame_asr.formats.{format_}.export"))

@@ -1,6 +1,6 @@
 """What the entries of all formats of section `export` share."""
 
-from typing import Annotated
+from typing import Annotated, Protocol
 
 from pydantic import Field
 
@@ -30,3 +30,23 @@ class TensorVerifyParams(VerifyParams):
 
     # The largest difference allowed, as a share of the largest value of the same tensor.
     max_difference: Annotated[float, Field(ge=0)]
+
+
+class Export(Protocol):
+    """An entry of `export`, of whatever format."""
+
+    @property
+    def format(self) -> str:
+        """The name of the room that writes it."""
+
+    @property
+    def checkpoint(self) -> str:
+        """What is exported; see `Checkpoint`."""
+
+    @property
+    def precision(self) -> str:
+        """One that the format has."""
+
+    @property
+    def verify(self) -> VerifyParams:
+        """How it shows that it says the same."""

@@ -9,11 +9,11 @@ from typing import Any
 from transformers.utils.logging import disable_progress_bar
 
 from galgame_asr.core.errors import ExportError
-from galgame_asr.families.common import family as families
 from galgame_asr.families.common.family import FrontEnd
+from galgame_asr.runtimes import load as runtimes
 from galgame_asr.runtimes.extras import require
 
-RUNTIME = "whisper_ct2"
+RUNTIME = "ctranslate2"
 PACKAGE = "ctranslate2"
 # faster-whisper reads the first two; without the second it takes 80 mel bands for granted.
 # The third gives our own decoder the checkpoint's tokenizer.
@@ -34,7 +34,7 @@ def export(checkpoint: Path, output: Path, precision: str) -> None:
         ConfigError: CTranslate2 is not installed.
         ExportError: the checkpoint is of another family or lacks what the runtime needs.
     """
-    family = families.detect(checkpoint)
+    family = runtimes.detect(checkpoint)
     if family != "whisper":
         raise ExportError(
             f"{checkpoint} is of family {family}; the format ctranslate2 takes whisper alone"

@@ -15,3 +15,6 @@ class CTranslate2Export:
     # Of the weights. Where a device has no float16, they run as float32.
     precision: Literal["float32", "float16", "int8"]
     verify: VerifyParams
+
+
+Entry = CTranslate2Export

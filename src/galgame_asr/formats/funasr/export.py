@@ -23,7 +23,7 @@ from galgame_asr.families.fun_asr_nano.family import WEIGHTS
 from galgame_asr.families.fun_asr_nano.funasr_parts import normalize_checkpoint_state
 from galgame_asr.formats.common import checkpoint as fun_asr_nano_exportable
 
-RUNTIME = "fun_asr_nano_automodel"
+RUNTIME = "funasr"
 PACKAGE = "funasr"
 CONFIG, CONFIGURATION = "config.yaml", "configuration.json"
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}

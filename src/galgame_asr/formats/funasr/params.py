@@ -14,3 +14,6 @@ class FunasrExport:
     checkpoint: Checkpoint
     precision: Literal["float32", "bfloat16"]
     verify: TensorVerifyParams
+
+
+Entry = FunasrExport

@@ -28,7 +28,7 @@ from galgame_asr.runtimes.extras import require
 from galgame_asr.runtimes.gguf import ENCODER, LLM
 from galgame_asr.runtimes.gguf_files import FRONT_END, Reader, encoder_tensors, llm_tensors
 
-RUNTIME = "fun_asr_nano_gguf"
+RUNTIME = "gguf"
 PACKAGE = "gguf"
 CLI = "llama-funasr-cli"
 RATE = "funasr.adp.downsample_rate"

@@ -15,3 +15,6 @@ class GgufExport:
     # Of matrices; vectors are float32.
     precision: Literal["float32", "float16", "q8_0"]
     verify: TensorVerifyParams
+
+
+Entry = GgufExport

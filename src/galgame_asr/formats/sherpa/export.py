@@ -29,9 +29,10 @@ from galgame_asr.families.fun_asr_nano.weights import read_config
 from galgame_asr.formats.common import checkpoint as fun_asr_nano_exportable
 from galgame_asr.formats.common import onnx as onnx_graph
 from galgame_asr.formats.common.graphs import Hearing, Saying, cache_shape
+from galgame_asr.runtimes.onnx import Graph
 from galgame_asr.runtimes.sherpa import GRAPHS, TOKENIZER, graph_file, is_int8, padded
 
-RUNTIME = "fun_asr_nano_sherpa"
+RUNTIME = "sherpa"
 PACKAGE = "sherpa-onnx"
 NUM_MELS = 80
 # What the runtime does whatever a checkpoint was trained with: section of config.yaml, key,
@@ -147,7 +148,7 @@ def differences(checkpoint: Path, directory: Path) -> Mapping[str, float]:
     model = fun_asr_nano_exportable.load(checkpoint, "sherpa").model
     int8 = is_int8(directory)
     stacking = _stacking(checkpoint)
-    measures: Mapping[str, Callable[[onnx_graph.Graph], _Pairs]] = {
+    measures: Mapping[str, Callable[[Graph], _Pairs]] = {
         "encoder_adaptor": lambda graph: _heard(graph, model, *stacking),
         "llm": lambda graph: _said(graph, model),
         "embedding": lambda graph: _embedded(graph, model),
@@ -156,7 +157,7 @@ def differences(checkpoint: Path, directory: Path) -> Mapping[str, float]:
     with torch.no_grad():
         for name in GRAPHS:
             file = graph_file(directory, name, int8=int8)
-            pairs = measures[name](onnx_graph.Graph(file))
+            pairs = measures[name](Graph(file))
             found[file.name] = onnx_graph.largest_difference(pairs)
     return found
 
@@ -165,7 +166,7 @@ def differences(checkpoint: Path, directory: Path) -> Mapping[str, float]:
 _Pairs = Sequence[tuple[torch.Tensor, torch.Tensor]]
 
 
-def _heard(graph: onnx_graph.Graph, model: Model, lfr_m: int, lfr_n: int) -> _Pairs:
+def _heard(graph: Graph, model: Model, lfr_m: int, lfr_n: int) -> _Pairs:
     """Speech as the language model hears it, of one frame of filter banks to 3 s."""
     draw = torch.Generator().manual_seed(0)
     pairs = []
@@ -183,7 +184,7 @@ def _heard(graph: onnx_graph.Graph, model: Model, lfr_m: int, lfr_n: int) -> _Pa
     return pairs
 
 
-def _said(graph: onnx_graph.Graph, model: Model) -> _Pairs:
+def _said(graph: Graph, model: Model) -> _Pairs:
     """Logits after prompts of several lengths, and after one more token as the runtime gives it."""
     draw = torch.Generator().manual_seed(0)
     shape = cache_shape(model, int(graph.metadata["max_total_len"]))
@@ -205,7 +206,7 @@ def _said(graph: onnx_graph.Graph, model: Model) -> _Pairs:
     return pairs
 
 
-def _embedded(graph: onnx_graph.Graph, model: Model) -> _Pairs:
+def _embedded(graph: Graph, model: Model) -> _Pairs:
     tokens = torch.arange(model.llm.config.vocab_size)[None]
     expected = model.llm.get_input_embeddings()(tokens)
     return [(_same_shape(graph(tokens)[0], expected), expected)]

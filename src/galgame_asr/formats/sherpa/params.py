@@ -15,3 +15,6 @@ class SherpaExport:
     # int8: weights as unsigned bytes, which give the same on every CPU.
     precision: Literal["float32", "int8"]
     verify: TensorVerifyParams
+
+
+Entry = SherpaExport

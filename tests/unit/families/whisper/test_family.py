@@ -324,7 +324,7 @@ def test_the_family_of_a_directory(directory: Path, tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match=r"found model.bin; allowed: config.yaml"):
         detect(converted)
     (converted / "config.json").write_text('{"lang_ids": []}')
-    assert detect(converted) == "whisper_ct2"
+    assert detect(converted) == "ctranslate2"
 
 
 def test_the_tokenizer_keeps_texts_and_whispers_order(family: Whisper) -> None:

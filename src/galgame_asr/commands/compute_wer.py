@@ -1,0 +1,33 @@
+"""`galgame-asr compute-wer`: the seed's figures, to compare with published ones."""
+
+import argparse
+from pathlib import Path
+
+
+def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Add the command and its arguments."""
+    command = commands.add_parser(
+        "compute-wer", help="the figures of `compute-wer -c` 0.2.3, to compare with published ones"
+    )
+    command.add_argument("references", type=Path, help="lines of an id and a normalised text")
+    command.add_argument("hypotheses", type=Path, help="the same of what was decoded")
+    command.add_argument(
+        "--normalise", action="store_true", help="the texts are raw: normalise them as the seed did"
+    )
+    command.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> None:
+    """Print the figures."""
+    from galgame_asr.scoring import compute_wer
+    from galgame_asr.scoring.utterances import check_ids
+
+    texts = [compute_wer.read_scp(path) for path in (options.references, options.hypotheses)]
+    check_ids(*texts)
+    ids = sorted(texts[0])
+    sides = [[side[id_] for id_ in ids] for side in texts]
+    if options.normalise:
+        from galgame_asr.scoring import seed
+
+        sides = [seed.seed_normalise(side) for side in sides]
+    print(compute_wer.count(zip(*sides, strict=True)))
