@@ -1,8 +1,12 @@
-"""dvc.yaml, the stages' code, params.yaml and the ignore files agree."""
+"""dvc.yaml, the stages' code, params.yaml and the ignore files agree; rooms are where they say."""
 
+import ast
 import importlib
 import re
 import shutil
+import subprocess
+import sys
+import typing
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,6 +16,7 @@ from ruamel.yaml import YAML
 
 from galgame_asr.core.params import load, read_yaml
 from galgame_asr.core.paths import MACHINE
+from galgame_asr.experiment.params import Params
 from galgame_asr.families.common import compute
 from galgame_asr.families.common.params import ComputeParams
 from tests.conftest import REPOSITORY
@@ -19,29 +24,109 @@ from tests.stage_code import SOURCE, closure
 
 STAGES = YAML(typ="safe").load(REPOSITORY / "dvc.yaml")["stages"]
 PARAMS = read_yaml(REPOSITORY / "params.yaml")
-# Modules that a stage imports by a name from params: in dvc.yaml the name is interpolated.
-KINDS = [path.stem for path in (SOURCE / "galgame_asr/corpora").glob("[a-z]*.py")]
-FAMILIES = ["fun_asr_nano", "whisper"]
-FORMATS = [path.stem for path in (SOURCE / "galgame_asr/exporting").glob("[a-z]*.py")]
-# What checkpoints and exports are decoded with.
-EXPORTS = ("sherpa", "gguf", "capswriter", "automodel")
-RECOGNISERS = [*FAMILIES, "whisper_ct2", *(f"fun_asr_nano_{name}" for name in EXPORTS)]
-VALUES = {"${item.kind}": KINDS, "${model.family}": FAMILIES, "${item.format}": FORMATS}
-DECODING = [
-    "decoding.silero", "decoding.fsmn", *(f"families.{family}" for family in RECOGNISERS),
+ROOMS = SOURCE / "galgame_asr"
+
+
+def rooms(parent: str) -> list[str]:
+    """The plug-ins of a room, by their folders."""
+    return sorted(
+        path.name for path in (ROOMS / parent).iterdir()
+        if (path / "__init__.py").is_file() and path.name != "common"
+    )  # fmt: skip
+
+
+KINDS, FAMILIES, FORMATS = rooms("corpora"), rooms("families"), rooms("formats")
+# What is imported by a name from params or from a model directory.
+RUNTIMES = [
+    f"runtimes.{path.stem}" for path in sorted((ROOMS / "runtimes").glob("[a-z]*.py"))
+    if "WINDOW_S" in path.read_text() and path.stem != "load"
 ]  # fmt: skip
-PLUGINS = {
-    "fetch": [f"corpora.{kind}" for kind in KINDS],
-    "base": [
-        "training.worker",
-        *(f"families.{family}{tiny}" for family in FAMILIES for tiny in ("", "_tiny")),
-    ],
-    "train": ["training.worker", *(f"families.{family}" for family in FAMILIES)],
-    "average": [f"families.{family}" for family in FAMILIES],
-    "export": [f"exporting.{format_}" for format_ in FORMATS],
-    "decode": DECODING,
-    "verify": [*DECODING, *(f"exporting.{format_}" for format_ in FORMATS)],
+RECOGNISERS = [*RUNTIMES, *(f"families.{family}.family" for family in FAMILIES)]
+DETECTORS = ["decoding.silero", "decoding.fsmn"]
+# Per stage, what its instances interpolate, and the modules that each imports by name.
+PLUGINS: dict[str, dict[str, list[str]]] = {
+    "fetch": {kind: [f"corpora.{kind}.fetch", f"corpora.{kind}.params"] for kind in KINDS},
+    "base": {
+        family: ["training.worker", f"families.{family}.family", f"base.tiny_{family}"]
+        for family in FAMILIES
+    },
+    "train": {family: ["training.worker", f"families.{family}.family"] for family in FAMILIES},
+    "average": {family: [f"families.{family}.family"] for family in FAMILIES},
+    "export": {
+        name: [f"formats.{name}.export", f"formats.{name}.params", *RECOGNISERS] for name in FORMATS
+    },
+    "verify": {
+        name: [f"formats.{name}.export", f"formats.{name}.params", *RECOGNISERS, *DETECTORS]
+        for name in FORMATS
+    },
+    "decode": {"": [*RECOGNISERS, *DETECTORS]},
 }
+VARIABLE = re.compile(r"\$\{(?:item\.kind|item\.format|model\.family)\}")
+MODELS = {"base", "train", "average", "export", "verify", "decode"}
+# An edit in a room, or of a file, reruns these stages. With the default's params: base, train
+# and average depend on the family that is trained.
+EDITS: dict[str, set[str]] = {
+    "core": set(STAGES),
+    "downloads": {"fetch", "base"},
+    "shards": {"fetch", "manifest"},
+    "corpora": set(),
+    "corpora/common": {"fetch"},
+    **{f"corpora/{kind}": {"fetch"} if kind == "synthetic" else set() for kind in KINDS},
+    "manifests": {"manifest", "split"},
+    "splitting": {"split"},
+    "families": {"export", "verify", "decode"},
+    "families/common": MODELS,
+    "families/common/transcript.py": MODELS | {"score"},
+    "families/fun_asr_nano": MODELS,
+    "families/whisper": {"export", "verify", "decode"},
+    "training": {"base", "train"},
+    "base": {"base"},
+    "averaging": {"average"},
+    "runtimes": {"export", "verify", "decode"},
+    "decoding": {"decode", "verify"},
+    "decoding/transcripts.py": {"decode", "verify", "score"},
+    "formats": set(),
+    "formats/common": {"export", "verify"},
+    "formats/common/verified.py": {"export", "verify", "report"},
+    **{
+        f"formats/{name}": {"export", "verify"}
+        if name in {export["format"] for export in PARAMS["export"].values()}
+        else set()
+        for name in FORMATS
+    },
+    "text": {"score", "verify"},
+    "text/letters.py": {"manifest", "split", "score", "verify"},
+    "scoring": {"score", "report"},
+    "report": {"report"},
+    "experiment": set(),
+    "experiment/curriculum.py": {"report"},
+    **{key: set() for key in ["recordings", "planning", "publishing", "commands", "cli.py"]},
+    **{f"stages/{stage}.py": {stage} for stage in STAGES},
+}
+
+
+def code(stage: str) -> list[str]:
+    """The code that a stage declares, as dvc.yaml writes it."""
+    return [dep for dep in body(stage)["deps"] if dep.startswith("src/")]
+
+
+def declared(stage: str, value: str) -> list[str]:
+    """The code that an instance of a stage depends on."""
+    return [VARIABLE.sub(value, dep) for dep in code(stage)]
+
+
+def needed(stage: str, value: str) -> set[str]:
+    """The files that run in an instance of a stage."""
+    modules = [f"stages.{stage}", *PLUGINS.get(stage, {}).get(value, [])]
+    files = frozenset().union(*(closure(f"galgame_asr.{module}") for module in modules))
+    return {str(file.relative_to(REPOSITORY)) for file in files}
+
+
+def within(file: str, dep: str) -> bool:
+    return f"{file}/".startswith(f"{dep}/")
+
+
+INSTANCES = [(stage, value) for stage in STAGES for value in PLUGINS.get(stage, {"": []})]
 
 
 def body(stage: str) -> dict[str, Any]:
@@ -58,19 +143,79 @@ def test_every_stage_has_a_file_of_its_name() -> None:
         assert body(name)["desc"]
 
 
-@pytest.mark.parametrize("stage", STAGES)
-def test_deps_are_the_import_closure(stage: str) -> None:
-    """An edited import reruns the stages that use it, and no other.
+@pytest.mark.parametrize(("stage", "value"), INSTANCES)
+def test_what_runs_is_declared(stage: str, value: str) -> None:
+    """Every file that a stage imports lies in a folder that it depends on."""
+    deps = declared(stage, value)
+    assert [file for file in needed(stage, value) if not any(within(file, d) for d in deps)] == []
 
-    What only one plug-in needs stands in the deps of all instances of a stage:
-    DVC cannot list other files for each.
-    """
-    modules = [f"stages.{stage}", *PLUGINS.get(stage, [])]
-    needed = frozenset().union(*(closure(f"galgame_asr.{module}") for module in modules))
-    declared = [dep for dep in body(stage)["deps"] if dep.startswith("src/")]
-    for variable, values in VALUES.items():
-        declared = [dep.replace(variable, value) for dep in declared for value in values]
-    assert set(declared) == {str(file.relative_to(REPOSITORY)) for file in needed}
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_what_is_declared_runs(stage: str) -> None:
+    """Every dependency holds a file that some instance imports, and they are few."""
+    values = [value for name, value in INSTANCES if name == stage]
+    for dep in code(stage):
+        assert any(
+            within(file, VARIABLE.sub(value, dep))
+            for value in values
+            for file in needed(stage, value)
+        ), dep
+    assert len(code(stage)) <= 8
+
+
+@pytest.mark.parametrize("edited", EDITS)
+def test_an_edit_reruns_what_it_can_change(edited: str) -> None:
+    """By dvc.yaml and the default's params: no room reruns more stages than the table says."""
+    file = f"src/galgame_asr/{edited}" + ("" if edited.endswith(".py") else "/anything.py")
+    values = {
+        "${item.kind}": {entry["kind"] for entry in PARAMS["corpora"].values()},
+        "${item.format}": {entry["format"] for entry in PARAMS["export"].values()},
+        "${model.family}": {PARAMS["model"]["family"]},
+    }
+    rerun = set()
+    for stage in STAGES:
+        for dep in code(stage):
+            names = next((values[v] for v in values if v in dep), {""})
+            if any(within(file, VARIABLE.sub(name, dep)) for name in names):
+                rerun.add(stage)
+    assert rerun == EDITS[edited]
+
+
+def test_the_table_of_edits_is_complete() -> None:
+    """Every room of the package, and every plug-in, stands in it."""
+    found = {path.name for path in ROOMS.iterdir() if (path / "__init__.py").is_file()}
+    found |= {
+        f"{room}/{name}" for room in ("corpora", "families", "formats") for name in rooms(room)
+    }
+    assert found - {"stages"} <= set(EDITS)
+    for edited in EDITS:
+        assert (ROOMS / edited).exists(), edited
+
+
+def test_core_is_what_training_stands_on() -> None:
+    """An edit there reruns everything, so that it holds nothing that train does not use."""
+    used = set().union(*(needed("train", family) for family in FAMILIES))
+    files = {str(p.relative_to(REPOSITORY)) for p in (ROOMS / "core").glob("[a-z]*.py")}
+    assert files <= used
+
+
+def test_packages_hold_a_docstring_alone() -> None:
+    """Code there would run for whoever imports a neighbour."""
+    for init in ROOMS.rglob("__init__.py"):
+        (statement,) = ast.parse(init.read_text()).body
+        assert isinstance(statement, ast.Expr), init
+        assert isinstance(statement.value, ast.Constant), init
+
+
+def test_the_command_starts_without_what_is_slow() -> None:
+    """Torch and the like are imported by the commands that need them."""
+    slow = ("torch", "transformers", "pandas", "dvc")
+    program = f"import sys, galgame_asr.cli; print([m for m in {slow} if m in sys.modules])"
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=REPOSITORY / "src", capture_output=True, text=True,
+        check=True,
+    )  # fmt: skip
+    assert done.stdout.strip() == "[]"
 
 
 @pytest.mark.parametrize(
@@ -103,21 +248,24 @@ def test_no_other_stage_has_a_model() -> None:
     """The stages above are all whose code imports torch."""
     with_torch = {
         stage
-        for stage in STAGES
-        for module in [f"stages.{stage}", *PLUGINS.get(stage, [])]
-        if any(
-            re.search(r"^(import|from) torch\b", file.read_text(), re.MULTILINE)
-            for file in closure(f"galgame_asr.{module}")
-            if file.suffix == ".py"
-        )
+        for stage, value in INSTANCES
+        for file in needed(stage, value)
+        if file.endswith(".py")
+        and re.search(r"^(import|from) torch\b", (REPOSITORY / file).read_text(), re.MULTILINE)
     }
-    assert with_torch == {"base", "train", "average", "export", "verify", "decode"}
+    assert with_torch == MODELS
 
 
-def test_every_params_section_has_a_module() -> None:
-    """A reader finds the description of a section by its name."""
-    modules = {path.stem for path in (SOURCE / "galgame_asr/params").glob("[a-z]*.py")}
-    assert modules - {"whole"} == set(PARAMS)
+def test_every_section_is_described_where_it_is_read() -> None:
+    """The type of each section of params.yaml lies in a room that a stage with the section has."""
+    fields = typing.get_type_hints(Params)
+    assert set(fields) == set(PARAMS)
+    for section, kind in fields.items():
+        module = getattr(kind, "__module__", "")
+        if module.startswith("galgame_asr.") and section != "train":
+            room = module.removeprefix("galgame_asr.").partition(".")[0]
+            readers = [s for s in STAGES if section in str(body(s)["params"])]
+            assert any(f"/{room}" in dep for s in readers for dep in code(s)), section
 
 
 def test_every_param_is_a_dependency_of_a_stage() -> None:
