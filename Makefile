@@ -25,6 +25,7 @@ test: .venv/dev ## set up, run all tests
 lint: .venv/dev ## format and lint, without changing anything
 	ruff format --check .
 	ruff check .
+	lint-imports --no-logo
 
 types: .venv/dev ## check types
 	mypy

@@ -10,7 +10,7 @@ import pytest
 from galgame_asr.core.errors import ConfigError
 from galgame_asr.scoring.seed import seed_normalise
 
-VECTORS = json.loads(Path(__file__).with_name("normalise_vectors.json").read_text("utf-8"))
+VECTORS = json.loads((Path(__file__).parents[1] / "normalise_vectors.json").read_text("utf-8"))
 
 
 def test_all_vectors() -> None:

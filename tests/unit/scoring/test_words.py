@@ -11,7 +11,7 @@ import pytest
 from galgame_asr.scoring import words as module
 from galgame_asr.scoring.words import PIECE, Words, dictionary_version, phonetic
 
-VECTORS = json.loads(Path(__file__).with_name("normalise_vectors.json").read_text("utf-8"))
+VECTORS = json.loads((Path(__file__).parents[1] / "normalise_vectors.json").read_text("utf-8"))
 KANA = "あいうえおかせとのんっゃょぁぇーアイウエオンッァヲヂヴ漢a"
 
 

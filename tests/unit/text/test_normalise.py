@@ -17,7 +17,7 @@ from galgame_asr.text import numbers
 from galgame_asr.text.normalise import normalise
 from galgame_asr.text.params import NormaliseParams
 
-VECTORS = json.loads(Path(__file__).with_name("normalise_vectors.json").read_text("utf-8"))
+VECTORS = json.loads((Path(__file__).parents[1] / "normalise_vectors.json").read_text("utf-8"))
 SETTINGS = [
     NormaliseParams(),
     NormaliseParams(elongation="collapse"),
