@@ -152,7 +152,7 @@ def transcript(pieces: Sequence[str], limit: int) -> Transcript:
     if said and (said[-1].endswith("\ufffd") or (not said[-1] and len(pieces) > limit)):
         said[-1] = said[-1].rstrip("\ufffd") + "\ufffd"
     text = "".join(piece for piece in said if not SPECIAL.fullmatch(piece))
-    # As families/fun_asr_nano.py.
+    # As families/fun_asr_nano/family.py.
     text = re.sub(r"\s+", " ", text.replace("/sil", " "))
     return Transcript(text, len(said) + (len(said) < limit), None)
 

@@ -120,13 +120,13 @@ def test_what_has_no_sound_is_named(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("module", "package"),
-    [("audio.containers", "av"), ("subtitles.lines", "budoux"), ("subtitles.files", "pysubs2")],
+    [("containers", "av"), ("subtitles.lines", "budoux"), ("subtitles.files", "pysubs2")],
 )
 def test_a_missing_package_is_named(
     monkeypatch: pytest.MonkeyPatch, module: str, package: str
 ) -> None:
     """With the line that installs it."""
-    monkeypatch.delitem(sys.modules, f"galgame_asr.{module}", raising=False)
+    monkeypatch.delitem(sys.modules, f"galgame_asr.recordings.{module}", raising=False)
     monkeypatch.setitem(sys.modules, package, None)
     with pytest.raises(ConfigError, match=rf"{package} is not installed: pip .*\[subtitle\]"):
-        __import__(f"galgame_asr.{module}")
+        __import__(f"galgame_asr.recordings.{module}")

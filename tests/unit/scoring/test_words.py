@@ -10,6 +10,7 @@ import pytest
 
 from galgame_asr.scoring import words as module
 from galgame_asr.scoring.words import PIECE, Words, dictionary_version, phonetic
+from tests.conftest import REPOSITORY
 
 VECTORS = json.loads((Path(__file__).parents[1] / "normalise_vectors.json").read_text("utf-8"))
 KANA = "あいうえおかせとのんっゃょぁぇーアイウエオンッァヲヂヴ漢a"
@@ -75,5 +76,5 @@ def test_long_texts_lose_nothing(words: Words) -> None:
 def test_the_dictionary_is_the_pinned_one() -> None:
     """Its version is part of the metric."""
     assert dictionary_version() == importlib.metadata.version("sudachidict-core")
-    pinned = Path(__file__).parents[2].joinpath("constraints.txt").read_text("utf-8")
+    pinned = (REPOSITORY / "constraints.txt").read_text("utf-8")
     assert f"sudachidict-core=={dictionary_version()}\n" in pinned

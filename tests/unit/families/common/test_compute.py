@@ -21,9 +21,9 @@ PARAMS = load(ComputeParams, "compute", file=REPOSITORY / "params.yaml")
 AVX2 = platform.machine() == "x86_64" and "avx2" in Path("/proc/cpuinfo").read_text()
 SET_UP = """
 import sys, torch
-from galgame_asr import compute
-from galgame_asr.params import load
-from galgame_asr.params.compute import ComputeParams
+from galgame_asr.core.params import load
+from galgame_asr.families.common import compute
+from galgame_asr.families.common.params import ComputeParams
 {before}
 compute.set_up(load(ComputeParams, "compute"), compute.Path(sys.argv[1]))
 {after}

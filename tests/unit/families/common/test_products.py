@@ -72,7 +72,7 @@ def test_sizes_that_do_not_fit_are_an_error() -> None:
 def test_onednn_computes_them_with_avx2() -> None:
     """By its own account; a setting that a library may ignore is read back."""
     code = (
-        "import torch; from galgame_asr import products; products.use_onednn(); "
+        "import torch; from galgame_asr.families.common import products; products.use_onednn(); "
         "torch.nn.Linear(64, 32)(torch.ones(100, 64)).sum().backward()"
     )
     done = subprocess.run(
