@@ -6,8 +6,10 @@ import shutil
 from typing import Any
 
 import torch
+from dvc.repo import Repo
 
 from tests.pipeline.conftest import Workspace, executed
+from tests.unit.test_stages import EDITS
 
 VARIANTS = ["base-none", "base-japanese", "full/p100-none", "full/p100-japanese"]
 
@@ -42,6 +44,25 @@ def test_the_lock_alone_tells_that_all_is_up_to_date(workspace: Workspace) -> No
     shutil.rmtree(workspace.root / "models")
     dry = workspace.run("dvc", "repro", "--dry", "--allow-missing").stdout
     assert executed(dry) == []
+
+
+def test_a_comment_in_a_room_reruns_what_the_table_says(workspace: Workspace) -> None:
+    """By DVC's own account, for every room and plug-in; the same table holds for dvc.yaml."""
+    source = workspace.root / "src/galgame_asr"
+    run = {name.partition("@")[0] for name in workspace.lock()}
+    for edited in EDITS:
+        path = source / edited
+        modules = sorted(path.glob("[a-z]*.py"))
+        file = path if path.is_file() else next(iter(modules), path / "__init__.py")
+        before = file.read_bytes()
+        file.write_bytes(before + b"# A comment.\n")
+        with Repo(str(workspace.root)) as repo:
+            # Named from the folder that the tests run in: FOLDER/dvc.yaml:STAGE@NAME.
+            stale = {name.rpartition(":")[2].partition("@")[0] for name in repo.status()}
+        file.write_bytes(before)
+        # A room's first file may have a line of its own in the table.
+        expected = EDITS.get(str(file.relative_to(source)), EDITS[edited])
+        assert stale == expected & run, edited
 
 
 def test_editing_one_prompt_reruns_only_its_decodes(workspace: Workspace) -> None:
