@@ -14,7 +14,7 @@ from galgame_asr.commands import (
     recordings,
     report,
 )
-from galgame_asr.core.console import run
+from galgame_asr.messages.console import run
 
 # In the order of --help.
 COMMANDS = (profile, fsck, jsonl, plan, compute_wer, report, recordings, publish, readme)

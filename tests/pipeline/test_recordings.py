@@ -16,11 +16,11 @@ from numpy.typing import NDArray
 from ruamel.yaml import YAML
 
 from galgame_asr.cli import dispatch, make_parser
-from galgame_asr.core.errors import CheckpointError, ConfigError, DataError
 from galgame_asr.decoding.segments import Audio, Segment
 from galgame_asr.decoding.transcribe import Decoder
 from galgame_asr.families.common.transcript import Transcript
 from galgame_asr.formats.common import exporter as exporting
+from galgame_asr.messages.errors import CheckpointError, ConfigError, DataError
 from galgame_asr.recordings import containers
 from galgame_asr.recordings import files as recordings
 from galgame_asr.recordings.subtitles import files

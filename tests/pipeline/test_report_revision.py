@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from galgame_asr.core.errors import ConfigError, DataError
 from galgame_asr.experiment.curriculum import Curriculum
+from galgame_asr.messages.errors import ConfigError, DataError
 from galgame_asr.report import against
 from galgame_asr.report.results import Variant
 from galgame_asr.scoring import scored

@@ -11,13 +11,13 @@ import pandas as pd
 import pytest
 import torch
 
-from galgame_asr.core.errors import CheckpointError, ConfigError, DataError
 from galgame_asr.core.params import load, parse
 from galgame_asr.core.reader import ShardReader
 from galgame_asr.families.common import family as families
 from galgame_asr.families.common.batching import Pick
 from galgame_asr.families.fun_asr_nano import family as fun_asr_nano
 from galgame_asr.families.whisper import network as whisper_model
+from galgame_asr.messages.errors import CheckpointError, ConfigError, DataError
 from galgame_asr.runtimes import load as runtimes
 from galgame_asr.training import trainer as trainer_module
 from galgame_asr.training.params import CommonParams, PhaseParams

@@ -11,7 +11,6 @@ import pandas as pd
 import pytest
 import soundfile as sf
 
-from galgame_asr.core.errors import ConfigError, DataError
 from galgame_asr.core.params import load
 from galgame_asr.core.reader import ShardReader
 from galgame_asr.corpora.synthetic import fetch as synthetic
@@ -20,6 +19,7 @@ from galgame_asr.decoding.segments import cut, load_detector
 from galgame_asr.decoding.transcribe import Decoder, Row, Task, transcribe
 from galgame_asr.families.common.params import ComputeParams
 from galgame_asr.families.common.transcript import Transcript
+from galgame_asr.messages.errors import ConfigError, DataError
 from galgame_asr.shards import tar
 from tests.conftest import REPOSITORY
 from tests.models import JAPANESE, WHISPER_JAPANESE, build, build_whisper, log_prob

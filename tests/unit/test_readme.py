@@ -10,9 +10,9 @@ from dvc.cli import parse_args
 from ruamel.yaml import YAML
 
 from galgame_asr.cli import make_parser
-from galgame_asr.core.errors import ConfigError
 from galgame_asr.core.params import parse, read_yaml
 from galgame_asr.experiment.params import Params
+from galgame_asr.messages.errors import ConfigError
 from galgame_asr.report import readme
 from tests.conftest import REPOSITORY, committed
 from tests.readme import commands, merge

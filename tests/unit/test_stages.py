@@ -62,6 +62,7 @@ PLUGINS: dict[str, dict[str, list[str]]] = {
     "decode": {"": [*RECOGNISERS, *DETECTORS]},
 }
 VARIABLE = re.compile(r"\$\{(?:item\.kind|item\.format|model\.family)\}")
+EXEMPT = "messages"  # what only people see; nothing there may reach a file that a stage writes
 MODELS = {"base", "train", "average", "export", "verify", "decode"}
 # An edit in a room, or of a file, reruns these stages. With the default's params: base, train
 # and average depend on the family that is trained.
@@ -100,7 +101,9 @@ EDITS: dict[str, set[str]] = {
     "report": {"report"},
     "experiment": set(),
     "experiment/curriculum.py": {"report"},
-    **{key: set() for key in ["recordings", "planning", "publishing", "commands", "cli.py"]},
+    **{
+        key: set() for key in ["recordings", "planning", "publishing", "commands", "cli.py", EXEMPT]
+    },
     **{f"stages/{stage}.py": {stage} for stage in STAGES},
 }
 
@@ -119,7 +122,7 @@ def needed(stage: str, value: str) -> set[str]:
     """The files that run in an instance of a stage."""
     modules = [f"stages.{stage}", *PLUGINS.get(stage, {}).get(value, [])]
     files = frozenset().union(*(closure(f"galgame_asr.{module}") for module in modules))
-    return {str(file.relative_to(REPOSITORY)) for file in files}
+    return {str(f.relative_to(REPOSITORY)) for f in files if not f.is_relative_to(ROOMS / EXEMPT)}
 
 
 def within(file: str, dep: str) -> bool:

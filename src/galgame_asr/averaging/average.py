@@ -5,8 +5,8 @@ from pathlib import Path
 
 import torch
 
-from galgame_asr.core.console import Progress
 from galgame_asr.families.common import family as families
+from galgame_asr.messages.console import Progress
 
 
 def average(family: str, checkpoints: Sequence[Path], output: Path) -> None:

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from galgame_asr.core.console import log
-from galgame_asr.core.errors import DataError
+from galgame_asr.messages.console import log
+from galgame_asr.messages.errors import DataError
 
 
 @contextmanager

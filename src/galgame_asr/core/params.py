@@ -20,7 +20,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 from typing_extensions import TypeForm
 
-from galgame_asr.core.errors import ConfigError
+from galgame_asr.messages.errors import ConfigError
 
 PARAMS_FILE = Path("params.yaml")
 # Of a repository: the 40-hex commit, never a branch, which can change under the same name.
@@ -65,8 +65,10 @@ def entry(package: str, key: str, tag: str, *, file: Path = PARAMS_FILE) -> Any:
         ConfigError: as for `load`; of a name that is none, with the allowed ones.
     """
     value = load(dict[str, Any], key, file=file)
-    folders = importlib.import_module(package).__path__
-    known = any(Path(folder, str(value.get(tag)), "params.py").is_file() for folder in folders)
+    (folder,) = importlib.import_module(package).__path__
+    files = [path for path in Path(folder).glob("*/params.py") if path.parent.name != "common"]
+    # Of a name that is none, all of them say which there are.
+    known = value.get(tag) in [path.parent.name for path in files]
     module = f"{package}.{value[tag]}.params" if known else f"{package}.params"
     return parse(importlib.import_module(module).Entry, value, key, file=file)
 

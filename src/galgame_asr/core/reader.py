@@ -11,8 +11,8 @@ import soundfile as sf
 import soxr
 from numpy.typing import NDArray
 
-from galgame_asr.core.errors import DataError
 from galgame_asr.core.paths import HOW_TO_GET_SHARDS
+from galgame_asr.messages.errors import DataError
 
 SAMPLE_RATE_HZ = 16_000
 

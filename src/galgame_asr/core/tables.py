@@ -7,8 +7,8 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from galgame_asr.core.errors import DataError
 from galgame_asr.core.files import atomic_path
+from galgame_asr.messages.errors import DataError
 
 
 def read(path: Path, schema: pa.Schema) -> pd.DataFrame:

@@ -13,11 +13,11 @@ import torch
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
-from galgame_asr.core.errors import CheckpointError, ConfigError
 from galgame_asr.core.reader import SAMPLE_RATE_HZ
 from galgame_asr.decoding.segments import Audio, Segment, plain_torch
 from galgame_asr.families.fun_asr_nano.funasr_parts import FsmnVADStreaming, WavFrontendOnline
 from galgame_asr.families.fun_asr_nano.weights import load_weights
+from galgame_asr.messages.errors import CheckpointError, ConfigError
 
 SAMPLES_PER_MS = SAMPLE_RATE_HZ // 1000
 # funasr takes the logarithms of p and of 1 - p.

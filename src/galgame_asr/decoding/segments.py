@@ -17,8 +17,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from galgame_asr.core.errors import ConfigError
 from galgame_asr.core.reader import SAMPLE_RATE_HZ
+from galgame_asr.messages.errors import ConfigError
 
 Audio = NDArray[np.float32]
 Kind = Literal["silero", "fsmn"]

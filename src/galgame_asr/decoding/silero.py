@@ -4,8 +4,8 @@ from pathlib import Path
 
 import torch
 
-from galgame_asr.core.errors import ConfigError
 from galgame_asr.decoding.segments import Audio, Segment, plain_torch
+from galgame_asr.messages.errors import ConfigError
 
 try:
     with plain_torch():  # its import sets torch to one thread, for the whole process

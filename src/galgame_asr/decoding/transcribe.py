@@ -16,8 +16,6 @@ import pandas as pd
 import torch
 
 from galgame_asr.core import processes
-from galgame_asr.core.console import Progress, log
-from galgame_asr.core.errors import ConfigError
 from galgame_asr.core.reader import SAMPLE_RATE_HZ, ShardReader
 from galgame_asr.decoding import long_audio
 from galgame_asr.decoding.params import DecodeParams
@@ -27,6 +25,8 @@ from galgame_asr.families.common.batching import by_length, num_frames, window_f
 from galgame_asr.families.common.family import FrontEnd, Recogniser, Search
 from galgame_asr.families.common.params import ComputeParams, Prompt
 from galgame_asr.families.common.transcript import Transcript
+from galgame_asr.messages.console import Progress, log
+from galgame_asr.messages.errors import ConfigError
 from galgame_asr.runtimes import load as runtimes
 
 # Tokens that even the shortest utterance may have beyond its share by duration.

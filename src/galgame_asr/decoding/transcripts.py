@@ -7,9 +7,9 @@ from typing import Any
 
 import pandas as pd
 
-from galgame_asr.core.errors import DataError
 from galgame_asr.core.files import write_text
 from galgame_asr.families.common.transcript import Transcript
+from galgame_asr.messages.errors import DataError
 
 # set -> utterance id -> transcript
 Transcripts = dict[str, dict[str, Transcript]]

@@ -12,11 +12,11 @@ from typing import Literal
 from huggingface_hub import HfApi, RepoFile, hf_hub_download
 from huggingface_hub.utils.tqdm import disable_progress_bars
 
-from galgame_asr.core.console import Progress, log
-from galgame_asr.core.errors import DataError
 from galgame_asr.core.files import locked, remove
 from galgame_asr.core.paths import SOURCES, scratch_root
 from galgame_asr.downloads.lock import File, Lock, describe
+from galgame_asr.messages.console import Progress, log
+from galgame_asr.messages.errors import DataError
 
 Kind = Literal["model", "dataset"]
 CONNECTIONS = 4

@@ -10,8 +10,8 @@ import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
-from galgame_asr.core.errors import DataError
 from galgame_asr.core.files import write_text
+from galgame_asr.messages.errors import DataError
 
 COLUMNS = ("path", "bytes", "sha256")
 

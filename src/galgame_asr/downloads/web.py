@@ -5,9 +5,9 @@ from pathlib import Path
 
 import requests
 
-from galgame_asr.core.console import Progress, log
-from galgame_asr.core.errors import DataError
 from galgame_asr.core.files import remove
+from galgame_asr.messages.console import Progress, log
+from galgame_asr.messages.errors import DataError
 
 TIMEOUT_S = 60
 BLOCK = 1 << 16

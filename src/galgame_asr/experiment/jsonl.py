@@ -12,12 +12,12 @@ from pathlib import Path
 import pandas as pd
 import soundfile as sf
 
-from galgame_asr.core.console import Progress
-from galgame_asr.core.errors import DataError
 from galgame_asr.core.files import atomic_directory
 from galgame_asr.core.reader import SAMPLE_RATE_HZ, ShardReader
 from galgame_asr.families.common.params import Prompt
 from galgame_asr.families.fun_asr_nano import family as fun_asr_nano
+from galgame_asr.messages.console import Progress
+from galgame_asr.messages.errors import DataError
 
 FRAMES_PER_S = 100
 

@@ -6,7 +6,6 @@ from pydantic import model_validator
 
 from galgame_asr.averaging.params import Averages
 from galgame_asr.base.params import Base, BuiltBase
-from galgame_asr.core.errors import ConfigError
 from galgame_asr.core.params import section
 from galgame_asr.corpora.params import Corpora
 from galgame_asr.decoding.params import DecodeParams
@@ -14,6 +13,7 @@ from galgame_asr.experiment import curriculum
 from galgame_asr.families.common.params import ComputeParams, ModelParams, Prompts
 from galgame_asr.formats.params import Exports
 from galgame_asr.manifests.params import ManifestParams
+from galgame_asr.messages.errors import ConfigError
 from galgame_asr.scoring.params import ScoreParams
 from galgame_asr.splitting.params import SplitParams
 from galgame_asr.training.params import CommonParams, PhaseParams

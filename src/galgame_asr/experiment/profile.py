@@ -9,9 +9,9 @@ from ruamel.yaml.comments import CommentedMap, CommentedSeq
 from ruamel.yaml.error import CommentMark
 
 from galgame_asr.core import params
-from galgame_asr.core.errors import ConfigError
 from galgame_asr.core.files import write_text
 from galgame_asr.experiment.params import Params
+from galgame_asr.messages.errors import ConfigError
 
 PROFILES = Path("profiles")
 # Maps whose keys are names that the user gave: a profile replaces them whole, or what it

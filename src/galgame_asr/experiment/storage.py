@@ -21,8 +21,8 @@ from dvc.repo import Repo
 from dvc_data.hashfile.hash_info import HashInfo
 from dvc_data.hashfile.tree import Tree
 
-from galgame_asr.core.console import Progress, log
-from galgame_asr.core.errors import ConfigError, DataError
+from galgame_asr.messages.console import Progress, log
+from galgame_asr.messages.errors import ConfigError, DataError
 
 # Of an object: size, on S3 also ETag, or why it cannot be had.
 Info = dict[str, Any] | Exception

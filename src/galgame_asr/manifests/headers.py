@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import soundfile as sf
 
-from galgame_asr.core.errors import DataError
+from galgame_asr.messages.errors import DataError
 
 OPUS_CLOCK_HZ = 48_000
 # What libsndfile decodes Opus at: the rate of the original if Opus has it, else 48 kHz.

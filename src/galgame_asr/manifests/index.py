@@ -18,8 +18,6 @@ import pyarrow.parquet as pq
 import xxhash
 
 from galgame_asr.core import processes, utterances
-from galgame_asr.core.console import Progress
-from galgame_asr.core.errors import DataError
 from galgame_asr.core.files import scratch_directory
 from galgame_asr.core.hashing import unit_hash
 from galgame_asr.core.paths import HOW_TO_GET_SHARDS
@@ -28,6 +26,8 @@ from galgame_asr.manifests.checks import repeats, signal
 from galgame_asr.manifests.checks import text as text_checks
 from galgame_asr.manifests.group import group_text
 from galgame_asr.manifests.params import ManifestParams
+from galgame_asr.messages.console import Progress
+from galgame_asr.messages.errors import DataError
 from galgame_asr.shards import folder as shards
 from galgame_asr.shards import tar
 from galgame_asr.shards.folder import Shard

@@ -15,9 +15,9 @@ import torch
 
 from galgame_asr.base.params import Base, BuiltBase, DirectoryBase, HubBase, TinyWhisperBase
 from galgame_asr.core import processes, utterances
-from galgame_asr.core.errors import ConfigError
 from galgame_asr.experiment.params import Params
 from galgame_asr.families.common.batching import FRAMES_PER_S, PhaseBatches, num_frames
+from galgame_asr.messages.errors import ConfigError
 from galgame_asr.planning.memory import Memory, measure, predict
 from galgame_asr.training import mix
 from galgame_asr.training.params import CommonParams, TrainingParams

@@ -7,12 +7,12 @@ from collections.abc import Mapping
 
 import torch
 
-from galgame_asr.core.console import Progress, clock
-from galgame_asr.core.errors import ConfigError
 from galgame_asr.core.params import PARAMS_FILE, hint, parse, read_yaml
 from galgame_asr.core.paths import MODELS, SPLIT
 from galgame_asr.experiment.params import Params
 from galgame_asr.families.common import compute
+from galgame_asr.messages.console import Progress, clock
+from galgame_asr.messages.errors import ConfigError
 from galgame_asr.planning.plan import (
     CARDS_GB,
     GIB,

@@ -10,13 +10,13 @@ from typing import Any
 
 from galgame_asr.base.params import BuiltBase, HubBase
 from galgame_asr.core import params
-from galgame_asr.core.errors import ConfigError, ExportError
 from galgame_asr.core.paths import EXPORTS, METRICS, MODELS, TEST_SETS, VERIFIED
 from galgame_asr.experiment.params import Params
 from galgame_asr.families.common.params import Prompt
 from galgame_asr.formats.common import verified
 from galgame_asr.formats.common.verified import Verified
 from galgame_asr.formats.params import Entry as Export
+from galgame_asr.messages.errors import ConfigError, ExportError
 from galgame_asr.publishing import licences, provenance
 from galgame_asr.publishing.licences import Terms
 from galgame_asr.publishing.provenance import Provenance

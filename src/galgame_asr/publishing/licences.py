@@ -6,7 +6,6 @@ Read on the corpora's pages in 2026; this is no legal advice, and pages change.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from galgame_asr.core.errors import ConfigError
 from galgame_asr.corpora.aishell.params import Aishell
 from galgame_asr.corpora.folder.params import Folder
 from galgame_asr.corpora.galgame.params import Galgame
@@ -14,6 +13,7 @@ from galgame_asr.corpora.hub_dataset.params import HubDataset
 from galgame_asr.corpora.params import Entry as Corpus
 from galgame_asr.corpora.reazonspeech.params import ReazonSpeech
 from galgame_asr.corpora.synthetic.params import Synthetic
+from galgame_asr.messages.errors import ConfigError
 
 GALGAME_SPEECH = "litagin/Galgame_Speech_ASR_16kHz"
 REAZONSPEECH = "reazon-research/reazonspeech"

@@ -8,7 +8,7 @@ from dvc.repo import Repo
 from dvc.scm import NoSCM, SCMError
 from ruamel.yaml import YAML
 
-from galgame_asr.core.errors import ExportError
+from galgame_asr.messages.errors import ExportError
 
 
 @dataclass(frozen=True)

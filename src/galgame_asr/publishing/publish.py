@@ -7,11 +7,11 @@ from pathlib import Path
 from huggingface_hub import CommitOperationAdd, HfApi, ModelCard
 from huggingface_hub.utils.tqdm import disable_progress_bars
 
-from galgame_asr.core.errors import ConfigError, ExportError
 from galgame_asr.core.files import atomic_directory, write_text
 from galgame_asr.core.paths import EXPORTS, MODELS, scratch_root
 from galgame_asr.formats.capswriter.params import CapsWriterExport
 from galgame_asr.formats.gguf.params import GgufExport
+from galgame_asr.messages.errors import ConfigError, ExportError
 from galgame_asr.publishing import card, facts, licences
 from galgame_asr.publishing.facts import Facts
 from galgame_asr.publishing.licences import Licence

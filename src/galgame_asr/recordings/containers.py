@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from galgame_asr.core.console import clock, log
-from galgame_asr.core.errors import ConfigError, DataError
 from galgame_asr.core.reader import SAMPLE_RATE_HZ
+from galgame_asr.messages.console import clock, log
+from galgame_asr.messages.errors import ConfigError, DataError
 
 try:
     import av

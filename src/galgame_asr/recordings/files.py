@@ -7,8 +7,6 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from galgame_asr.core.console import Progress, clock, log
-from galgame_asr.core.errors import CheckpointError, ConfigError
 from galgame_asr.core.files import write_text
 from galgame_asr.core.params import load
 from galgame_asr.core.paths import MODELS, RAW
@@ -18,6 +16,8 @@ from galgame_asr.decoding.segments import MAX_GAP
 from galgame_asr.decoding.transcribe import Decoder, Task
 from galgame_asr.families.common import compute
 from galgame_asr.families.common.params import ComputeParams, Prompt, Prompts
+from galgame_asr.messages.console import Progress, clock, log
+from galgame_asr.messages.errors import CheckpointError, ConfigError
 from galgame_asr.recordings import containers
 from galgame_asr.recordings import windows as recording
 from galgame_asr.recordings.windows import Piece

@@ -5,8 +5,8 @@ from typing import Any
 
 import pandas as pd
 
-from galgame_asr.core.errors import DataError
 from galgame_asr.experiment.curriculum import Curriculum
+from galgame_asr.messages.errors import DataError
 from galgame_asr.report.comparison import compare
 from galgame_asr.report.confusions import confusions
 from galgame_asr.report.results import (

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from galgame_asr.core.errors import DataError
+from galgame_asr.messages.errors import DataError
 from galgame_asr.scoring import confidence
 from galgame_asr.scoring.confidence import Counts, Interval
 from galgame_asr.scoring.summary import fractions, rounded

@@ -3,8 +3,8 @@
 import shutil
 from pathlib import Path
 
-from galgame_asr.core.errors import ConfigError
 from galgame_asr.core.files import write_text
+from galgame_asr.messages.errors import ConfigError
 from galgame_asr.report.markdown import EXPORTS
 
 BEGIN = "<!-- {name}: written by `make readme` -->"

@@ -9,7 +9,7 @@ from dvc.api import DVCFileSystem
 from dvc.exceptions import DvcException
 from dvc.scm import SCMError
 
-from galgame_asr.core.errors import ConfigError, DataError
+from galgame_asr.messages.errors import ConfigError, DataError
 
 
 @contextmanager

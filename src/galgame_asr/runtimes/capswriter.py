@@ -17,10 +17,10 @@ import torch
 from torch import nn
 from transformers import Qwen3ForCausalLM
 
-from galgame_asr.core.errors import CheckpointError, ExportError
 from galgame_asr.families.fun_asr_nano.family import FunAsrNano, num_speech_tokens
 from galgame_asr.families.fun_asr_nano.funasr_parts import WavFrontend
 from galgame_asr.families.fun_asr_nano.network import Model
+from galgame_asr.messages.errors import CheckpointError, ExportError
 from galgame_asr.runtimes.gguf_files import (
     FRONT_END,
     Reader,

@@ -3,7 +3,7 @@
 import importlib
 from types import ModuleType
 
-from galgame_asr.core.errors import ConfigError
+from galgame_asr.messages.errors import ConfigError
 
 
 def require(package: str, *, extra: str) -> ModuleType:

@@ -17,11 +17,11 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from galgame_asr.core.errors import CheckpointError, ConfigError
 from galgame_asr.families.common.family import Search
 from galgame_asr.families.common.params import Prompt
 from galgame_asr.families.common.transcript import Transcript
 from galgame_asr.families.fun_asr_nano import funasr_parts  # noqa: F401  registers what the model is made of
+from galgame_asr.messages.errors import CheckpointError, ConfigError
 
 WINDOW_S = None
 FILES = ("config.yaml", "configuration.json", "model.pt")

@@ -16,9 +16,9 @@ from tokenizers import Tokenizer
 from torch import nn
 from transformers import PreTrainedTokenizerFast, Qwen3Config
 
-from galgame_asr.core.errors import CheckpointError
 from galgame_asr.families.fun_asr_nano.funasr_parts import WavFrontend
 from galgame_asr.families.fun_asr_nano.network import Model
+from galgame_asr.messages.errors import CheckpointError
 from galgame_asr.runtimes.extras import require
 
 ENCODER_ARCHITECTURE, LLM_ARCHITECTURE = "funasr-sensevoice-encoder", "qwen3"

@@ -5,10 +5,10 @@ import json
 from pathlib import Path
 from types import ModuleType
 
-from galgame_asr.core.errors import CheckpointError, ConfigError
 from galgame_asr.families.common import family as families
 from galgame_asr.families.common.family import Recogniser
 from galgame_asr.families.common.params import FAMILIES
+from galgame_asr.messages.errors import CheckpointError, ConfigError
 
 
 def load(name: str, directory: Path, weights: Path | None = None) -> Recogniser:

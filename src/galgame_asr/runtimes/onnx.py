@@ -5,7 +5,7 @@ from typing import Any
 
 import torch
 
-from galgame_asr.core.errors import ExportError
+from galgame_asr.messages.errors import ExportError
 from galgame_asr.runtimes.extras import require
 
 

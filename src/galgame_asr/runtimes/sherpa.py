@@ -16,11 +16,11 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from galgame_asr.core.errors import CheckpointError, ConfigError
 from galgame_asr.core.reader import SAMPLE_RATE_HZ
 from galgame_asr.families.common.family import Search
 from galgame_asr.families.common.params import Prompt
 from galgame_asr.families.common.transcript import Transcript
+from galgame_asr.messages.errors import CheckpointError, ConfigError
 from galgame_asr.runtimes.extras import require
 
 WINDOW_S = None

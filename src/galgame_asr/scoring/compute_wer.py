@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-from galgame_asr.core.errors import DataError
+from galgame_asr.messages.errors import DataError
 
 _LETTERS = re.compile(r"[^\W_]*")
 _BLANKS = " \t\r\n"

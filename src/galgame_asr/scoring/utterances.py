@@ -7,9 +7,9 @@ from typing import Any
 import pandas as pd
 from rapidfuzz.distance import Levenshtein
 
-from galgame_asr.core.errors import DataError
 from galgame_asr.decoding.transcripts import keys
 from galgame_asr.families.common.transcript import Transcript
+from galgame_asr.messages.errors import DataError
 from galgame_asr.scoring import scored
 from galgame_asr.scoring.breakdown import break_down, count
 from galgame_asr.scoring.hallucination import flags

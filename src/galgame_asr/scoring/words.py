@@ -8,7 +8,7 @@ from functools import lru_cache
 
 from sudachipy import Dictionary, SplitMode
 
-from galgame_asr.core.errors import ConfigError
+from galgame_asr.messages.errors import ConfigError
 
 # Sudachi takes 49,149 bytes, and 65,535 once it has written its compatibility form: at
 # most 33 bytes a character.

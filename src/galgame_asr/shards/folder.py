@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from galgame_asr.core.console import Progress
-from galgame_asr.core.errors import DataError
 from galgame_asr.core.files import write_text
 from galgame_asr.core.paths import HOW_TO_GET_SHARDS
+from galgame_asr.messages.console import Progress
+from galgame_asr.messages.errors import DataError
 from galgame_asr.shards import tar
 
 LIST = "shards.tsv"

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from galgame_asr.core.errors import DataError
 from galgame_asr.core.files import atomic_path
 from galgame_asr.core.paths import HOW_TO_GET_SHARDS
+from galgame_asr.messages.errors import DataError
 
 BLOCK = 512
 END = bytes(BLOCK)

@@ -4,12 +4,12 @@ from collections.abc import Sequence
 
 from galgame_asr.averaging.average import average
 from galgame_asr.averaging.params import AverageParams
-from galgame_asr.core.console import run
 from galgame_asr.core.files import atomic_directory
 from galgame_asr.core.params import load
 from galgame_asr.core.paths import MACHINE, MODELS
 from galgame_asr.families.common import compute
 from galgame_asr.families.common.params import ComputeParams, ModelParams
+from galgame_asr.messages.console import run
 
 
 def main(arguments: Sequence[str]) -> None:

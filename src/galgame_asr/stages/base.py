@@ -8,8 +8,6 @@ from tempfile import TemporaryDirectory
 
 from galgame_asr.base.params import Base, BuiltBase, HubBase
 from galgame_asr.core import utterances
-from galgame_asr.core.console import run
-from galgame_asr.core.errors import ConfigError
 from galgame_asr.core.files import atomic_directory
 from galgame_asr.core.params import load
 from galgame_asr.core.paths import LOGS, MACHINE, MODELS, RAW, SPLIT
@@ -17,6 +15,8 @@ from galgame_asr.downloads import hub
 from galgame_asr.families.common import compute
 from galgame_asr.families.common import family as families
 from galgame_asr.families.common.params import ComputeParams, ModelParams
+from galgame_asr.messages.console import run
+from galgame_asr.messages.errors import ConfigError
 from galgame_asr.training.params import CommonParams
 from galgame_asr.training.phase import PhaseInputs, trained
 

@@ -6,7 +6,6 @@ from pathlib import Path
 import pandas as pd
 
 from galgame_asr.core import utterances
-from galgame_asr.core.console import run
 from galgame_asr.core.params import load
 from galgame_asr.core.paths import MACHINE, MODELS, RAW, SPLIT, TEST_SETS
 from galgame_asr.decoding import transcripts
@@ -14,6 +13,7 @@ from galgame_asr.decoding.params import DecodeParams
 from galgame_asr.decoding.transcribe import Task, transcribe
 from galgame_asr.families.common import compute
 from galgame_asr.families.common.params import ComputeParams, Prompt
+from galgame_asr.messages.console import run
 from galgame_asr.runtimes import load as runtimes
 
 

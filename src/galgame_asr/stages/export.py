@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 
-from galgame_asr.core.console import run
 from galgame_asr.core.files import atomic_directory
 from galgame_asr.core.params import entry, load
 from galgame_asr.core.paths import EXPORTS, MACHINE, MODELS
@@ -10,6 +9,7 @@ from galgame_asr.families.common import compute
 from galgame_asr.families.common.params import ComputeParams
 from galgame_asr.formats.common import exporter as exporting
 from galgame_asr.formats.common.params import Export
+from galgame_asr.messages.console import run
 
 
 def main(arguments: Sequence[str]) -> None:

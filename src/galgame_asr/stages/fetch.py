@@ -2,11 +2,11 @@
 
 from collections.abc import Sequence
 
-from galgame_asr.core.console import run
 from galgame_asr.core.files import atomic_directory
 from galgame_asr.core.params import entry
 from galgame_asr.core.paths import RAW
 from galgame_asr.corpora.common import fetch as corpora
+from galgame_asr.messages.console import run
 
 
 def main(arguments: Sequence[str]) -> None:

@@ -3,12 +3,12 @@
 import json
 from collections.abc import Sequence
 
-from galgame_asr.core.console import log, run
 from galgame_asr.core.files import write_text
 from galgame_asr.core.params import load
 from galgame_asr.core.paths import MANIFEST, METRICS, RAW, scratch_root
 from galgame_asr.manifests.index import Corpus, index
 from galgame_asr.manifests.params import ManifestParams
+from galgame_asr.messages.console import log, run
 
 
 def main(arguments: Sequence[str]) -> None:

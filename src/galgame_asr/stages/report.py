@@ -3,13 +3,13 @@
 import json
 from collections.abc import Sequence
 
-from galgame_asr.core.console import run
 from galgame_asr.core.files import prune, write_text
 from galgame_asr.core.params import PARAMS_FILE, read_yaml
 from galgame_asr.core.paths import METRICS, RAW, SCORED, SPLIT, TEST_SETS, VERIFIED
 from galgame_asr.core.reader import ShardReader
 from galgame_asr.experiment.curriculum import check, of_params
 from galgame_asr.formats.common import verified
+from galgame_asr.messages.console import run
 from galgame_asr.report import load, markdown, page
 from galgame_asr.report.collect import collect
 

@@ -7,12 +7,12 @@ from pathlib import Path
 import pandas as pd
 
 from galgame_asr.core import utterances
-from galgame_asr.core.console import run
-from galgame_asr.core.errors import DataError
 from galgame_asr.core.files import write_text
 from galgame_asr.core.params import load
 from galgame_asr.core.paths import SPLIT, TEST_SETS
 from galgame_asr.decoding import transcripts
+from galgame_asr.messages.console import run
+from galgame_asr.messages.errors import DataError
 from galgame_asr.scoring import scored
 from galgame_asr.scoring.params import ScoreParams
 from galgame_asr.scoring.summary import summarise

@@ -7,12 +7,12 @@ from typing import Any
 import pandas as pd
 
 from galgame_asr.core import utterances
-from galgame_asr.core.console import log, run
 from galgame_asr.core.files import prune, write_text
 from galgame_asr.core.params import load
 from galgame_asr.core.paths import MANIFEST, METRICS, RAW, SPLIT
 from galgame_asr.core.reader import ShardReader
 from galgame_asr.manifests.params import FlagSeverity, SignalParams
+from galgame_asr.messages.console import log, run
 from galgame_asr.splitting.params import SplitParams
 from galgame_asr.splitting.split import Checks, split
 

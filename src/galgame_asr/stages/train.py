@@ -3,12 +3,12 @@
 import shutil
 from collections.abc import Sequence
 
-from galgame_asr.core.console import run
 from galgame_asr.core.files import atomic_directory
 from galgame_asr.core.params import load
 from galgame_asr.core.paths import LOGS, MACHINE, MODELS, RAW, SPLIT
 from galgame_asr.families.common import compute
 from galgame_asr.families.common.params import ComputeParams, ModelParams
+from galgame_asr.messages.console import run
 from galgame_asr.training.params import CommonParams, PhaseParams
 from galgame_asr.training.phase import PhaseInputs, trained
 

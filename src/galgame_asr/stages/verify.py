@@ -8,8 +8,6 @@ from pathlib import Path
 import pandas as pd
 
 from galgame_asr.core import utterances
-from galgame_asr.core.console import log, run
-from galgame_asr.core.errors import DataError, ExportError
 from galgame_asr.core.params import entry, load
 from galgame_asr.core.paths import EXPORTS, MACHINE, MODELS, RAW, SPLIT, VERIFIED
 from galgame_asr.core.reader import ShardReader
@@ -24,6 +22,8 @@ from galgame_asr.formats.common.agreement import Agreement, Said, compare
 from galgame_asr.formats.common.exporter import Exporter
 from galgame_asr.formats.common.params import Export, TensorVerifyParams
 from galgame_asr.formats.common.verified import Verified
+from galgame_asr.messages.console import log, run
+from galgame_asr.messages.errors import DataError, ExportError
 from galgame_asr.runtimes import load as runtimes
 from galgame_asr.text.params import NormaliseParams
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 
 from torch import nn
 
-from galgame_asr.core.errors import ConfigError
+from galgame_asr.messages.errors import ConfigError
 
 
 def freeze(

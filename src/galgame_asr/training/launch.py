@@ -18,11 +18,11 @@ from typing import Any
 import torch
 from accelerate.commands.config.config_args import load_config_from_file
 
-from galgame_asr.core.console import log
-from galgame_asr.core.errors import ConfigError, DataError, GalgameAsrError
 from galgame_asr.core.files import remove
 from galgame_asr.families.common import compute
 from galgame_asr.families.common.params import ComputeParams
+from galgame_asr.messages.console import log
+from galgame_asr.messages.errors import ConfigError, DataError, GalgameAsrError
 from galgame_asr.training.stopping import REQUEST
 
 STAGE_PID = "GALGAME_ASR_STAGE_PID"  # the process that the launched ones end with

@@ -5,8 +5,8 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
-from galgame_asr.core.errors import ConfigError
 from galgame_asr.core.hashing import unit_hash
+from galgame_asr.messages.errors import ConfigError
 
 
 def select(rows: pd.DataFrame, mix: Mapping[str, float]) -> pd.DataFrame:

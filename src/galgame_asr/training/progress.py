@@ -8,7 +8,7 @@ from tensorboardX import SummaryWriter
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 from transformers.integrations.integration_utils import TensorBoardCallback
 
-from galgame_asr.core.console import Progress, log
+from galgame_asr.messages.console import Progress, log
 
 
 class ProgressCallback(TrainerCallback):

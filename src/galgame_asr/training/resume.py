@@ -16,10 +16,10 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from galgame_asr.core.console import log
-from galgame_asr.core.errors import DataError
 from galgame_asr.core.files import content_hash, locked, remove
 from galgame_asr.core.paths import scratch_root
+from galgame_asr.messages.console import log
+from galgame_asr.messages.errors import DataError
 
 COMPLETE = "complete"  # the last file written into a saved state
 
@@ -43,11 +43,15 @@ def scratch(inputs: list[Path], params: Mapping[str, Any]) -> Iterator[Path]:
 
 
 def fingerprint(inputs: list[Path], params: Mapping[str, Any]) -> str:
-    """Hash of inputs, params, this project's loaded code and the versions of its engines."""
+    """Hash of inputs, params, this project's loaded code and the versions of its engines.
+
+    Without what only people see: a better progress bar costs nobody a run.
+    """
     code = [
         Path(module.__file__)
         for name, module in sorted(sys.modules.items())
         if name.startswith("galgame_asr") and module.__file__
+        if not name.startswith("galgame_asr.messages")
     ]
     parts = {
         "inputs": content_hash(inputs),

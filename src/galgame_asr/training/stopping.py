@@ -8,7 +8,7 @@ from typing import Any
 
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-from galgame_asr.core.console import log
+from galgame_asr.messages.console import log
 
 REQUEST = "stop"  # a file that asks all processes of a phase to stop
 

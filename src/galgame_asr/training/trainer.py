@@ -27,8 +27,6 @@ from transformers import (
 )
 from transformers.trainer import TRAINER_STATE_NAME
 
-from galgame_asr.core.console import log
-from galgame_asr.core.errors import ConfigError, DataError, InterruptionError
 from galgame_asr.core.files import atomic_directory, atomic_path, write_text
 from galgame_asr.core.reader import ShardReader
 from galgame_asr.families.common import lora
@@ -40,6 +38,8 @@ from galgame_asr.families.common.batching import (
 )
 from galgame_asr.families.common.family import Example, Family
 from galgame_asr.families.common.params import Prompt
+from galgame_asr.messages.console import log
+from galgame_asr.messages.errors import ConfigError, DataError, InterruptionError
 from galgame_asr.training.activation_checkpointing import recompute
 from galgame_asr.training.dataset import Utterances
 from galgame_asr.training.early_stopping import best_step, has_stopped

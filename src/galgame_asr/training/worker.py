@@ -10,9 +10,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from galgame_asr.core import processes
-from galgame_asr.core.console import log, run
-from galgame_asr.core.errors import GalgameAsrError
 from galgame_asr.families.common import compute
+from galgame_asr.messages.console import log, run
+from galgame_asr.messages.errors import GalgameAsrError
 from galgame_asr.training import launch
 from galgame_asr.training.phase import PhaseInputs, train_here
 

@@ -12,12 +12,12 @@ import torch
 from ruamel.yaml import YAML
 
 from galgame_asr.core import utterances
-from galgame_asr.core.errors import CheckpointError, ConfigError, ExportError
 from galgame_asr.core.params import parse, read_yaml
 from galgame_asr.experiment.params import Params
 from galgame_asr.families.fun_asr_nano import family as fun_asr_nano
 from galgame_asr.formats.capswriter import export as exporting
 from galgame_asr.formats.common.exporter import load
+from galgame_asr.messages.errors import CheckpointError, ConfigError, ExportError
 from galgame_asr.runtimes import load as runtimes
 from galgame_asr.runtimes.capswriter import CTC, HEARING, LLM, TOKENS
 from galgame_asr.stages import export as export_stage

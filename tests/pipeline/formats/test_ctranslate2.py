@@ -17,7 +17,6 @@ from ruamel.yaml import YAML
 from transformers import GenerationMixin
 
 from galgame_asr.core import utterances
-from galgame_asr.core.errors import CheckpointError, ConfigError, ExportError
 from galgame_asr.core.files import content_hash
 from galgame_asr.core.params import parse, read_yaml
 from galgame_asr.decoding import transcripts
@@ -26,6 +25,7 @@ from galgame_asr.families.common.family import Search
 from galgame_asr.families.common.params import Prompt
 from galgame_asr.families.common.transcript import Transcript
 from galgame_asr.formats.ctranslate2 import export as exporting
+from galgame_asr.messages.errors import CheckpointError, ConfigError, ExportError
 from galgame_asr.runtimes import load as runtimes
 from galgame_asr.runtimes.ctranslate2 import WhisperCt2
 from galgame_asr.stages import decode, verify

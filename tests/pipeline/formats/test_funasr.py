@@ -16,7 +16,6 @@ import torch
 from ruamel.yaml import YAML
 
 from galgame_asr.core import utterances
-from galgame_asr.core.errors import CheckpointError, ConfigError, ExportError
 from galgame_asr.core.files import content_hash
 from galgame_asr.core.params import parse, read_yaml
 from galgame_asr.experiment.params import Params
@@ -24,6 +23,7 @@ from galgame_asr.families.common.family import Search
 from galgame_asr.families.common.params import Prompt
 from galgame_asr.families.common.transcript import Transcript
 from galgame_asr.formats.funasr import export as exporting
+from galgame_asr.messages.errors import CheckpointError, ConfigError, ExportError
 from galgame_asr.runtimes import load as runtimes
 from galgame_asr.stages import export as export_stage
 from galgame_asr.stages import verify

@@ -14,7 +14,6 @@ from ruamel.yaml import YAML
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from galgame_asr.core import utterances
-from galgame_asr.core.errors import CheckpointError, ConfigError, ExportError
 from galgame_asr.core.params import parse, read_yaml
 from galgame_asr.experiment.params import Params
 from galgame_asr.families.common import family as families
@@ -22,6 +21,7 @@ from galgame_asr.families.common.params import Prompt
 from galgame_asr.families.fun_asr_nano import family as fun_asr_nano
 from galgame_asr.formats.common.exporter import load
 from galgame_asr.formats.gguf import export as exporting
+from galgame_asr.messages.errors import CheckpointError, ConfigError, ExportError
 from galgame_asr.runtimes import load as runtimes
 from galgame_asr.runtimes.gguf import ENCODER, LLM
 from galgame_asr.runtimes.gguf_files import Reader

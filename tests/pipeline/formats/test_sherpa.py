@@ -14,7 +14,6 @@ from ruamel.yaml import YAML
 from tokenizers import Tokenizer
 
 from galgame_asr.core import utterances
-from galgame_asr.core.errors import CheckpointError, ConfigError, ExportError
 from galgame_asr.core.files import content_hash
 from galgame_asr.core.params import parse, read_yaml
 from galgame_asr.experiment.params import Params
@@ -25,6 +24,7 @@ from galgame_asr.families.fun_asr_nano import family as fun_asr_nano
 from galgame_asr.formats.common import onnx as onnx_graph
 from galgame_asr.formats.common.exporter import load
 from galgame_asr.formats.sherpa import export as exporting
+from galgame_asr.messages.errors import CheckpointError, ConfigError, ExportError
 from galgame_asr.runtimes import load as runtimes
 from galgame_asr.runtimes import sherpa as fun_asr_nano_sherpa
 from galgame_asr.runtimes.onnx import Graph

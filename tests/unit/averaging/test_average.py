@@ -7,11 +7,11 @@ import torch
 
 from galgame_asr.averaging.average import average
 from galgame_asr.averaging.params import AverageParams
-from galgame_asr.core.errors import CheckpointError, ConfigError
 from galgame_asr.core.params import parse
 from galgame_asr.families.fun_asr_nano import family as fun_asr_nano
 from galgame_asr.families.whisper import family as whisper
 from galgame_asr.families.whisper.network import SINUSOIDS
+from galgame_asr.messages.errors import CheckpointError, ConfigError
 from tests.models import build, build_whisper
 
 

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import soundfile as sf
 
-from galgame_asr.core.errors import DataError
 from galgame_asr.core.reader import ShardReader
+from galgame_asr.messages.errors import DataError
 from galgame_asr.shards import tar
 from tests.conftest import tone
 

@@ -14,7 +14,6 @@ import pytest
 import soundfile as sf
 
 from galgame_asr.core import utterances
-from galgame_asr.core.errors import ConfigError, DataError, GalgameAsrError
 from galgame_asr.core.params import parse, read_yaml
 from galgame_asr.core.reader import ShardReader
 from galgame_asr.corpora.aishell.params import Aishell
@@ -26,6 +25,7 @@ from galgame_asr.corpora.reazonspeech.params import ReazonSpeech
 from galgame_asr.downloads import hub
 from galgame_asr.manifests.index import Corpus, index
 from galgame_asr.manifests.params import FlagSeverity, ManifestParams
+from galgame_asr.messages.errors import ConfigError, DataError, GalgameAsrError
 from galgame_asr.shards import folder as shards
 from galgame_asr.shards import tar
 from tests.conftest import REPOSITORY, tone

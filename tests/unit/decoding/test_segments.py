@@ -10,7 +10,6 @@ import torch
 from numpy.typing import NDArray
 from ruamel.yaml import YAML
 
-from galgame_asr.core.errors import CheckpointError, ConfigError
 from galgame_asr.corpora.synthetic import fetch as synthetic
 from galgame_asr.decoding import fsmn, long_audio
 from galgame_asr.decoding.segments import (
@@ -24,6 +23,7 @@ from galgame_asr.decoding.segments import (
 )
 from galgame_asr.families.common.transcript import Transcript
 from galgame_asr.families.fun_asr_nano.weights import save_weights
+from galgame_asr.messages.errors import CheckpointError, ConfigError
 from tests.models import noise
 
 RATE_HZ = 16_000

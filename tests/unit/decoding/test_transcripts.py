@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from galgame_asr.core.errors import DataError
 from galgame_asr.decoding import transcripts
 from galgame_asr.families.common.transcript import Transcript
+from galgame_asr.messages.errors import DataError
 
 
 def test_transcripts_round_trip(tmp_path: Path) -> None:

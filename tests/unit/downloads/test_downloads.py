@@ -7,9 +7,9 @@ from pathlib import Path
 import huggingface_hub
 import pytest
 
-from galgame_asr.core.errors import DataError
 from galgame_asr.downloads import hub, web
 from galgame_asr.downloads.lock import Lock
+from galgame_asr.messages.errors import DataError
 from tests.servers import Files, serving
 
 REPO, REVISION = "owner/corpus", "a" * 40

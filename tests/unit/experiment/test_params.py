@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from galgame_asr.base.params import Base
-from galgame_asr.core.errors import ConfigError
 from galgame_asr.core.params import load, parse, read_yaml
 from galgame_asr.corpora.params import Corpora
 from galgame_asr.experiment.params import Params
+from galgame_asr.messages.errors import ConfigError
 from galgame_asr.splitting.params import SplitParams
 from galgame_asr.training.params import CommonParams, PhaseParams
 from tests.conftest import REPOSITORY

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from galgame_asr.core.errors import ConfigError
 from galgame_asr.core.params import load, parse, read_yaml
 from galgame_asr.experiment import profile
 from galgame_asr.experiment.params import Params
+from galgame_asr.messages.errors import ConfigError
 from galgame_asr.training.params import PhaseParams
 from tests.conftest import REPOSITORY
 

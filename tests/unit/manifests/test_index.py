@@ -13,12 +13,12 @@ import pytest
 import soundfile as sf
 
 from galgame_asr.core import utterances
-from galgame_asr.core.errors import DataError
 from galgame_asr.core.params import parse, read_yaml
 from galgame_asr.core.reader import ShardReader
 from galgame_asr.corpora.synthetic import ogg
 from galgame_asr.manifests.index import Corpus, index
 from galgame_asr.manifests.params import FlagSeverity, ManifestParams
+from galgame_asr.messages.errors import DataError
 from galgame_asr.shards import folder as shards
 from galgame_asr.shards.folder import Shard
 from galgame_asr.splitting.split import usable

@@ -14,11 +14,11 @@ from huggingface_hub import ModelCard, constants
 from ruamel.yaml import YAML
 
 from galgame_asr.cli import dispatch
-from galgame_asr.core.errors import ConfigError, ExportError
 from galgame_asr.core.params import parse, read_yaml
 from galgame_asr.corpora.params import Entry as Corpus
 from galgame_asr.experiment.params import Params
 from galgame_asr.families.common.params import Prompt
+from galgame_asr.messages.errors import ConfigError, ExportError
 from galgame_asr.publishing import card, facts, licences
 from galgame_asr.publishing.publish import Publication, prepare
 from tests import hub_uploads

@@ -9,7 +9,7 @@ import pytest
 import soundfile as sf
 from numpy.typing import NDArray
 
-from galgame_asr.core.errors import ConfigError, DataError
+from galgame_asr.messages.errors import ConfigError, DataError
 from galgame_asr.recordings import containers
 from tests.models import noise
 from tests.recordings import CODECS, RATE_HZ, write

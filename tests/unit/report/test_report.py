@@ -11,10 +11,10 @@ import pandas as pd
 import pytest
 from rapidfuzz.distance import Levenshtein
 
-from galgame_asr.core.errors import DataError
 from galgame_asr.experiment.curriculum import Curriculum
 from galgame_asr.formats.common import verified
 from galgame_asr.formats.common.verified import Verified
+from galgame_asr.messages.errors import DataError
 from galgame_asr.report import browser, clips, markdown, page
 from galgame_asr.report.collect import Tables, collect, common
 from galgame_asr.report.confusions import confusions

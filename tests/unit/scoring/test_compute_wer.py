@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from galgame_asr.core.errors import DataError
+from galgame_asr.messages.errors import DataError
 from galgame_asr.scoring import compute_wer
 from galgame_asr.scoring.compute_wer import Counts, align, count, count_pair, read_scp, tokens
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from galgame_asr.core.errors import ConfigError
+from galgame_asr.messages.errors import ConfigError
 from galgame_asr.scoring.seed import seed_normalise
 
 VECTORS = json.loads((Path(__file__).parents[1] / "normalise_vectors.json").read_text("utf-8"))

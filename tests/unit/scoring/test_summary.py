@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from galgame_asr.core.errors import DataError
+from galgame_asr.messages.errors import DataError
 from galgame_asr.report.comparison import compare
 from galgame_asr.scoring import scored
 from galgame_asr.scoring.scored import CLASSES, COUNTS, FLAGS

@@ -6,8 +6,8 @@ import jiwer
 import pandas as pd
 import pytest
 
-from galgame_asr.core.errors import DataError
 from galgame_asr.families.common.transcript import Transcript
+from galgame_asr.messages.errors import DataError
 from galgame_asr.scoring import scored
 from galgame_asr.scoring.scored import CLASSES, SCHEMA
 from galgame_asr.scoring.utterances import score

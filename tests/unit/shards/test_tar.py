@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from galgame_asr.core.errors import DataError
+from galgame_asr.messages.errors import DataError
 from galgame_asr.shards import tar
 
 FILES = {"a.txt": b"x" * 700, "b.ogg": b"", "c" * 90 + ".txt": bytes(512)}

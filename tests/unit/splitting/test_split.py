@@ -7,11 +7,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from galgame_asr.core.errors import ConfigError, DataError
 from galgame_asr.core.params import parse, read_yaml
 from galgame_asr.core.reader import ShardReader
 from galgame_asr.corpora.synthetic import ogg
 from galgame_asr.manifests.params import FlagSeverity, ManifestParams
+from galgame_asr.messages.errors import ConfigError, DataError
 from galgame_asr.shards import tar
 from galgame_asr.splitting.params import SplitParams
 from galgame_asr.splitting.split import LEFT_OUT, Checks, split

@@ -3,7 +3,7 @@
 import pytest
 from torch import nn
 
-from galgame_asr.core.errors import ConfigError
+from galgame_asr.messages.errors import ConfigError
 from galgame_asr.training.freezing import freeze
 
 PARTS = {"encoder": "enc.", "llm": "llm."}

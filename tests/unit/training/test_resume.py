@@ -7,7 +7,7 @@ from types import ModuleType
 
 import pytest
 
-from galgame_asr.core.errors import DataError
+from galgame_asr.messages.errors import DataError
 from galgame_asr.training.resume import fingerprint, last_complete, mark_complete, scratch
 
 
@@ -57,6 +57,19 @@ def test_anything_that_changes_the_result_changes_the_fingerprint(
     monkeypatch.setattr("galgame_asr.training.resume.version", lambda name: f"{name} 9")
     seen.append(fingerprint([table], {"lr": 0.1}))
     assert len(set(seen)) == len(seen)
+
+
+def test_what_only_people_see_does_not_change_the_fingerprint(
+    table: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A better progress bar costs nobody a run; other code does."""
+    before = fingerprint([table], {})
+    for room, same in (("messages", True), ("core", False)):
+        module = ModuleType(f"galgame_asr.{room}.new")
+        module.__file__ = str(tmp_path / f"{room}.py")
+        Path(module.__file__).write_text("# new")
+        monkeypatch.setitem(sys.modules, module.__name__, module)
+        assert (fingerprint([table], {}) == before) is same
 
 
 def test_two_processes_never_share_a_run(table: Path) -> None:

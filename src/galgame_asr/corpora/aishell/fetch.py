@@ -12,11 +12,11 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path, PurePosixPath
 
-from galgame_asr.core.errors import ConfigError, DataError
 from galgame_asr.core.files import locked, remove
 from galgame_asr.core.paths import scratch_root
 from galgame_asr.corpora.aishell.params import Aishell
 from galgame_asr.downloads import web
+from galgame_asr.messages.errors import ConfigError, DataError
 from galgame_asr.shards import folder as shards
 from galgame_asr.shards.folder import Shard, Utterance
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from galgame_asr.core.errors import DataError
 from galgame_asr.corpora.folder.params import Folder
+from galgame_asr.messages.errors import DataError
 from galgame_asr.shards import folder as shards
 from galgame_asr.shards.folder import Shard, Utterance
 

@@ -5,9 +5,9 @@ import json
 import shutil
 from pathlib import Path
 
-from galgame_asr.core.errors import ConfigError, DataError
 from galgame_asr.corpora.galgame.params import Galgame
 from galgame_asr.downloads import hub
+from galgame_asr.messages.errors import ConfigError, DataError
 from galgame_asr.shards.folder import Shard
 
 

@@ -11,10 +11,10 @@ from typing import Any
 
 import datasets
 
-from galgame_asr.core.errors import ConfigError, DataError
 from galgame_asr.core.files import content_hash, locked, remove
 from galgame_asr.core.paths import scratch_root
 from galgame_asr.corpora.hub_dataset.params import HubDataset
+from galgame_asr.messages.errors import ConfigError, DataError
 from galgame_asr.shards import folder as shards
 from galgame_asr.shards.folder import Shard, Utterance
 

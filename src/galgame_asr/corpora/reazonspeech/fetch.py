@@ -9,13 +9,13 @@ from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 
-from galgame_asr.core.console import log
-from galgame_asr.core.errors import ConfigError, DataError
 from galgame_asr.core.files import content_hash, locked, remove
 from galgame_asr.core.paths import SOURCES, scratch_root
 from galgame_asr.corpora.reazonspeech.params import ReazonSpeech, Tier
 from galgame_asr.downloads import web
 from galgame_asr.downloads.lock import Lock, describe
+from galgame_asr.messages.console import log
+from galgame_asr.messages.errors import ConfigError, DataError
 from galgame_asr.shards import folder as shards
 from galgame_asr.shards import tar
 from galgame_asr.shards.folder import Shard, Utterance

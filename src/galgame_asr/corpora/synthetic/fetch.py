@@ -22,9 +22,9 @@ import soxr
 from numpy.typing import NDArray
 
 from galgame_asr.core import processes
-from galgame_asr.core.errors import ConfigError
 from galgame_asr.corpora.synthetic import ogg
 from galgame_asr.corpora.synthetic.params import Synthetic
+from galgame_asr.messages.errors import ConfigError
 from galgame_asr.shards import folder as shards
 from galgame_asr.shards.folder import Shard, Utterance
 

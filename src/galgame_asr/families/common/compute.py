@@ -9,11 +9,11 @@ from pathlib import Path
 
 import torch
 
-from galgame_asr.core.console import log
-from galgame_asr.core.errors import ConfigError
 from galgame_asr.core.files import write_text
 from galgame_asr.families.common import products
 from galgame_asr.families.common.params import ComputeParams
+from galgame_asr.messages.console import log
+from galgame_asr.messages.errors import ConfigError
 
 # Libraries choose vector instructions by CPU, and others add in another order.
 # Each reads its variable when it first computes, so `set_up` comes before that.

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import nn
 
-from galgame_asr.core.errors import ConfigError
+from galgame_asr.messages.errors import ConfigError
 
 BASE = ".base_layer."  # what peft puts into the name of a layer's own tensors
 

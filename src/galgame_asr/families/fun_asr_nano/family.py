@@ -20,13 +20,13 @@ from torch import nn
 from torch.nn.utils.rnn import pad_sequence
 from transformers import AutoTokenizer
 
-from galgame_asr.core.errors import ConfigError
 from galgame_asr.families.common.family import Example, Search
 from galgame_asr.families.common.params import Prompt
 from galgame_asr.families.common.transcript import Transcript
 from galgame_asr.families.fun_asr_nano.funasr_parts import WavFrontend, tables
 from galgame_asr.families.fun_asr_nano.network import CTC_BRANCH, IGNORED, Model
 from galgame_asr.families.fun_asr_nano.weights import load_weights, read_config, save_weights
+from galgame_asr.messages.errors import ConfigError
 
 PARTS = {"encoder": "audio_encoder.", "adaptor": "audio_adaptor.", "llm": "llm."}
 WEIGHTS = "model.pt"

@@ -10,11 +10,11 @@ import torch
 from ruamel.yaml import YAML
 from torch import nn
 
-from galgame_asr.core.errors import CheckpointError
 from galgame_asr.core.files import atomic_path
 from galgame_asr.families.common import lora
 from galgame_asr.families.fun_asr_nano.funasr_parts import normalize_checkpoint_state
 from galgame_asr.families.fun_asr_nano.network import CTC_BRANCH, CTC_HEAD
+from galgame_asr.messages.errors import CheckpointError
 
 
 def read_config(directory: Path) -> dict[str, Any]:

@@ -25,7 +25,6 @@ from transformers.generation.logits_process import (
 )
 from transformers.modeling_outputs import BaseModelOutput
 
-from galgame_asr.core.errors import CheckpointError, ConfigError, DataError
 from galgame_asr.families.common.family import Example, Search
 from galgame_asr.families.common.params import Prompt
 from galgame_asr.families.common.transcript import Transcript
@@ -38,6 +37,7 @@ from galgame_asr.families.whisper.network import (
     load_model,
     save_model,
 )
+from galgame_asr.messages.errors import CheckpointError, ConfigError, DataError
 
 PARTS = {"encoder": "model.encoder.", "decoder": "model.decoder."}
 PREPROCESSOR, TOKENIZER = "preprocessor_config.json", "tokenizer.json"

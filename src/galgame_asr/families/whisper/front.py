@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from transformers import WhisperFeatureExtractor, WhisperTokenizer
 from transformers.models.whisper.tokenization_whisper import TO_LANGUAGE_CODE
 
-from galgame_asr.core.errors import ConfigError, DataError
 from galgame_asr.families.common.params import Prompt
+from galgame_asr.messages.errors import ConfigError, DataError
 
 WINDOW_S = 30.0
 SAMPLE_RATE_HZ = 16_000

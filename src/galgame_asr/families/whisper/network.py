@@ -12,9 +12,9 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 from transformers import GenerationConfig, WhisperConfig, WhisperForConditionalGeneration
 
-from galgame_asr.core.errors import CheckpointError
 from galgame_asr.core.files import atomic_path, write_text
 from galgame_asr.families.common import lora
+from galgame_asr.messages.errors import CheckpointError
 
 IGNORED = -100  # label of a position without loss, as in torch and transformers
 WEIGHTS, CONFIG, GENERATION = "model.safetensors", "config.json", "generation_config.json"

@@ -19,8 +19,6 @@ from typing import Any
 
 import torch
 
-from galgame_asr.core.console import log
-from galgame_asr.core.errors import ExportError
 from galgame_asr.families.common.family import FrontEnd
 from galgame_asr.families.fun_asr_nano.family import FunAsrNano
 from galgame_asr.families.fun_asr_nano.network import CTC_BRANCH, Model
@@ -28,6 +26,8 @@ from galgame_asr.formats.capswriter.masked import Candidates, MaskedHearing
 from galgame_asr.formats.common import checkpoint as fun_asr_nano_exportable
 from galgame_asr.formats.common import onnx as onnx_graph
 from galgame_asr.formats.common.gguf import largest_difference, write_llm
+from galgame_asr.messages.console import log
+from galgame_asr.messages.errors import ExportError
 from galgame_asr.runtimes.capswriter import (
     CTC,
     FEATURES,

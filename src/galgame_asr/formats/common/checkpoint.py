@@ -4,10 +4,10 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from galgame_asr.core.errors import ExportError
 from galgame_asr.families.fun_asr_nano import family as fun_asr_nano
 from galgame_asr.families.fun_asr_nano.family import WEIGHTS, FunAsrNano
 from galgame_asr.families.fun_asr_nano.weights import read_config, read_weights
+from galgame_asr.messages.errors import ExportError
 from galgame_asr.runtimes import load as runtimes
 
 # Section of config.yaml, key, the only value that a runtime knows, and FunASR's value where the

@@ -10,9 +10,9 @@ import torch
 from torch import nn
 from transformers import PreTrainedTokenizerFast
 
-from galgame_asr.core.errors import ExportError
 from galgame_asr.families.fun_asr_nano.funasr_parts import WavFrontend
 from galgame_asr.families.fun_asr_nano.network import Model
+from galgame_asr.messages.errors import ExportError
 from galgame_asr.runtimes.extras import require
 from galgame_asr.runtimes.gguf_files import (
     ENCODER_ARCHITECTURE,

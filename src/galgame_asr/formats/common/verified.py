@@ -5,8 +5,8 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from galgame_asr.core.errors import DataError
 from galgame_asr.core.files import write_text
+from galgame_asr.messages.errors import DataError
 
 # After the point.
 DIGITS = {

@@ -8,8 +8,8 @@ from typing import Any
 
 from transformers.utils.logging import disable_progress_bar
 
-from galgame_asr.core.errors import ExportError
 from galgame_asr.families.common.family import FrontEnd
+from galgame_asr.messages.errors import ExportError
 from galgame_asr.runtimes import load as runtimes
 from galgame_asr.runtimes.extras import require
 

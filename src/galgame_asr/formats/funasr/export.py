@@ -15,13 +15,13 @@ from typing import Any
 import torch
 from ruamel.yaml import YAML
 
-from galgame_asr.core.errors import ExportError
 from galgame_asr.core.files import atomic_path, write_text
 from galgame_asr.families.common.family import FrontEnd
 from galgame_asr.families.fun_asr_nano import family as fun_asr_nano
 from galgame_asr.families.fun_asr_nano.family import WEIGHTS
 from galgame_asr.families.fun_asr_nano.funasr_parts import normalize_checkpoint_state
 from galgame_asr.formats.common import checkpoint as fun_asr_nano_exportable
+from galgame_asr.messages.errors import ExportError
 
 RUNTIME = "funasr"
 PACKAGE = "funasr"

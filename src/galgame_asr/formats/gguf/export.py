@@ -18,12 +18,12 @@ import numpy as np
 import soundfile as sf
 from numpy.typing import NDArray
 
-from galgame_asr.core.console import log
-from galgame_asr.core.errors import ExportError
 from galgame_asr.core.reader import SAMPLE_RATE_HZ
 from galgame_asr.families.common.family import FrontEnd
 from galgame_asr.formats.common import checkpoint as fun_asr_nano_exportable
 from galgame_asr.formats.common.gguf import largest_difference, write_encoder, write_llm
+from galgame_asr.messages.console import log
+from galgame_asr.messages.errors import ExportError
 from galgame_asr.runtimes.extras import require
 from galgame_asr.runtimes.gguf import ENCODER, LLM
 from galgame_asr.runtimes.gguf_files import FRONT_END, Reader, encoder_tensors, llm_tensors

@@ -19,7 +19,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from galgame_asr.core.errors import ExportError
 from galgame_asr.core.reader import SAMPLE_RATE_HZ
 from galgame_asr.families.common.family import FrontEnd
 from galgame_asr.families.fun_asr_nano import family as fun_asr_nano
@@ -29,6 +28,7 @@ from galgame_asr.families.fun_asr_nano.weights import read_config
 from galgame_asr.formats.common import checkpoint as fun_asr_nano_exportable
 from galgame_asr.formats.common import onnx as onnx_graph
 from galgame_asr.formats.common.graphs import Hearing, Saying, cache_shape
+from galgame_asr.messages.errors import ExportError
 from galgame_asr.runtimes.onnx import Graph
 from galgame_asr.runtimes.sherpa import GRAPHS, TOKENIZER, graph_file, is_int8, padded
 

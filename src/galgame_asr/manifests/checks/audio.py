@@ -1,9 +1,9 @@
 """Checks of an utterance's audio file by its headers, and of its length against the text."""
 
-from galgame_asr.core.errors import DataError
 from galgame_asr.manifests import headers
 from galgame_asr.manifests.headers import AudioHeader
 from galgame_asr.manifests.params import ManifestParams
+from galgame_asr.messages.errors import DataError
 
 EXPECTED_RATE_HZ = 16_000
 

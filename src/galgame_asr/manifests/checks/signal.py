@@ -6,10 +6,10 @@ import numpy as np
 import pandas as pd
 import soundfile as sf
 
-from galgame_asr.core.console import Progress
-from galgame_asr.core.errors import DataError
 from galgame_asr.core.reader import ShardReader
 from galgame_asr.manifests.params import SignalParams
+from galgame_asr.messages.console import Progress
+from galgame_asr.messages.errors import DataError
 
 
 def check(data: bytes, duration_s: float, params: SignalParams) -> list[str]:

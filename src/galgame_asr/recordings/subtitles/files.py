@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Literal
 
-from galgame_asr.core.errors import ConfigError
+from galgame_asr.messages.errors import ConfigError
 from galgame_asr.recordings.subtitles.cues import Cue
 
 try:

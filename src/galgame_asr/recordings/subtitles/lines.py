@@ -4,7 +4,7 @@ import unicodedata
 from functools import lru_cache
 from itertools import accumulate
 
-from galgame_asr.core.errors import ConfigError
+from galgame_asr.messages.errors import ConfigError
 
 try:
     import budoux

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 import soundfile as sf
 
-from galgame_asr.core.errors import ConfigError
 from galgame_asr.corpora.common import fetch as corpora
 from galgame_asr.corpora.synthetic import fetch as synthetic
 from galgame_asr.corpora.synthetic.params import Synthetic
+from galgame_asr.messages.errors import ConfigError
 from galgame_asr.shards import tar
 
 VN = Synthetic(kind="synthetic", recipe="vn", utterances=6, seed=1, shard_size=4)

@@ -9,10 +9,10 @@ import pytest
 import torch
 from ruamel.yaml import YAML
 
-from galgame_asr.core.errors import ConfigError
 from galgame_asr.families.fun_asr_nano import family as fun_asr_nano
 from galgame_asr.families.fun_asr_nano.funasr_parts import CTC, tables
 from galgame_asr.families.fun_asr_nano.network import IGNORED
+from galgame_asr.messages.errors import ConfigError
 from galgame_asr.training.freezing import freeze
 from tests.models import build, examples, gradients
 

@@ -10,13 +10,13 @@ import pytest
 import torch
 from ruamel.yaml import YAML
 
-from galgame_asr.core.errors import CheckpointError
 from galgame_asr.families.common.family import Search, load
 from galgame_asr.families.common.params import Prompt
 from galgame_asr.families.fun_asr_nano import family as fun_asr_nano
 from galgame_asr.families.fun_asr_nano.family import FunAsrNano, num_speech_tokens
 from galgame_asr.families.fun_asr_nano.network import IGNORED, Model
 from galgame_asr.families.fun_asr_nano.weights import read_config, save_weights
+from galgame_asr.messages.errors import CheckpointError
 from galgame_asr.training.freezing import freeze
 from tests.models import JAPANESE, TEXTS, build, examples, gradients, log_prob, noise
 

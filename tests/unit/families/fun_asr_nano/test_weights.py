@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 import torch
 
-from galgame_asr.core.errors import CheckpointError
 from galgame_asr.families.fun_asr_nano import family as fun_asr_nano
+from galgame_asr.messages.errors import CheckpointError
 from galgame_asr.training.freezing import freeze
 from tests.models import build
 

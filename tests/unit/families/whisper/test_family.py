@@ -11,13 +11,13 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import WhisperForConditionalGeneration, WhisperProcessor
 
-from galgame_asr.core.errors import CheckpointError, ConfigError, DataError
 from galgame_asr.families.common.family import Search, load
 from galgame_asr.families.common.params import Prompt
 from galgame_asr.families.whisper import family as whisper
 from galgame_asr.families.whisper.family import Whisper
 from galgame_asr.families.whisper.front import pad
 from galgame_asr.families.whisper.network import IGNORED, SINUSOIDS
+from galgame_asr.messages.errors import CheckpointError, ConfigError, DataError
 from galgame_asr.runtimes.load import detect
 from galgame_asr.training.freezing import freeze
 from tests.models import TEXTS, build, build_whisper, examples, gradients, log_prob, noise

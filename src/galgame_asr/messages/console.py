@@ -9,7 +9,7 @@ from typing import Self
 
 from tqdm import tqdm
 
-from galgame_asr.core.errors import GalgameAsrError
+from galgame_asr.messages.errors import GalgameAsrError
 
 log = logging.getLogger("galgame_asr")
 
