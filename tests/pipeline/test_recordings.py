@@ -57,7 +57,7 @@ def whisper(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def whisper_ct2(whisper: Path) -> Path:
+def ctranslate2(whisper: Path) -> Path:
     pytest.importorskip("ctranslate2", reason="needs the extra whisper: make .venv/dev")
     directory = whisper.with_name("ct2")
     directory.mkdir()
@@ -126,7 +126,7 @@ def test_three_minutes_become_subtitles(
         assert all(one[1] <= other[0] for one, other in itertools.pairwise(cues))
 
 
-@pytest.mark.parametrize("family", ["fun_asr_nano", "whisper", "whisper_ct2"])
+@pytest.mark.parametrize("family", ["fun_asr_nano", "whisper", "ctranslate2"])
 def test_texts_are_those_of_the_pieces_alone(
     recording: Recording, here: Path, family: str, request: pytest.FixtureRequest
 ) -> None:
