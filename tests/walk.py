@@ -176,8 +176,15 @@ class Walk:
                 self._laid.add(example)
 
     def _go_back(self) -> None:
-        """Take back what a section left in files of git, as the README says after some."""
+        """Take back what a section left in files of git, as the README says after some.
+
+        Raises:
+            SystemExit: it left new files that git sees. A folder like funasr/ would stand in for
+                the package of that name.
+        """
         self._laid.clear()
+        if left := _git(self.clone, "ls-files", "--others", "--exclude-standard"):
+            sys.exit(f"the commands before left behind:\n{left}")
         if _git(self.clone, "diff", "--name-only"):
             self._run(BACK, "back")
 

@@ -61,7 +61,7 @@ def clone(tmp_path: Path) -> Path:
     clone.mkdir()
     for name, text in (("README.md", README), ("Makefile", MAKEFILE), ("params.yaml", PARAMS)):
         (clone / name).write_text(text)
-    (clone / ".gitignore").write_text("/told\n/.venv\n")
+    (clone / ".gitignore").write_text("/told\n/missing\n/.venv\n")
     (clone / ".venv").symlink_to(Path(sys.prefix))
     who = ("-c", "user.name=t", "-c", "user.email=t@example.org")
     for path in (".dvc/config", ".dvc/.gitignore"):
@@ -123,6 +123,13 @@ def test_what_ran_is_counted(walk: Walk, clone: Path, capsys: pytest.CaptureFixt
     assert (clone / "told").read_text().endswith("never\nhelp\n")
     last = capsys.readouterr().out.splitlines()[-1]
     assert last.startswith("9 commands ran in 0 minutes. 1 were left out: git rebase (it has no")
+
+
+def test_a_section_leaves_nothing_behind(walk: Walk, clone: Path) -> None:
+    """A file that git would see ends the walk: what stands there may change later commands."""
+    (clone / "stray").touch()
+    with pytest.raises(SystemExit, match="left behind:\nstray"):
+        walk.go()
 
 
 def test_a_table_names_only_what_there_is(walk: Walk) -> None:
