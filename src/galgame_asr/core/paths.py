@@ -6,12 +6,14 @@ from pathlib import Path
 RAW = Path("data/raw")
 MANIFEST = Path("data/manifest")
 SPLIT = Path("data/split")
+MIX = Path("data/mix")
 DECODED = Path("data/decoded")
 SCORED = Path("data/scored")
 MODELS = Path("models")
 EXPORTS = MODELS / "export"
 METRICS = Path("metrics")
 VERIFIED = METRICS / "verify"
+TRAINING = METRICS / "training"
 LOGS = Path("logs")
 MACHINE = LOGS / "machine.json"  # what the last stage with a model ran on
 SOURCES = Path("sources")  # in git: size and SHA-256 of every file that was downloaded
