@@ -12,6 +12,7 @@ SCORED = Path("data/scored")
 MODELS = Path("models")
 EXPORTS = MODELS / "export"
 METRICS = Path("metrics")
+VARIANTS = METRICS / "variants"
 VERIFIED = METRICS / "verify"
 TRAINING = METRICS / "training"
 LOGS = Path("logs")
