@@ -11,7 +11,7 @@ from galgame_asr.core import utterances
 from galgame_asr.core.files import atomic_directory
 from galgame_asr.core.params import load
 from galgame_asr.core.paths import LOGS, MACHINE, MODELS, RAW, SPLIT
-from galgame_asr.downloads import hub
+from galgame_asr.downloads import hub, kept
 from galgame_asr.families.common import compute
 from galgame_asr.families.common import family as families
 from galgame_asr.families.common.params import ComputeParams, ModelParams
@@ -31,9 +31,7 @@ def main(_arguments: Sequence[str]) -> None:
         if isinstance(base, BuiltBase):
             _pretrain(family, base, compute_params, output)
         elif isinstance(base, HubBase):
-            with hub.download(base.repo, base.revision, kind="model") as arrived:
-                for path in arrived.iterdir():
-                    shutil.move(path, output / path.name)
+            kept.link(hub.download(base.repo, base.revision, kind="model"), output)
         else:
             # FunASR's trainer leaves a checkpoint per epoch beside model.pt.
             others = shutil.ignore_patterns("model.pt.*", ".cache")
