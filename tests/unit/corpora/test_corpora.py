@@ -254,7 +254,9 @@ class TestReazonSpeech:
         inside = {f"000/{key}.flac": key.encode() * 1000 for key in "abcd"}
         server.files["data/000.tar"] = tar_of(inside)
         server.files["data/00a.tar"] = tar_of({})
-        assert digest(again(self.corpus(server))) == ("REAZON")
+        assert digest(again(self.corpus(server))) == (
+            "01e22d03b9ee12f42361f27772af30def6e7471bad8c469f4979cb98df16d56d"
+        )
         assert reazonspeech.SHARDS_VERSION == 1
 
     def test_tiers_do_not_count_twice(self, server: Files) -> None:
@@ -401,9 +403,11 @@ class TestHubDataset:
             table = pd.read_parquet(file)
             magics = [*hub_dataset.EXTENSIONS, b"none"]
             magics = magics[:5] if len(table) == 5 else magics[-2:]
-            table["audio"] = [{"bytes": m + b"audio", "path": "a.wav"} for m in magics]
-            table.to_parquet(file)
-        assert digest(again(self.on_hub(folder))) == ("HUB")
+            cells = [{"bytes": magic + b"audio", "path": "a.wav"} for magic in magics]
+            table.assign(audio=pd.Series(cells)).to_parquet(file)
+        assert digest(again(self.on_hub(folder))) == (
+            "be23871969c5c035ae5a3ecfe8c54937f4ebe9ca9a70011f64723a9435931fa9"
+        )
         assert hub_dataset.SHARDS_VERSION == 1
 
     def test_what_is_not_there_is_an_error(self, folder: Path) -> None:
