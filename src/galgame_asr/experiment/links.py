@@ -37,8 +37,10 @@ def main(_arguments: Sequence[str] = ()) -> None:
         with repo.config.edit("local") as config:
             config["cache"]["type"] = kinds
         write_text(note, kinds)  # after config.local, for make goes by the times
-        tried = f"{kinds.partition(',')[0]} is the best of {', '.join(KINDS)} and copy"
-        log.info("DVC's outputs: %s, between here and %s", tried, cache.path)
+        log.info(
+            "DVC's outputs: %s, the first of %s, copy that works between here and %s",
+            kinds.partition(",")[0], ", ".join(KINDS), cache.path,
+        )  # fmt: skip
 
 
 if __name__ == "__main__":
