@@ -80,7 +80,7 @@ def test_what_the_disk_can_do_is_found_out(empty: Workspace, tmp_path: Path) -> 
     best = "reflink" if has_reflinks(tmp_path) else "hardlink"
     assert f"DVC's outputs: {best}, " in choose(empty)
     assert chosen(empty).split(",")[0] == best
-    assert chosen(empty).endswith("hardlink,symlink,copy")
+    assert chosen(empty).endswith("hardlink,symlink")
     assert "config.local" not in empty.run("git", "status", "--porcelain", "--ignored=no").stdout
 
 
@@ -89,7 +89,7 @@ def test_a_cache_on_another_disk(empty: Workspace, other_disk: Path) -> None:
     before = (choose(empty), chosen(empty))[1]
     empty.run("dvc", "cache", "dir", "--local", str(other_disk / "cache"))
     choose(empty)
-    assert chosen(empty) == "symlink,copy"
+    assert chosen(empty) == "symlink"
     empty.run("dvc", "cache", "dir", "--local", "--unset")
     choose(empty)
     assert chosen(empty) == before
@@ -127,14 +127,21 @@ def test_make_finds_out_once(empty: Workspace) -> None:
 
 
 def test_folders_are_linked_to_the_cache(workspace: Workspace) -> None:
-    """Made by a stage, or brought back: each file is on the disk once."""
+    """Made anew, of other bytes or the same, or brought back: each file is on the disk once."""
     if has_reflinks(workspace.root.parent):
         pytest.skip("a reflink has no link count")
-    assert workspace.repro("--force", "--single-item", "fetch@vn") == ["fetch@vn"]
-    assert links(workspace.root / "data/raw/vn") == {2}
+    choose(workspace)
+    fetch = ("--force", "--single-item", "fetch@vn")
+    workspace.edit(lambda values: values["corpora"]["vn"].update(utterances=61))
+    for _ in range(2):
+        assert workspace.repro(*fetch) == ["fetch@vn"]
+        assert links(workspace.root / "data/raw/vn") == {2}
+    workspace.run("git", "checkout", "--quiet", ".")
     workspace.run("dvc", "checkout", "--relink")
     for folder in ("data/raw", "data/split", "models"):
-        assert links(workspace.root / folder) == {2}, folder
+        # More than 2 have the files that several checkpoints share.
+        assert min(links(workspace.root / folder)) == 2, folder
+    (workspace.root / ".dvc/config.local").unlink()  # other tests have the committed type
 
 
 def test_no_stage_writes_into_what_is_there(workspace: Workspace) -> None:

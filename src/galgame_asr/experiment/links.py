@@ -1,8 +1,8 @@
 """How DVC may link outputs to its cache on this disk: python -m galgame_asr.experiment.links.
 
-`make` runs it before the first dvc command. With a kind of link that does not work here
-(reflinks on ext4), DVC takes a folder that was copied for one that is linked, and keeps
-everything twice.
+`make` runs it before the first dvc command. Where cache.type names a kind of link that does
+not work (reflinks on ext4), or copies beside links, DVC is content with an output that is a
+copy of what its cache has, and everything is on the disk twice.
 """
 
 from collections.abc import Sequence
@@ -33,14 +33,12 @@ def main(_arguments: Sequence[str] = ()) -> None:
             log.info("DVC's outputs: %s, as .dvc/config.local says", there)
             return
         found = test_links(KINDS, cache.fs, cache.path, repo.fs, str(Path(repo.root_dir) / NOTE))
-        kinds = ",".join([*map(str, found), "copy"])
+        kinds = ",".join(map(str, found)) or "copy"
         with repo.config.edit("local") as config:
             config["cache"]["type"] = kinds
         write_text(note, kinds)  # after config.local, for make goes by the times
-        log.info(
-            "DVC's outputs: %s, the first of %s, copy that works between here and %s",
-            kinds.partition(",")[0], ", ".join(KINDS), cache.path,
-        )  # fmt: skip
+        best = found[0] if found else "copy"
+        log.info("DVC's outputs: %s, the best of what works between here and %s", best, cache.path)
 
 
 if __name__ == "__main__":
