@@ -112,6 +112,35 @@ def test_a_damaged_download_leaves_the_cache_alone(workspace: Workspace, hub: Fi
     assert cached.read_bytes() == content == kept.read_bytes()
 
 
+def test_a_base_of_the_hub_is_downloaded_once(workspace: Workspace) -> None:
+    """A rerun asks for nothing; weights of another file replace those of the download."""
+    model = workspace.root / "models/base"
+    files = {path.relative_to(model).as_posix(): path for path in model.rglob("*")}
+    content = {name: path.read_bytes() for name, path in files.items() if path.is_file()}
+    weights = workspace.root / "models/full/p100/model.pt"
+    base = {"kind": "hub", "repo": "owner/model", "revision": "a" * 40, "weights": None}
+    stage = ("dvc", "repro", "--no-run-cache", "--force", "--single-item", "base")
+
+    def given() -> dict[str, bytes]:
+        return {name: (model / name).read_bytes() for name in content}
+
+    with serving(hub=True) as server:
+        server.files = {f"owner/model/{name}": data for name, data in content.items()}
+        workspace.edit(lambda values: values.update(base=base))
+        workspace.run(*stage, HF_ENDPOINT=server.url)
+        assert given() == content
+        server.requests.clear()
+        workspace.run(*stage, HF_ENDPOINT="http://127.0.0.1:9")
+        assert given() == content
+        workspace.edit(lambda values: values["base"].update(weights=str(weights)))
+        workspace.run(*stage, HF_ENDPOINT="http://127.0.0.1:9")
+        assert given()["model.pt"] != content["model.pt"]
+        workspace.edit(lambda values: values["base"].update(weights=None))
+        workspace.run(*stage, HF_ENDPOINT="http://127.0.0.1:9")
+        assert given() == content
+        assert server.requests == []
+
+
 def test_without_the_hub_the_message_says_so(workspace: Workspace) -> None:
     """And nothing half-written stays."""
     use_profile(workspace)
