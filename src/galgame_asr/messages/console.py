@@ -1,5 +1,6 @@
 """What a command shows: one log line per event, and a progress bar with ETA on a terminal."""
 
+import gc
 import logging
 import sys
 import time
@@ -28,6 +29,8 @@ def run(main: Callable[[Sequence[str]], None]) -> None:
     log.setLevel(logging.INFO)
     try:
         main(sys.argv[1:])
+        # Python would look through all that torch and others made, a second, before it ends.
+        gc.freeze()
     except GalgameAsrError as error:
         print(f"{type(error).__name__}: {error}", file=sys.stderr)
         sys.exit(error.exit_status)
