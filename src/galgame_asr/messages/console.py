@@ -28,8 +28,10 @@ def run(main: Callable[[Sequence[str]], None]) -> None:
     logging.basicConfig(format="%(asctime)s %(message)s", datefmt="%H:%M:%S", level=logging.WARNING)
     log.setLevel(logging.INFO)
     try:
+        # What torch and others made when they were imported stays to the end. Looking for garbage
+        # in it is a fifth of a short command's time, a second of which is at its end.
+        gc.freeze()
         main(sys.argv[1:])
-        # Python would look through all that torch and others made, a second, before it ends.
         gc.freeze()
     except GalgameAsrError as error:
         print(f"{type(error).__name__}: {error}", file=sys.stderr)
