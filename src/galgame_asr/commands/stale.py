@@ -23,26 +23,28 @@ def run(_options: argparse.Namespace) -> None:
 
     found = stale.find()
     if not found:
-        print("nothing is stale: `dvc repro` runs nothing")
-    if here := [one for one in found if one.way == "keep"]:
-        print("code changed, params and data did not:")
-        _print_reasons(here)
-        print("If the results do not change (CHANGELOG.md says so of an update), keep them:")
-        own = [one.name for one in here if not one.follows]
-        print(f"  {shlex.join(['dvc', 'commit', '--force', *own])}")
-    if here := [one for one in found if one.way == "bring"]:
-        print("outputs are not here as dvc.lock has them:")
-        _print_reasons(here)
-        print("Bring them, then ask again:")
-        if paths := dict.fromkeys(path for one in here for path in one.pull):
-            print(f"  {shlex.join(['dvc', 'pull', *paths])}")
-        if paths := dict.fromkeys(path for one in here for path in one.checkout):
-            print(f"  {shlex.join(['git', 'checkout', '--', *paths])}")
-    if here := [one for one in found if one.way == "run"]:
-        print("params or data changed, or it never ran:")
-        _print_reasons(here)
-        print("`dvc repro` runs these. Do not commit them: dvc.lock would name inputs that their")
-        print("results do not come from.")
+        print("Nothing is stale: `dvc repro` runs nothing.")
+    if keep := [one for one in found if one.way == "keep"]:
+        print("Only code changed:")
+        _print_reasons(keep)
+        print("If results do not change (CHANGELOG.md says it of an update), this keeps them:")
+        _print_command("dvc commit --force", [one.name for one in keep if not one.follows])
+    if bring := [one for one in found if one.way == "bring"]:
+        print("Outputs are missing:")
+        _print_reasons(bring)
+        print("This brings them; then ask again:")
+        _print_command("dvc pull", [one.name for one in bring if one.pull])
+        _print_command("git checkout --", [path for one in bring for path in one.checkout])
+    if ran := [one for one in found if one.way == "run"]:
+        print("Params or data changed, or it never ran:")
+        _print_reasons(ran)
+        print("`dvc repro` runs these. Do not `dvc commit` them: old results would stand under")
+        print("new values and data.")
+
+
+def _print_command(command: str, arguments: list[str]) -> None:
+    if arguments:
+        print(f"  {command} {shlex.join(arguments)}")
 
 
 def _print_reasons(stages: "Iterable[Stale]") -> None:
@@ -66,8 +68,8 @@ def _reasons(one: "Stale") -> Iterator[str]:
         yield f"{param.key}: {param.old} -> {param.new}"
     for path in one.data:
         yield f"{path}: other data"
-    for path in (*one.pull, *one.checkout):
-        yield f"{path}: not here, or not as in dvc.lock"
+    if one.pull or one.checkout:
+        yield "outputs are not here as dvc.lock has them"
     if one.command:
         yield f"command: {one.command[0]} -> {one.command[1]}"
     for code in one.code:

@@ -61,8 +61,8 @@ class Stale:
     """A stage that DVC would run, why, and the way to go.
 
     `run`: params or data changed, it never ran, or an earlier stage goes this way. `bring`: an
-    output that dvc.lock names is not here, or not as named. `keep`: only code changed, its own
-    or that of an earlier stage.
+    output, its own or one it reads, is not here as dvc.lock has it. `keep`: only code changed,
+    its own or that of an earlier stage.
     """
 
     name: str
@@ -70,9 +70,9 @@ class Stale:
     ran: bool = True
     params: tuple[Param, ...] = ()
     data: tuple[str, ...] = ()  # inputs that are not what it ran with
-    # Outputs, its own and those it reads, that are not as dvc.lock has them.
-    pull: tuple[str, ...] = ()  # which DVC keeps
-    checkout: tuple[str, ...] = ()  # which git keeps
+    # Outputs that are not here as dvc.lock has them.
+    pull: tuple[str, ...] = ()  # of those that DVC keeps
+    checkout: tuple[str, ...] = ()  # of those that git keeps
     command: tuple[str, str] | None = None  # old and new
     code: tuple[Code, ...] = ()
 
@@ -125,15 +125,16 @@ def judge(
         if name not in lock:
             found[name] = Stale(name, "run", ran=False)
             continue
-        absent, data, changed = _paths(name, stages, status)
+        absent = _absent(name, stages, status)
+        data, changed, waits = _inputs(name, stages, status)
         values = _differences(lock[name].get("params", {}), status.get(name, []), params)
         hashes = {entry["path"]: entry.get("md5") for entry in lock[name].get("deps", [])}
         new = "changed command" in status.get(name, [])
         found[name] = Stale(
             name,
-            "run" if values or data or "run" in before else "bring" if absent else "keep",
+            "run" if values or data or "run" in before else "bring" if absent or waits else "keep",
             params=tuple(values),
-            data=data,
+            data=tuple(data),
             pull=tuple(path for path, cached in absent.items() if cached),
             checkout=tuple(path for path, cached in absent.items() if not cached),
             command=(lock[name]["cmd"], stages[name].command) if new else None,
@@ -152,34 +153,31 @@ def _entries(problems: list[Any], kind: str) -> dict[str, Any]:
     }
 
 
-def _paths(
+def _absent(name: str, stages: Mapping[str, Stage], status: Status) -> dict[str, bool]:
+    """The outputs of a stage that are not as dvc.lock has them: kept by DVC, or else by git."""
+    changed = _entries(status.get(name, []), "changed outs")
+    return {path: cached for path, cached in stages[name].outs.items() if path in changed}
+
+
+def _inputs(
     name: str, stages: Mapping[str, Stage], status: Status
-) -> tuple[dict[str, bool], tuple[str, ...], tuple[str, ...]]:
-    """A stage's paths that changed: outputs not here, other data, code."""
-
-    def outs(stage: str) -> dict[str, bool]:
-        missing = _entries(status.get(stage, []), "changed outs")
-        return {path: cached for path, cached in stages[stage].outs.items() if path in missing}
-
-    absent = outs(name)
-    data, code = [], []
+) -> tuple[list[str], list[str], bool]:
+    """The data and the code of a stage that changed, and whether an input is still to come."""
+    data, code, waits = [], [], False
     for path, state in _entries(status.get(name, []), "changed deps").items():
         if isinstance(state, dict):
             continue  # a file of params
         if path.startswith(CODE):
             code.append(path)
-            continue
-        # What an earlier stage has to bring first tells nothing yet.
-        behind = {
-            out: cached
+        elif any(
+            _within(out, path) or _within(path, out)
             for other in stages[name].upstream
-            for out, cached in outs(other).items()
-            if _within(out, path) or _within(path, out)
-        }
-        absent |= behind
-        if not behind:
+            for out in _absent(other, stages, status)
+        ):
+            waits = True  # until it is here, it tells nothing
+        else:
             data.append(path)
-    return absent, tuple(data), tuple(code)
+    return data, code, waits
 
 
 def _within(path: str, folder: str) -> bool:
@@ -231,9 +229,11 @@ def since_lock(path: str, hash_: str | None) -> Code:
     The first such commit: a later one may have taken the hash away again. Without git, or
     before the lock is committed, the folder alone.
     """
-    # A merge's own lock counts (-m); what only comes with it has an earlier commit.
+    if hash_ is None:  # a dependency that dvc.yaml did not name then
+        return Code(path)
+    # A merge may have a lock of its own, which git shows with -m alone.
     commits = _git("log", "-m", "--topo-order", "--format=%h", f"-S{hash_}", "--", str(LOCK_FILE))
-    if hash_ is None or not commits:
+    if not commits:
         return Code(path)
     changed = _git("diff", "--name-only", "--no-renames", "--relative", commits[-1], "--", path)
     untracked = _git("ls-files", "--others", "--exclude-standard", "--", path)
