@@ -7,8 +7,8 @@ import pytest
 
 from tests.pipeline.conftest import Workspace, executed
 
-TRAINED = ["base", "train@adaptor", "train@full"]
-EDITED = "src/galgame_asr/training/mix.py"
+TRAINED = ["build@tiny", "train@adaptor", "train@full"]
+EDITED = "src/galgame_asr/training/dataset.py"
 
 
 @pytest.fixture
@@ -40,7 +40,7 @@ def test_what_code_alone_made_stale_can_be_kept(clone: Workspace) -> None:
     lines = stale(clone)
     first = lines.index(f"  {', '.join(TRAINED)}")
     assert lines[first + 1] == (
-        f"    src/galgame_asr/training: addition.py, mix.py (since {since})"
+        f"    src/galgame_asr/training: addition.py, dataset.py (since {since})"
     )
     (follow,) = (line for line in lines if line.startswith("  follow: "))
     assert not set(follow.removeprefix("  follow: ").split(", ")) & set(TRAINED)
@@ -67,11 +67,11 @@ def test_other_params_and_missing_outputs_are_not_kept(clone: Workspace) -> None
     clone.edit(lambda values: values["train"]["phases"]["full"].update(lr=0.0007))
     shutil.rmtree(clone.root / "models/adaptor")
     lines = stale(clone)
-    assert "  dvc commit --force base" in lines
+    assert "  dvc commit --force build@tiny" in lines
     pull = lines.index("  dvc pull train@adaptor")
     run = lines.index("Params or data changed, or it never ran:")
     assert pull < run
     assert lines[run + 1 : run + 3] == ["  train@full", "    train.phases.full.lr: 0.001 -> 0.0007"]
     assert "Do not `dvc commit` them" in lines[-2]
     clone.run("bash", "-c", lines[pull])
-    assert "  dvc commit --force base train@adaptor" in stale(clone)
+    assert "  dvc commit --force build@tiny train@adaptor" in stale(clone)
