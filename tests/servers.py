@@ -145,16 +145,21 @@ def _describe(path: str, data: bytes) -> dict[str, Any]:
 
 
 @contextmanager
+def listening(handler: type[BaseHTTPRequestHandler]) -> Iterator[str]:
+    """Let a handler answer on 127.0.0.1 until the block ends; its address."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+@contextmanager
 def serving(*, hub: bool = False) -> Iterator[Files]:
     """Serve files from 127.0.0.1 until the block ends."""
     served = Files()
     base = _HubHandler if hub else _Handler
-    handler = type("Handler", (base,), {"served": served})
-    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    served.url = f"http://127.0.0.1:{server.server_port}"
-    try:
+    with listening(type("Handler", (base,), {"served": served})) as served.url:
         yield served
-    finally:
-        server.shutdown()
-        server.server_close()

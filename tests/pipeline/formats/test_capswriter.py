@@ -9,11 +9,7 @@ from typing import Any
 
 import pytest
 import torch
-from ruamel.yaml import YAML
 
-from galgame_asr.core import utterances
-from galgame_asr.core.params import parse, read_yaml
-from galgame_asr.experiment.params import Params
 from galgame_asr.families.fun_asr_nano import family as fun_asr_nano
 from galgame_asr.formats.capswriter import export as exporting
 from galgame_asr.formats.common.exporter import load
@@ -23,8 +19,7 @@ from galgame_asr.runtimes.capswriter import CTC, HEARING, LLM, TOKENS
 from galgame_asr.stages import export as export_stage
 from galgame_asr.stages import verify
 from tests import nanos, whispers
-from tests.conftest import REPOSITORY
-from tests.phases import write_rows
+from tests.exports import write_repository
 
 for package in ("gguf", "onnx", "onnxruntime"):
     pytest.importorskip(package, reason="needs the extra export: make .venv/dev")
@@ -229,25 +224,9 @@ def test_the_stages_make_and_verify_it(
 ) -> None:
     """With the figures of each file; a difference beyond the gate fails, and names its file."""
     monkeypatch.chdir(tmp_path)
-    values = read_yaml(REPOSITORY / "params.yaml")
-    gate = {
-        "utterances": 10, "prompt": "japanese", "min_equal": 1.0, "max_cer_rise": 0.0,
-        "max_difference": 1e-5,
-    }  # fmt: skip
-    values["export"] = {
-        name: {
-            "format": "capswriter", "checkpoint": "base", "precision": precision, "verify": gate,
-        }
-        for name, precision in (("desktop", "float32"), ("small", "q8_0"))
-    }  # fmt: skip
-    values["prompts"] = {"japanese": {"language": "日文"}}
-    values["decode"] |= {"max_new_tokens": nanos.TOKENS}
-    values["compute"] |= {"reproducible": False}  # which would change this process
-    parse(Params, values | {"decode": values["decode"] | {"checkpoints": ["base"]}}, "")
-    YAML().dump(values, tmp_path / "params.yaml")
-    rows = write_rows(tmp_path / "data" / "raw")
-    utterances.write(tmp_path / "data" / "split" / "test.parquet", rows)
-    shutil.copytree(checkpoint, tmp_path / "models" / "base")
+    entry = {"format": "capswriter", "verify": {"utterances": 10, "max_difference": 1e-5}}
+    entries = {"desktop": entry, "small": entry | {"precision": "q8_0"}}
+    write_repository(tmp_path, checkpoint, entries, max_new_tokens=nanos.TOKENS, decoded=False)
     export_stage.main(["desktop"])
     verify.main(["desktop"])
     found = json.loads((tmp_path / "metrics" / "verify" / "desktop.json").read_text())

@@ -13,14 +13,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from ruamel.yaml import YAML
 from transformers import GenerationMixin
 
-from galgame_asr.core import utterances
 from galgame_asr.core.files import content_hash
-from galgame_asr.core.params import parse, read_yaml
 from galgame_asr.decoding import transcripts
-from galgame_asr.experiment.params import Params
 from galgame_asr.families.common.family import Search
 from galgame_asr.families.common.params import Prompt
 from galgame_asr.families.common.transcript import Transcript
@@ -32,7 +28,7 @@ from galgame_asr.stages import decode, verify
 from galgame_asr.stages import export as export_stage
 from tests import models, whispers
 from tests.conftest import REPOSITORY
-from tests.phases import write_rows
+from tests.exports import write_repository
 
 pytest.importorskip("ctranslate2", reason="needs the extra whisper: make .venv/dev")
 PARAMS = REPOSITORY / "params.yaml"
@@ -292,26 +288,8 @@ def repository(
 ) -> Path:
     """What the stages read: ten utterances, the checkpoint, and params that name two exports."""
     monkeypatch.chdir(tmp_path)
-    values = read_yaml(REPOSITORY / "params.yaml")
-    gate = {"utterances": 8, "prompt": "japanese", "min_equal": 1.0, "max_cer_rise": 0.0}
-    values["export"] = {
-        "ct2": {
-            "format": "ctranslate2",
-            "checkpoint": "base",
-            "precision": "float32",
-            "verify": gate,
-        }
-    }
-    values["prompts"] = {"japanese": {"language": "ja"}}
-    values["decode"] |= {"checkpoints": ["base", "export/ct2"], "max_new_tokens": TOKENS}
-    values["compute"] |= {"reproducible": False}  # which would change this process
-    parse(Params, values, "")
-    YAML().dump(values, tmp_path / "params.yaml")
-    rows = write_rows(tmp_path / "data" / "raw")
-    rows["audio_hash"] = [f"{7 * number % 10}" for number in range(10)]
-    for name, part in (("test", rows), ("ood", rows[:0])):
-        utterances.write(tmp_path / "data" / "split" / f"{name}.parquet", part)
-    shutil.copytree(checkpoint, tmp_path / "models" / "base")
+    entries = {"ct2": {"format": "ctranslate2"}}
+    write_repository(tmp_path, checkpoint, entries, max_new_tokens=TOKENS, language="ja")
     shutil.copytree(export, tmp_path / "models" / "export" / "ct2")
     return tmp_path
 

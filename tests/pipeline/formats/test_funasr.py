@@ -15,10 +15,7 @@ import soundfile
 import torch
 from ruamel.yaml import YAML
 
-from galgame_asr.core import utterances
 from galgame_asr.core.files import content_hash
-from galgame_asr.core.params import parse, read_yaml
-from galgame_asr.experiment.params import Params
 from galgame_asr.families.common.family import Search
 from galgame_asr.families.common.params import Prompt
 from galgame_asr.families.common.transcript import Transcript
@@ -28,8 +25,7 @@ from galgame_asr.runtimes import load as runtimes
 from galgame_asr.stages import export as export_stage
 from galgame_asr.stages import verify
 from tests import models
-from tests.conftest import REPOSITORY
-from tests.phases import write_rows
+from tests.exports import write_repository
 
 COUNT, TOKENS = 6, 8
 AUDIOS = [models.noise(0.1 + number / 2, number) for number in range(COUNT)]
@@ -373,24 +369,8 @@ def test_the_stages_make_and_verify_one(
 ) -> None:
     """The figures stand in metrics/; an export of other weights fails."""
     monkeypatch.chdir(tmp_path)
-    values = read_yaml(REPOSITORY / "params.yaml")
-    gate = {
-        "utterances": 8, "prompt": "japanese", "min_equal": 1.0, "max_cer_rise": 0.0,
-        "max_difference": 0.0,
-    }  # fmt: skip
-    values["export"] = {
-        "auto": {
-            "format": "funasr", "checkpoint": "base", "precision": "float32", "verify": gate,
-        }
-    }  # fmt: skip
-    values["decode"] |= {"checkpoints": ["base", "export/auto"], "max_new_tokens": TOKENS}
-    values["compute"] |= {"reproducible": False}  # which would change this process
-    parse(Params, values, "")
-    YAML().dump(values, tmp_path / "params.yaml")
-    rows = write_rows(tmp_path / "data" / "raw")
-    rows["audio_hash"] = [f"{7 * number % 10}" for number in range(10)]
-    utterances.write(tmp_path / "data" / "split" / "test.parquet", rows)
-    shutil.copytree(checkpoint, tmp_path / "models" / "base")
+    entry = {"format": "funasr", "verify": {"max_difference": 0.0}}
+    write_repository(tmp_path, checkpoint, {"auto": entry}, max_new_tokens=TOKENS)
     export_stage.main(["auto"])
     verify.main(["auto"])
     found = json.loads((tmp_path / "metrics" / "verify" / "auto.json").read_text())

@@ -10,12 +10,8 @@ from typing import Any
 
 import pytest
 import torch
-from ruamel.yaml import YAML
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from galgame_asr.core import utterances
-from galgame_asr.core.params import parse, read_yaml
-from galgame_asr.experiment.params import Params
 from galgame_asr.families.common import family as families
 from galgame_asr.families.common.params import Prompt
 from galgame_asr.families.fun_asr_nano import family as fun_asr_nano
@@ -28,8 +24,7 @@ from galgame_asr.runtimes.gguf_files import Reader
 from galgame_asr.stages import export as export_stage
 from galgame_asr.stages import verify
 from tests import models, nanos, whispers
-from tests.conftest import REPOSITORY
-from tests.phases import write_rows
+from tests.exports import write_repository
 
 gguf = pytest.importorskip("gguf", reason="needs the extra export: make .venv/dev")
 RUNNABLE: dict[str, Any] = {"audio_adaptor_conf": {"downsample_rate": 1}}
@@ -254,26 +249,8 @@ def test_the_runtime_says_the_same(checkpoint: Path, export: Path) -> None:
 def repository(checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """What the stages read: ten utterances, the checkpoint, and params that name an export."""
     monkeypatch.chdir(tmp_path)
-    values = read_yaml(REPOSITORY / "params.yaml")
-    gate = {"utterances": 10, "prompt": "japanese", "min_equal": 1.0, "max_cer_rise": 0.0}
-    values["export"] = {
-        "edge": {
-            "format": "gguf", "checkpoint": "base", "precision": "float32",
-            "verify": gate | {"max_difference": 0.0},
-        },
-    }  # fmt: skip
-    values["prompts"] = {"japanese": {"language": "日文"}}
-    values["decode"] |= {
-        "checkpoints": ["base", "export/edge"],
-        "max_new_tokens": nanos.TOKENS,
-    }
-    values["compute"] |= {"reproducible": False}  # which would change this process
-    parse(Params, values, "")
-    YAML().dump(values, tmp_path / "params.yaml")
-    rows = write_rows(tmp_path / "data" / "raw")
-    utterances.write(tmp_path / "data" / "split" / "test.parquet", rows)
-    shutil.copytree(checkpoint, tmp_path / "models" / "base")
-    return tmp_path
+    entry = {"format": "gguf", "verify": {"utterances": 10, "max_difference": 0.0}}
+    return write_repository(tmp_path, checkpoint, {"edge": entry}, max_new_tokens=nanos.TOKENS)
 
 
 def test_the_stages_make_and_verify_it(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,10 +13,7 @@ import torch
 from ruamel.yaml import YAML
 from tokenizers import Tokenizer
 
-from galgame_asr.core import utterances
 from galgame_asr.core.files import content_hash
-from galgame_asr.core.params import parse, read_yaml
-from galgame_asr.experiment.params import Params
 from galgame_asr.families.common.family import Search
 from galgame_asr.families.common.params import Prompt
 from galgame_asr.families.common.transcript import Transcript
@@ -32,8 +29,7 @@ from galgame_asr.runtimes.sherpa import GRAPHS
 from galgame_asr.stages import export as export_stage
 from galgame_asr.stages import verify
 from tests import models, nanos, whispers
-from tests.conftest import REPOSITORY
-from tests.phases import write_rows
+from tests.exports import write_repository
 
 for package in ("onnx", "onnxruntime", "sherpa_onnx"):
     pytest.importorskip(package, reason="needs the extra export: make .venv/dev")
@@ -392,21 +388,8 @@ def test_a_missing_package_is_named(
 def test_the_stages(checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Made and verified by the stages, and refused by the gate once it is another's."""
     monkeypatch.chdir(tmp_path)
-    values = read_yaml(REPOSITORY / "params.yaml")
-    gate = {
-        "utterances": 8, "prompt": "japanese", "min_equal": 1.0, "max_cer_rise": 0.0,
-        "max_difference": 1e-4,
-    }  # fmt: skip
-    entry = {"format": "sherpa", "checkpoint": "base", "precision": "float32", "verify": gate}
-    values["export"] = {"onnx": entry}
-    values["decode"] |= {"checkpoints": ["base", "export/onnx"], "max_new_tokens": TOKENS}
-    values["compute"] |= {"reproducible": False}  # which would change this process
-    parse(Params, values, "")
-    YAML().dump(values, tmp_path / "params.yaml")
-    rows = write_rows(tmp_path / "data" / "raw")
-    rows["audio_hash"] = [f"{7 * number % 10}" for number in range(10)]
-    utterances.write(tmp_path / "data" / "split" / "test.parquet", rows)
-    shutil.copytree(checkpoint, tmp_path / "models" / "base")
+    entry = {"format": "sherpa", "verify": {"max_difference": 1e-4}}
+    write_repository(tmp_path, checkpoint, {"onnx": entry}, max_new_tokens=TOKENS)
     export_stage.main(["onnx"])
     verify.main(["onnx"])
     found = json.loads((tmp_path / "metrics" / "verify" / "onnx.json").read_text())
