@@ -24,9 +24,9 @@ from galgame_asr.core.reader import ShardReader
 from galgame_asr.corpora.synthetic import ogg
 from galgame_asr.manifests.params import ManifestParams
 from galgame_asr.shards import tar
+from galgame_asr.splitting.mix import select
 from galgame_asr.splitting.params import SplitParams
 from galgame_asr.splitting.split import Checks, split
-from galgame_asr.training import mix
 
 
 def main() -> None:
@@ -92,7 +92,7 @@ def split_and_mix(root: Path) -> None:
     print(f"split: {time.monotonic() - start:.1f} s;", {n: len(p) for n, p in parts.items()})
     start = time.monotonic()
     del rows, parts
-    mixed = mix.select(utterances.read(root / "train.parquet"), {"galgame": 1.0, "reazon": 0.5})
+    mixed = select(utterances.read(root / "train.parquet"), {"galgame": 1.0, "reazon": 0.5})
     print(f"mix: {time.monotonic() - start:.1f} s; {len(mixed)} utterances")
 
 

@@ -19,6 +19,7 @@ from galgame_asr.core.params import load
 from galgame_asr.core.reader import ShardReader
 from galgame_asr.families.common.batching import PhaseBatches, num_frames
 from galgame_asr.families.common.family import Example
+from galgame_asr.families.common.params import MachineParams
 from galgame_asr.families.fun_asr_nano import family as fun_asr_nano
 from galgame_asr.training.params import CommonParams, TrainingParams
 from galgame_asr.training.trainer import Phase, train
@@ -49,7 +50,7 @@ def make_phase(options: argparse.Namespace) -> Phase:
     rows = pd.read_parquet(options.folder / "rows.parquet")
     common = dataclasses.replace(
         load(CommonParams, "train.common"), batch_frames=options.frames, accumulate=1,
-        schedule="constant", warmup=0.0, resume_steps=NEVER, workers=0, tensorboard=False,
+        schedule="constant", warmup=0.0,
     )  # fmt: skip
     frames = num_frames(rows["duration_s"].to_numpy())
     epoch = PhaseBatches(frames, common.batch_frames, common.sort_window, 1, common.seed)
@@ -57,6 +58,9 @@ def make_phase(options: argparse.Namespace) -> Phase:
     return Phase(
         family=family,
         common=common,
+        machine=dataclasses.replace(
+            load(MachineParams, "machine"), resume_steps=NEVER, workers=0, tensorboard=False
+        ),
         params=TrainingParams(
             freeze={part: part in options.frozen for part in family.parts},
             lr=options.lr,

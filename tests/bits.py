@@ -14,7 +14,7 @@ from typing import Any
 import torch
 
 from galgame_asr.base import tiny_fun_asr_nano as fun_asr_nano_tiny
-from galgame_asr.base.params import TinyBase
+from galgame_asr.base.built import TinyBase
 from galgame_asr.core.files import content_hash
 from galgame_asr.core.params import load, parse
 from galgame_asr.core.reader import ShardReader
@@ -24,7 +24,7 @@ from galgame_asr.decoding import transcripts
 from galgame_asr.decoding.params import DecodeParams
 from galgame_asr.decoding.transcribe import Task, transcribe
 from galgame_asr.families.common import compute
-from galgame_asr.families.common.params import ComputeParams
+from galgame_asr.families.common.params import ComputeParams, MachineParams
 from galgame_asr.families.fun_asr_nano import family as fun_asr_nano
 from galgame_asr.scoring.summary import summarise
 from galgame_asr.scoring.utterances import score
@@ -64,14 +64,16 @@ def _speech() -> str:
 
 def _model(root: Path, params: ComputeParams) -> dict[str, str]:
     """A phase of six steps in which all learns, and what the model then says."""
-    base = load(TinyBase, "base", file=PARAMS)
+    base = load(TinyBase, "base.built.tiny", file=PARAMS)
     fun_asr_nano_tiny.build(root / "base", base, texts=TEXTS, seed=0)
     rows = write_rows(root)
     common = load(CommonParams, "train.common", file=PARAMS)
+    machine = load(MachineParams, "machine", file=PARAMS)
     phase_params = parse(PhaseParams, values(epochs=2), "phase")
     phase = Phase(
         family=fun_asr_nano.load(root / "base"),
         common=dataclasses.replace(common, batch_frames=350, log_steps=2),
+        machine=machine,
         params=phase_params,
         train_rows=rows[:8],
         dev_rows=rows[8:],
@@ -86,7 +88,9 @@ def _model(root: Path, params: ComputeParams) -> dict[str, str]:
     train(phase)
     checkpoint = phase.directory / "p100"
     decode = dataclasses.replace(load(DecodeParams, "decode", file=PARAMS), max_new_tokens=12)
-    task = Task("fun_asr_nano", checkpoint, root, JAPANESE, decode, params)
+    task = Task(
+        "fun_asr_nano", checkpoint, root, JAPANESE, decode, params, machine.decode_batch_frames
+    )
     said = transcribe(rows, task)
     decoded = dict(zip(transcripts.keys(rows), said, strict=True))
     rules = load(NormaliseParams, "score.normalise", file=PARAMS)

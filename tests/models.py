@@ -8,7 +8,7 @@ import torch
 
 from galgame_asr.base import tiny_fun_asr_nano as fun_asr_nano_tiny
 from galgame_asr.base import tiny_whisper as whisper_tiny
-from galgame_asr.base.params import TinyBase, TinyWhisperBase
+from galgame_asr.base.built import TinyBase, TinyWhisperBase
 from galgame_asr.core.params import parse
 from galgame_asr.families.common.family import Example, Family
 from galgame_asr.families.common.params import Prompt
@@ -25,12 +25,12 @@ def build(directory: Path, *, seed: int = 0) -> Path:
     params = parse(
         TinyBase,
         {
-            "kind": "tiny",
             "encoder_dim": 16,
             "encoder_layers": 2,
             "llm_dim": 32,
             "llm_layers": 2,
             "vocabulary": 400,
+            "texts": ["vn"],
             "pretrain": PRETRAIN,
         },
         "base",
@@ -42,11 +42,11 @@ def build(directory: Path, *, seed: int = 0) -> Path:
 def build_whisper(directory: Path, *, seed: int = 0) -> Path:
     """Write the model directory of a Whisper with about 70,000 parameters."""
     values = {
-        "kind": "tiny_whisper",
         "dim": 16,
         "encoder_layers": 1,
         "decoder_layers": 1,
         "vocabulary": 400,
+        "texts": ["vn"],
         "pretrain": PRETRAIN,
     }
     params = parse(TinyWhisperBase, values, "base")

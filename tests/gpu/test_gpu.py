@@ -12,7 +12,7 @@ from galgame_asr.core.params import load, parse
 from galgame_asr.core.reader import ShardReader
 from galgame_asr.decoding.params import DecodeParams
 from galgame_asr.decoding.transcribe import Task, transcribe
-from galgame_asr.families.common.params import ComputeParams
+from galgame_asr.families.common.params import ComputeParams, MachineParams
 from galgame_asr.families.fun_asr_nano import family as fun_asr_nano
 from galgame_asr.planning import fun_asr_nano_2512
 from galgame_asr.planning.plan import Planner, Speech
@@ -41,7 +41,8 @@ def make_phase(root: Path, rows: pd.DataFrame, device: str, *, bf16: bool) -> Ph
     directory.mkdir()
     return Phase(
         family=fun_asr_nano.load(root / "base"),
-        common=dataclasses.replace(common, batch_frames=350, log_steps=2, resume_steps=4),
+        common=dataclasses.replace(common, batch_frames=350, log_steps=2),
+        machine=load(MachineParams, "machine", file=PARAMS),
         params=params,
         train_rows=rows[:8],
         dev_rows=rows[8:],
@@ -78,7 +79,7 @@ def test_texts_are_those_of_a_cpu(tmp_path: Path, rows: pd.DataFrame) -> None:
         changed = dataclasses.replace(
             compute, device=device, precision="float32", reproducible=False, processes=processes
         )
-        task = Task("fun_asr_nano", checkpoint, tmp_path, JAPANESE, params, changed)
+        task = Task("fun_asr_nano", checkpoint, tmp_path, JAPANESE, params, changed, 6000)
         texts.append([transcript.text for transcript in transcribe(rows, task)])
     assert texts[0] == texts[1] == texts[2]
 

@@ -21,8 +21,18 @@ from tests.phases import write_rows
 SMALLER: dict[str, Any] = {
     "corpora": {"vn": {"utterances": 60, "shard_size": 32}, "reading": {"utterances": 40}},
     "split": {"dev": 0.15, "test": 0.25},
-    "base": {"encoder_dim": 32, "encoder_layers": 2, "llm_dim": 32, "pretrain": {"epochs": 2}},
-    "train": {"common": {"log_steps": 2, "resume_steps": 4}},
+    "base": {
+        "built": {
+            "tiny": {
+                "encoder_dim": 32,
+                "encoder_layers": 2,
+                "llm_dim": 32,
+                "pretrain": {"epochs": 2},
+            }
+        }
+    },
+    "train": {"common": {"log_steps": 2}},
+    "machine": {"resume_steps": 4},
     "decode": {"checkpoints": ["base", "full/p100"], "max_new_tokens": 12},
 }
 

@@ -74,6 +74,9 @@ def test_a_killed_phase_resumes_and_ends_in_the_same_bytes(workspace: Workspace)
     kill_in_mid_phase(workspace, "train@full", repro, signal.SIGKILL)
     assert not (workspace.root / "models/full").exists(), "a killed stage left a half output"
 
+    # What suits the machine has no influence: the work of other values is taken up.
+    machine = {"workers": 1, "feature_cache_mb": 0, "resume_steps": 6, "tensorboard": True}
+    workspace.edit(lambda values: values["machine"].update(machine))
     output = workspace.run(*repro).stdout
     assert "resuming at" in output
     assert workspace.output_hash("train@full") == whole

@@ -69,7 +69,7 @@ def test_editing_one_prompt_reruns_only_its_decodes(workspace: Workspace) -> Non
     """The model, the other prompt's decodes and unchanged scores stay."""
     workspace.edit(lambda values: values["prompts"]["none"].update(hotwords=["葵"]))
     ran = workspace.repro()
-    decodes = [stage for stage in ran if not stage.startswith(("score@", "report"))]
+    decodes = [stage for stage in ran if not stage.startswith(("score", "report"))]
     assert decodes == ["decode@base-none", "decode@full/p100-none"]
     assert not [stage for stage in ran if "japanese" in stage]
 
@@ -97,6 +97,47 @@ def test_editing_unrelated_code_reruns_nothing(workspace: Workspace) -> None:
     assert workspace.repro() == []
 
 
+def test_what_suits_the_machine_reruns_nothing(workspace: Workspace) -> None:
+    """Every value of section `machine` has no influence on a result, so that none is a param."""
+    other = {
+        "resume_steps": 20, "workers": 2, "feature_cache_mb": 1, "encoder_cache_mb": 1,
+        "tensorboard": True, "decode_batch_frames": 900,
+    }  # fmt: skip
+    workspace.edit(lambda values: values.update(machine=other))
+    assert workspace.repro() == []
+
+
+def test_a_phase_depends_on_its_own_rows(workspace: Workspace) -> None:
+    """A corpus and a phase on it are added: what does not name the corpus is not trained again.
+
+    The decodes run, since the test set grows by the new corpus's share.
+    """
+
+    def add(values: dict[str, Any]) -> None:
+        values["corpora"]["own"] = values["corpora"]["vn"] | {"utterances": 40, "seed": 7}
+        values["split"]["on_leak"] = "drop"  # the sentences of vn, from other mouths
+        phases = values["train"]["phases"]
+        mix = {"own": 1.0, "vn": 0.5}
+        phases["mine"] = phases["full"] | {"init": "full/p100", "mix": mix, "checkpoints": [100]}
+        values["decode"]["checkpoints"].append("mine/p100")
+
+    workspace.edit(add)
+    ran = workspace.repro()
+    before_decodes = [stage for stage in ran if not stage.startswith(("decode", "score", "report"))]
+    assert sorted(before_decodes) == [
+        "fetch@own", "manifest@own", "mix@adaptor", "mix@full", "mix@mine", "mix_base@tiny",
+        "split", "train@mine",
+    ]  # fmt: skip
+    decoded = {stage for stage in ran if stage.startswith("decode")}
+    assert decoded == {
+        f"decode@{checkpoint}-{prompt}"
+        for checkpoint in ("base", "full/p100", "mine/p100")
+        for prompt in ("none", "japanese")
+    }
+    trained = workspace.root / "metrics/training"
+    assert {path.name for path in trained.iterdir()} == {"base", "adaptor", "full", "mine"}
+
+
 def test_an_experiment_reruns_its_phase_and_what_follows(workspace: Workspace) -> None:
     """-S on one phase's learning rate keeps data, base model and earlier checkpoints.
 
@@ -108,7 +149,11 @@ def test_an_experiment_reruns_its_phase_and_what_follows(workspace: Workspace) -
         "decode@full/p100-none",
         "decode@full/p100-japanese",
     }
-    assert not [stage for stage in ran if stage.startswith(("fetch", "manifest", "split", "base"))]
+    assert not [
+        stage
+        for stage in ran
+        if stage.startswith(("fetch", "manifest", "split", "mix", "base", "build"))
+    ]
     changed = json.loads(workspace.run("dvc", "metrics", "diff", "--json").stdout)
     rows = changed.get("metrics/cer.json", {})
     assert set(rows) <= {"full/p100-none", "full/p100-japanese"}
@@ -148,10 +193,13 @@ def test_a_run_can_start_from_a_checkpoint_of_funasrs_trainer(workspace: Workspa
     shutil.copy(root / "models/full/p100/model.pt", root / "mine/model.pt.best")
     workspace.edit(
         lambda values: values.update(
-            base={"kind": "directory", "path": "mine", "weights": "mine/model.pt.best"}
+            base={
+                "existing": {"directory": {"path": "mine", "weights": "mine/model.pt.best"}},
+                "built": {},
+            }
         )
     )
-    workspace.stage("base")
+    workspace.stage("base", "directory")
     first, second = (
         torch.load(root / f"models/{name}/model.pt")["state_dict"] for name in ("base", "full/p100")
     )
@@ -165,5 +213,5 @@ def test_plots_show_scores_and_losses(workspace: Workspace) -> None:
     workspace.run("dvc", "plots", "show", "--out", "dvc_plots")
     page = (workspace.root / "dvc_plots/index.html").read_text()
     assert "base-japanese" in page
-    assert "models/adaptor/log.tsv" in page or "adaptor/log.tsv" in page
-    assert page.count('"loss"') >= 2
+    assert all(f"metrics/training/{name}/log.tsv" in page for name in ("base", "adaptor", "full"))
+    assert page.count('"loss"') >= 3

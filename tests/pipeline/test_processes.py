@@ -31,7 +31,7 @@ PHASE = {
     "prompts": [{"language": "日文"}],
     "checkpoints": [50, 100],
 }
-COMMON = {"batch_frames": 250, "log_steps": 2, "resume_steps": 4}
+COMMON = {"batch_frames": 250, "log_steps": 2}
 STAGE = [sys.executable, "-m", "galgame_asr.stages.train", "phase"]
 
 
@@ -41,12 +41,13 @@ def make_root(root: Path, *, processes: int, accumulate: int) -> Path:
     params = YAML(typ="safe").load(REPOSITORY / "params.yaml")
     params["compute"]["processes"] = processes
     params["train"]["common"] |= COMMON | {"accumulate": accumulate}
+    params["machine"]["resume_steps"] = 4
     params["train"]["phases"] = {"phase": PHASE}
     YAML().dump(params, root / "params.yaml")
-    for folder in ("data/raw", "data/split"):
+    for folder in ("data/raw", "data/mix/phase"):
         (root / folder).mkdir(parents=True)
-    write_rows(root / "data/split")
-    (root / "data/split/vn.tar").rename(root / "data/raw/vn.tar")
+    write_rows(root / "data/mix/phase")
+    (root / "data/mix/phase/vn.tar").rename(root / "data/raw/vn.tar")
     build(root / "models/base")
     return root
 
@@ -62,8 +63,12 @@ def run(root: Path) -> dict[str, bytes]:
     """Run the stage to its end; its files by name."""
     status = start(root).wait(PATIENCE_S)
     assert status == 0, (root / "log").read_text()
-    directory = root / "models/phase"
-    return {str(f.relative_to(directory)): f.read_bytes() for f in directory.rglob("*.*t*")}
+    folders = [root / "models/phase", root / "metrics/training/phase"]
+    return {
+        str(file.relative_to(folder)): file.read_bytes()
+        for folder in folders
+        for file in folder.rglob("*.*t*")
+    }
 
 
 def wait_for(condition: Callable[[], Any], process: "subprocess.Popen[str]") -> None:

@@ -15,6 +15,7 @@ from galgame_asr.core.params import load, parse
 from galgame_asr.core.reader import ShardReader
 from galgame_asr.families.common import family as families
 from galgame_asr.families.common.batching import Pick
+from galgame_asr.families.common.params import MachineParams
 from galgame_asr.families.fun_asr_nano import family as fun_asr_nano
 from galgame_asr.families.whisper import network as whisper_model
 from galgame_asr.messages.errors import CheckpointError, ConfigError, DataError
@@ -58,7 +59,8 @@ def make_phase(
 ) -> Callable[..., Phase]:
     """A phase of 4 epochs x 3 steps, with a state every 4 steps."""
     common = load(CommonParams, "train.common", file=PARAMS)
-    common = dataclasses.replace(common, log_steps=2, resume_steps=4)
+    common = dataclasses.replace(common, log_steps=2)
+    machine = dataclasses.replace(load(MachineParams, "machine", file=PARAMS), resume_steps=4)
     # Three batches per epoch: of Whisper's utterances, each counts 3000 frames.
     frames = {"fun_asr_nano": 350, "whisper": 9000}
     inits = {"fun_asr_nano": init, "whisper": whisper_init}
@@ -70,6 +72,7 @@ def make_phase(
         return Phase(
             family=families.load(family, inits[family]),
             common=dataclasses.replace(common, batch_frames=frames[family]),
+            machine=machine,
             params=params,
             train_rows=rows[:8],
             dev_rows=rows[8:],
@@ -231,8 +234,8 @@ def test_exactly_one_part_of_a_whisper_moves(
     freeze = {part: part != learning for part in WHISPER_ALL}
     phase = make_phase(family="whisper", freeze=freeze)
     cached = make_phase("cached", family="whisper", freeze=freeze)
-    common = dataclasses.replace(cached.common, encoder_cache_mb=10)
-    for each in (phase, dataclasses.replace(cached, common=common)):
+    machine = dataclasses.replace(cached.machine, encoder_cache_mb=10)
+    for each in (phase, dataclasses.replace(cached, machine=machine)):
         train(each)
     assert results(phase) == results(cached)
     before, after = (
@@ -459,17 +462,20 @@ def dev_loss(phase: Phase) -> float:
 @pytest.mark.parametrize(
     "change",
     [
-        {"activation_checkpointing": True},
-        {"encoder_cache_mb": 10},
+        {"common": {"activation_checkpointing": True}},
+        {"machine": {"encoder_cache_mb": 10}},
+        {"machine": {"feature_cache_mb": 0, "workers": 2, "resume_steps": 3, "tensorboard": True}},
     ],
 )
 def test_saving_memory_or_time_changes_no_byte(
     make_phase: Callable[..., Phase], change: dict[str, Any]
 ) -> None:
-    """Recomputed activations or a cached encoder: the same files as without."""
+    """Recomputed activations, and each value of section `machine`: the same files as without."""
     plain = make_phase("plain", freeze=PHASES["adaptor"])
     other = make_phase("other", freeze=PHASES["adaptor"])
-    other = dataclasses.replace(other, common=dataclasses.replace(other.common, **change))
+    for name, values_ in change.items():
+        part = dataclasses.replace(getattr(other, name), **values_)
+        other = dataclasses.replace(other, **{name: part})
     for phase in (plain, other):
         train(phase)
     assert results(plain) == results(other)

@@ -35,7 +35,8 @@ def task(rows: pd.DataFrame, tmp_path_factory: pytest.TempPathFactory) -> Task:
         checkpoint=build(tmp_path_factory.mktemp("model") / "base"),
         raw=rows.attrs["root"],
         prompt=JAPANESE,
-        params=dataclasses.replace(params, batch_frames=300, max_new_tokens=8),
+        params=dataclasses.replace(params, max_new_tokens=8),
+        batch_frames=300,
         compute=load(ComputeParams, "compute", file=PARAMS),
     )
 
@@ -66,7 +67,7 @@ def test_whisper_counts_whole_windows(
         family="whisper",
         checkpoint=build_whisper(tmp_path / "base"),
         prompt=WHISPER_JAPANESE,
-        params=dataclasses.replace(task.params, batch_frames=12_000),
+        batch_frames=12_000,
     )
     sizes: list[int] = []
     original = Decoder.__call__

@@ -15,7 +15,7 @@ import torch
 from ruamel.yaml import YAML
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 
-from galgame_asr.base.params import TinyBase
+from galgame_asr.base.built import TinyBase
 from galgame_asr.families.fun_asr_nano.family import SYSTEM, WEIGHTS
 from galgame_asr.families.fun_asr_nano.network import Model
 from galgame_asr.families.fun_asr_nano.weights import read_config, save_weights

@@ -20,7 +20,7 @@ from transformers import (
 )
 from transformers.models.whisper.tokenization_whisper import LANGUAGES
 
-from galgame_asr.base.params import TinyWhisperBase
+from galgame_asr.base.built import TinyWhisperBase
 from galgame_asr.core.files import write_text
 from galgame_asr.families.whisper.family import Whisper
 from galgame_asr.families.whisper.network import CONFIG, GENERATION, Model

@@ -6,12 +6,15 @@ from pathlib import Path
 RAW = Path("data/raw")
 MANIFEST = Path("data/manifest")
 SPLIT = Path("data/split")
+MIX = Path("data/mix")
 DECODED = Path("data/decoded")
 SCORED = Path("data/scored")
 MODELS = Path("models")
 EXPORTS = MODELS / "export"
 METRICS = Path("metrics")
+VARIANTS = METRICS / "variants"
 VERIFIED = METRICS / "verify"
+TRAINING = METRICS / "training"
 LOGS = Path("logs")
 MACHINE = LOGS / "machine.json"  # what the last stage with a model ran on
 SOURCES = Path("sources")  # in git: size and SHA-256 of every file that was downloaded

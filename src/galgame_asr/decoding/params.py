@@ -26,8 +26,6 @@ class DecodeParams:
     # Checkpoints to transcribe the test sets with: base, PHASE/pNN, an averaged model, or
     # export/NAME.
     checkpoints: Annotated[tuple[str, ...], Field(min_length=1)]
-    # 10 ms feature frames per batch, padding included; no influence on the text.
-    batch_frames: Annotated[int, Field(ge=1)]
     # Longest transcript of one utterance, in tokens: this many, and at most so many per
     # second of audio and 8 more. What is longer is a loop.
     max_new_tokens: Annotated[int, Field(ge=1)]

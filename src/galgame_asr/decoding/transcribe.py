@@ -44,6 +44,7 @@ class Task:
     prompt: Prompt
     params: DecodeParams
     compute: ComputeParams
+    batch_frames: int  # 10 ms feature frames, padding included; no influence on the text
     # Instead of the family's own; one that other processes can be given.
     front_end: FrontEnd | None = None
 
@@ -73,7 +74,7 @@ def transcribe(rows: pd.DataFrame, task: Task) -> list[Transcript]:
     frames = num_frames(durations_s)
     order = np.argsort(frames, kind="stable")
     # Longest first: what does not fit into memory fails at once, and the ETA is honest.
-    batches = list(reversed(by_length(order, frames, task.params.batch_frames, task.window)))
+    batches = list(reversed(by_length(order, frames, task.batch_frames, task.window)))
     decoded: dict[int, Transcript] = {}
     with _results(rows, batches, task) as results:
         start = time.monotonic()
@@ -116,7 +117,7 @@ class Decoder:
         frames = num_frames(np.array([len(piece) / SAMPLE_RATE_HZ for piece in pieces]))
         order = np.argsort(frames, kind="stable")
         decoded: dict[int, Transcript] = {}
-        for batch in by_length(order, frames, self.task.params.batch_frames, self.task.window):
+        for batch in by_length(order, frames, self.task.batch_frames, self.task.window):
             found = self._batch([pieces[index] for index in batch])
             decoded |= zip(batch, found, strict=True)
         return [decoded[index] for index in range(len(pieces))]

@@ -117,8 +117,10 @@ def _check_corpora(values: Values) -> None:
     }
     for name, phase in values["train"]["phases"].items():
         used[f"train.phases.{name}.mix"] = phase["mix"]
-    if pretrain := values["base"].get("pretrain"):
-        used["base.pretrain.mix"] = pretrain["mix"]
+    for kind, recipe in values["base"]["built"].items():
+        if recipe:
+            used[f"base.built.{kind}.pretrain.mix"] = recipe["pretrain"]["mix"]
+            used[f"base.built.{kind}.texts"] = recipe["texts"]
     for key, names in used.items():
         _refuse_unknown(key, names, values["corpora"], "corpora")
 

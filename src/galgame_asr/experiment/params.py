@@ -5,12 +5,17 @@ import dataclasses
 from pydantic import model_validator
 
 from galgame_asr.averaging.params import Averages
-from galgame_asr.base.params import Base, BuiltBase
+from galgame_asr.base.params import BaseParams
 from galgame_asr.core.params import section
 from galgame_asr.corpora.params import Corpora
 from galgame_asr.decoding.params import DecodeParams
 from galgame_asr.experiment import curriculum
-from galgame_asr.families.common.params import ComputeParams, ModelParams, Prompts
+from galgame_asr.families.common.params import (
+    ComputeParams,
+    MachineParams,
+    ModelParams,
+    Prompts,
+)
 from galgame_asr.formats.params import Exports
 from galgame_asr.manifests.params import ManifestParams
 from galgame_asr.messages.errors import ConfigError
@@ -36,7 +41,8 @@ class Params:
     split: SplitParams
     model: ModelParams
     compute: ComputeParams
-    base: Base
+    machine: MachineParams
+    base: BaseParams
     train: TrainParams
     average: Averages
     decode: DecodeParams
@@ -47,10 +53,11 @@ class Params:
     @model_validator(mode="after")
     def _sections_agree(self) -> "Params":
         """Names in one section that another defines, before a stage meets them days later."""
-        if isinstance(self.base, BuiltBase) and self.base.family != self.model.family:
+        recipe = self.base.built.recipe
+        if recipe and recipe.family != self.model.family:
             raise ConfigError(
-                f"base.kind is {self.base.kind}, of family {self.base.family}; model.family "
-                f"is {self.model.family}: change one of them"
+                f"base.built has a model of family {recipe.family}; model.family is "
+                f"{self.model.family}: change one of them"
             )
         curriculum.check(dataclasses.asdict(self))
         return self

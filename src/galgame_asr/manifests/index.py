@@ -19,12 +19,12 @@ import xxhash
 
 from galgame_asr.core import processes, utterances
 from galgame_asr.core.files import scratch_directory
-from galgame_asr.core.hashing import unit_hash
 from galgame_asr.core.paths import HOW_TO_GET_SHARDS
 from galgame_asr.manifests.checks import audio as audio_checks
 from galgame_asr.manifests.checks import repeats, signal
 from galgame_asr.manifests.checks import text as text_checks
 from galgame_asr.manifests.group import group_text
+from galgame_asr.manifests.hashing import unit_hash
 from galgame_asr.manifests.params import ManifestParams
 from galgame_asr.messages.console import Progress
 from galgame_asr.messages.errors import DataError

@@ -13,13 +13,13 @@ from typing import Any
 import numpy as np
 import torch
 
-from galgame_asr.base.params import Base, BuiltBase, DirectoryBase, HubBase, TinyWhisperBase
+from galgame_asr.base.params import BaseParams
 from galgame_asr.core import processes, utterances
 from galgame_asr.experiment.params import Params
 from galgame_asr.families.common.batching import FRAMES_PER_S, PhaseBatches, num_frames
 from galgame_asr.messages.errors import ConfigError
 from galgame_asr.planning.memory import Memory, measure, predict
-from galgame_asr.training import mix
+from galgame_asr.splitting.mix import select
 from galgame_asr.training.params import CommonParams, TrainingParams
 from galgame_asr.training.trainer import prepare
 
@@ -57,30 +57,34 @@ class PhasePlan:
 
 def phases(params: Params) -> dict[str, TrainingParams]:
     """All that is trained, in order."""
-    base = {"base": params.base.pretrain} if isinstance(params.base, BuiltBase) else {}
-    return {**base, **params.train.phases}
+    recipe = params.base.built.recipe
+    return {**({"base": recipe.pretrain} if recipe else {}), **params.train.phases}
 
 
 @contextmanager
-def model_directory(base: Base, built: Path) -> Iterator[Path]:
+def model_directory(base: BaseParams, made: Path) -> Iterator[Path]:
     """Give a directory with the model's configuration; its weights need not be there.
 
     Raises:
         ConfigError: nothing here tells the architecture, or it is none that can be planned.
     """
-    if isinstance(base, TinyWhisperBase) or (built / "generation_config.json").exists():
+    if base.built.tiny_whisper or (made / "generation_config.json").exists():
         raise ConfigError("galgame-asr plan knows Fun-ASR-Nano alone; this model is a Whisper")
-    if isinstance(base, DirectoryBase):
-        yield Path(base.path)
-    elif isinstance(base, HubBase) and base.repo in PUBLISHED:
+    hub = base.existing.hub
+    if base.existing.directory:
+        yield Path(base.existing.directory.path)
+    elif hub and hub.repo in PUBLISHED:
         with TemporaryDirectory() as directory:
-            module = importlib.import_module(f"galgame_asr.planning.{PUBLISHED[base.repo]}")
+            module = importlib.import_module(f"galgame_asr.planning.{PUBLISHED[hub.repo]}")
             module.write_config(Path(directory))
             yield Path(directory)
-    elif (built / "config.yaml").exists():
-        yield built
+    elif (made / "config.yaml").exists():
+        yield made
     else:
-        raise ConfigError("the model's configuration is not here yet; run `dvc repro base` first")
+        raise ConfigError(
+            "the model's configuration is not here yet; run `dvc repro base` first (build, where "
+            "params.yaml builds one)"
+        )
 
 
 class Planner:
@@ -178,7 +182,7 @@ def _length(
         frames = hours * 3600 * FRAMES_PER_S
         batches = math.ceil(frames / common.batch_frames)
     elif table.exists():
-        rows = mix.select(utterances.read(table), params.mix)
+        rows = select(utterances.read(table), params.mix)
         lengths = num_frames(rows["duration_s"].to_numpy())
         batches = len(PhaseBatches(lengths, common.batch_frames, common.sort_window, 1, 0))
         frames = float(np.sum(lengths))

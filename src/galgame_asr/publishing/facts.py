@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from galgame_asr.base.params import BuiltBase, HubBase
+from galgame_asr.base.existing import HubBase
 from galgame_asr.core import params
 from galgame_asr.core.paths import EXPORTS, METRICS, MODELS, TEST_SETS, VERIFIED
 from galgame_asr.experiment.params import Params
@@ -72,12 +72,12 @@ class Facts:
     @property
     def built_here(self) -> bool:
         """The base is no published model."""
-        return isinstance(self.params.base, BuiltBase)
+        return self.params.base.built.recipe is not None
 
     @property
     def hub_base(self) -> HubBase | None:
         """The published model that this one comes from, if there is one."""
-        return self.params.base if isinstance(self.params.base, HubBase) else None
+        return self.params.base.existing.hub
 
     @property
     def trained_on(self) -> dict[str, Terms]:
@@ -152,8 +152,8 @@ def _lineage(values: Params, checkpoint: str) -> list[tuple[str, TrainingParams]
         phase = checkpoint.rpartition("/p")[0]
         found.append((phase, values.train.phases[phase]))
         checkpoint = values.train.phases[phase].init
-    if isinstance(values.base, BuiltBase):
-        found.append(("base", values.base.pretrain))
+    if recipe := values.base.built.recipe:
+        found.append(("base", recipe.pretrain))
     return found[::-1]
 
 

@@ -15,7 +15,7 @@ from galgame_asr.decoding.params import DecodeParams
 from galgame_asr.decoding.segments import MAX_GAP
 from galgame_asr.decoding.transcribe import Decoder, Task
 from galgame_asr.families.common import compute
-from galgame_asr.families.common.params import ComputeParams, Prompt, Prompts
+from galgame_asr.families.common.params import ComputeParams, MachineParams, Prompt, Prompts
 from galgame_asr.messages.console import Progress, clock, log
 from galgame_asr.messages.errors import CheckpointError, ConfigError
 from galgame_asr.recordings import containers
@@ -168,6 +168,7 @@ def make_decoder(options: argparse.Namespace) -> Decoder:
         prompt=prompt,
         params=params,
         compute=compute_params,
+        batch_frames=load(MachineParams, "machine").decode_batch_frames,
     )
     return Decoder(task, compute.device(compute_params))
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from galgame_asr.core.hashing import unit_hash
+from galgame_asr.manifests.hashing import unit_hash
 from galgame_asr.report.collect import Tables, part_of
 from galgame_asr.report.diff import Span, diff
 from galgame_asr.report.results import TITLES

@@ -5,11 +5,11 @@ from typing import Any
 
 import pandas as pd
 
-from galgame_asr.core.hashing import unit_hash
 from galgame_asr.core.paths import SETS, TEST_SETS
 from galgame_asr.core.reader import ShardReader
 from galgame_asr.manifests.checks import signal
 from galgame_asr.manifests.group import group_text
+from galgame_asr.manifests.hashing import unit_hash
 from galgame_asr.manifests.params import FlagSeverity, SignalParams
 from galgame_asr.messages.errors import ConfigError, DataError
 from galgame_asr.splitting.params import SplitParams

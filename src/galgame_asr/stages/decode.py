@@ -12,7 +12,7 @@ from galgame_asr.decoding import transcripts
 from galgame_asr.decoding.params import DecodeParams
 from galgame_asr.decoding.transcribe import Task, transcribe
 from galgame_asr.families.common import compute
-from galgame_asr.families.common.params import ComputeParams, Prompt
+from galgame_asr.families.common.params import ComputeParams, MachineParams, Prompt
 from galgame_asr.messages.console import run
 from galgame_asr.runtimes import load as runtimes
 
@@ -31,6 +31,7 @@ def main(arguments: Sequence[str]) -> None:
         prompt=prompt,
         params=params,
         compute=compute_params,
+        batch_frames=load(MachineParams, "machine").decode_batch_frames,
     )
     tables = {name: utterances.read(SPLIT / f"{name}.parquet") for name in TEST_SETS}
     found = iter(transcribe(pd.concat(tables.values(), ignore_index=True), task))

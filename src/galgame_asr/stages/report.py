@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from galgame_asr.core.files import prune, write_text
 from galgame_asr.core.params import PARAMS_FILE, read_yaml
-from galgame_asr.core.paths import METRICS, RAW, SCORED, SPLIT, TEST_SETS, VERIFIED
+from galgame_asr.core.paths import METRICS, RAW, SCORED, SPLIT, TEST_SETS, TRAINING, VERIFIED
 from galgame_asr.core.reader import ShardReader
 from galgame_asr.experiment.curriculum import check, of_params
 from galgame_asr.formats.common import verified
@@ -22,9 +22,9 @@ def main(_arguments: Sequence[str]) -> None:
     check(params)
     curriculum = of_params(params)
     tables = load.tables(SCORED, curriculum)
-    # DVC hashes the folders, so scores of variants that are no more must go.
-    prune(SCORED, {f"{variant.name}.parquet" for variant in tables})
-    prune(METRICS / "variants", {f"{variant.name}.json" for variant in tables})
+    # What other params left behind: DVC hashes the folder of the one, git keeps the other.
+    trained = [TRAINING / name for name in ("base", *params["train"]["phases"])]
+    prune(TRAINING, {str(f.relative_to(TRAINING)) for path in trained for f in path.glob("*")})
     prune(VERIFIED, {".gitkeep", *(f"{name}.json" for name in params["export"])})
     checked = {name: verified.read(VERIFIED / f"{name}.json") for name in params["export"]}
     results = collect(tables, curriculum)

@@ -1,17 +1,21 @@
-"""Stage score@CHECKPOINT-PROMPT: compare one set of transcripts with the references."""
+"""Stage score: compare the transcripts of all variants with the references.
+
+One stage for all, as starting one takes longer than scoring a variant.
+"""
 
 import json
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Iterator, Sequence
+from itertools import product
+from typing import Any
 
 import pandas as pd
 
 from galgame_asr.core import utterances
-from galgame_asr.core.files import write_text
+from galgame_asr.core.files import atomic_directory, prune, write_text
 from galgame_asr.core.params import load
-from galgame_asr.core.paths import SPLIT, TEST_SETS
+from galgame_asr.core.paths import DECODED, SCORED, SPLIT, TEST_SETS, VARIANTS
 from galgame_asr.decoding import transcripts
-from galgame_asr.messages.console import run
+from galgame_asr.messages.console import Progress, run
 from galgame_asr.messages.errors import DataError
 from galgame_asr.scoring import scored
 from galgame_asr.scoring.params import ScoreParams
@@ -20,22 +24,40 @@ from galgame_asr.scoring.utterances import score
 from galgame_asr.scoring.words import Words, require_dictionary
 
 
-def main(arguments: Sequence[str]) -> None:
-    """Arguments: transcripts, table of utterances to write, summary to write."""
-    decoded_file, table, summary = map(Path, arguments)
+def main(_arguments: Sequence[str]) -> None:
+    """Score every checkpoint with every prompt."""
     params = load(ScoreParams, "score")
     require_dictionary(params.dictionary)
-    decoded, words = transcripts.read(decoded_file), Words()
-    tables = {}
-    for name in TEST_SETS:
-        rows = utterances.read(SPLIT / f"{name}.parquet")
-        try:
-            tables[name] = score(name, rows, decoded.get(name, {}), params.normalise, words)
-        except DataError as error:
-            raise DataError(f"{decoded_file}, set {name}: {error}") from None
-    scored.write(table, pd.concat(tables.values(), ignore_index=True))
-    sets = {name: summarise(rows) for name, rows in tables.items() if len(rows)}
-    write_text(summary, json.dumps(sets, ensure_ascii=False, indent=1) + "\n")
+    names = list(_variants())
+    # DVC hashes the folder, so what other params left behind there must go.
+    prune(DECODED, {f"{name}.jsonl" for name in names})
+    references = {set_: utterances.read(SPLIT / f"{set_}.parquet") for set_ in TEST_SETS}
+    words = Words()
+    with (
+        atomic_directory(SCORED) as tables,
+        atomic_directory(VARIANTS) as summaries,
+        Progress("score", total=len(names), unit="variants") as progress,
+    ):
+        for name in names:
+            file = DECODED / f"{name}.jsonl"
+            decoded = transcripts.read(file)
+            found = {}
+            for set_, rows in references.items():
+                try:
+                    found[set_] = score(set_, rows, decoded.get(set_, {}), params.normalise, words)
+                except DataError as error:
+                    raise DataError(f"{file}, set {set_}: {error}") from None
+            scored.write(tables / f"{name}.parquet", pd.concat(found.values(), ignore_index=True))
+            sets = {set_: summarise(rows) for set_, rows in found.items() if len(rows)}
+            text = json.dumps(sets, ensure_ascii=False, indent=1) + "\n"
+            write_text(summaries / f"{name}.json", text)
+            progress.update(1, name)
+
+
+def _variants() -> Iterator[str]:
+    checkpoints = load(tuple[str, ...], "decode.checkpoints")
+    for checkpoint, prompt in product(checkpoints, load(dict[str, Any], "prompts")):
+        yield f"{checkpoint}-{prompt}"
 
 
 if __name__ == "__main__":

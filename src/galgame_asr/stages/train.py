@@ -1,16 +1,16 @@
-"""Stage train@PHASE: one phase of the curriculum, models/PHASE/pNN and its logs."""
+"""Stage train@PHASE: one phase of the curriculum, models/PHASE/pNN, and its curves."""
 
 import shutil
 from collections.abc import Sequence
 
 from galgame_asr.core.files import atomic_directory
 from galgame_asr.core.params import load
-from galgame_asr.core.paths import LOGS, MACHINE, MODELS, RAW, SPLIT
+from galgame_asr.core.paths import LOGS, MACHINE, MIX, MODELS, RAW, TRAINING
 from galgame_asr.families.common import compute
-from galgame_asr.families.common.params import ComputeParams, ModelParams
+from galgame_asr.families.common.params import ComputeParams, MachineParams, ModelParams
 from galgame_asr.messages.console import run
 from galgame_asr.training.params import CommonParams, PhaseParams
-from galgame_asr.training.phase import PhaseInputs, trained
+from galgame_asr.training.phase import RECORDS, PhaseInputs, trained
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -27,17 +27,21 @@ def main(arguments: Sequence[str]) -> None:
         params=params,
         common=common,
         compute=compute_params,
+        machine=load(MachineParams, "machine"),
         checkpoints=params.checkpoints,
         raw=RAW,
-        split=SPLIT,
+        mix=MIX / name,
         logs=LOGS / name,
     )
     with (
         trained(inputs) as results,
         atomic_directory(MODELS / name) as output,
+        atomic_directory(TRAINING / name) as records,
     ):
-        for part in ("log.tsv", "dev.tsv", *(f"p{percent}" for percent in params.checkpoints)):
-            shutil.move(results / part, output / part)
+        for percent in params.checkpoints:
+            shutil.move(results / f"p{percent}", output)
+        for record in RECORDS:
+            shutil.move(results / record, records)
 
 
 if __name__ == "__main__":

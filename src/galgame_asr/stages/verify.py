@@ -15,7 +15,7 @@ from galgame_asr.decoding import transcripts
 from galgame_asr.decoding.params import DecodeParams
 from galgame_asr.decoding.transcribe import Task, transcribe
 from galgame_asr.families.common import compute
-from galgame_asr.families.common.params import ComputeParams, Prompt
+from galgame_asr.families.common.params import ComputeParams, MachineParams, Prompt
 from galgame_asr.formats.common import exporter as exporting
 from galgame_asr.formats.common import verified
 from galgame_asr.formats.common.agreement import Agreement, Said, compare
@@ -89,7 +89,8 @@ def _task(params: Export, compute_params: ComputeParams) -> Task:
     exact = dataclasses.replace(compute_params, precision="float32")
     prompt = load(Prompt, f"prompts.{params.verify.prompt}")
     decode = load(DecodeParams, "decode")
-    return Task(runtimes.detect(checkpoint), checkpoint, RAW, prompt, decode, exact)
+    frames = load(MachineParams, "machine").decode_batch_frames
+    return Task(runtimes.detect(checkpoint), checkpoint, RAW, prompt, decode, exact, frames)
 
 
 def _transcribe(rows: pd.DataFrame, task: Task, exporter: Exporter, export: Path) -> Said:

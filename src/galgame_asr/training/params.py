@@ -34,29 +34,9 @@ class CommonParams:
     max_grad_norm: Annotated[float, Field(gt=0)]
     # Steps between two rows of log.tsv.
     log_steps: Annotated[int, Field(ge=1)]
-    # Steps between two states that a killed phase resumes from; a multiple of log_steps.
-    resume_steps: Annotated[int, Field(ge=1)]
-    # Processes that read audio; 0 reads in the training process.
-    workers: Annotated[int, Field(ge=0)]
-    # Features kept in memory, per process; the rest are computed again each epoch.
-    feature_cache_mb: Annotated[int, Field(ge=0)]
-    # Output of the encoder kept in memory, per process, in phases that freeze it and do not
-    # augment; per utterance about 170 kB of Fun-ASR-Nano-2512, 7.7 MB of Whisper large.
-    # 0: none.
-    encoder_cache_mb: Annotated[int, Field(ge=0)]
     # Compute the activations inside each layer again for the gradient instead of keeping
     # them: far less memory, a third more time.
     activation_checkpointing: bool
-    # Also write TensorBoard event files to logs/.
-    tensorboard: bool
-
-    @model_validator(mode="after")
-    def _whole_rows(self) -> "CommonParams":
-        if self.resume_steps % self.log_steps:
-            # A resumed run's first log row would average over fewer steps than the same
-            # row of an uninterrupted run.
-            raise ValueError(f"resume_steps must be a multiple of log_steps ({self.log_steps})")
-        return self
 
 
 @section

@@ -1,20 +1,26 @@
 """One phase of training from its inputs to its results, going on where it was interrupted."""
 
+import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from galgame_asr.core import processes, utterances
+from galgame_asr.core.files import write_text
 from galgame_asr.core.reader import ShardReader
 from galgame_asr.families.common import compute
 from galgame_asr.families.common import family as families
-from galgame_asr.families.common.params import ComputeParams
-from galgame_asr.training import launch, mix
+from galgame_asr.families.common.params import ComputeParams, MachineParams
+from galgame_asr.messages.console import log
+from galgame_asr.training import launch
 from galgame_asr.training.params import CommonParams, TrainingParams
 from galgame_asr.training.resume import scratch
-from galgame_asr.training.trainer import Phase, train
+from galgame_asr.training.trainer import DEV, LOG, Phase, train
+
+COMPUTE = "compute.json"
+RECORDS = (LOG, DEV, COMPUTE)  # of a finished phase, beside its checkpoints
 
 
 @dataclass(frozen=True)
@@ -26,27 +32,27 @@ class PhaseInputs:
     params: TrainingParams
     common: CommonParams
     compute: ComputeParams
+    machine: MachineParams
     checkpoints: tuple[int, ...]  # percents
     raw: Path  # shards
-    split: Path  # train.parquet and dev.parquet
+    mix: Path  # train.parquet and dev.parquet
     logs: Path  # timings, for people
 
     @property
     def tables(self) -> list[Path]:
         """The rows to train on and those of the dev set."""
-        return [self.split / "train.parquet", self.split / "dev.parquet"]
+        return [self.mix / "train.parquet", self.mix / "dev.parquet"]
 
 
 @contextmanager
 def trained(inputs: PhaseInputs) -> Iterator[Path]:
     """Train one phase; give a directory with the results.
 
-    It holds log.tsv, dev.tsv and a model directory pNN for each percentage in
-    `checkpoints`; it is removed when the block ends without an exception.
+    It holds `RECORDS` and a model directory pNN for each percentage in `checkpoints`; it is
+    removed when the block ends without an exception. `inputs.machine` has no influence on it.
 
     Raises:
-        GalgameAsrError: as for `resume.scratch`, `families.load`, `mix.select`, `train`
-            and `launch.run`.
+        GalgameAsrError: as for `resume.scratch`, `families.load`, `train` and `launch.run`.
     """
     values = {
         "family": inputs.family,
@@ -69,24 +75,38 @@ def train_here(inputs: PhaseInputs, directory: Path) -> None:
     """Train in this process, be it the only one or one of several that work together.
 
     Raises:
-        GalgameAsrError: as for `families.load`, `mix.select` and `train`.
+        GalgameAsrError: as for `families.load` and `train`.
     """
-    train_rows, dev_rows = (
-        mix.select(utterances.read(table), inputs.params.mix) for table in inputs.tables
-    )
+    train_rows, dev_rows = map(utterances.read, inputs.tables)
     device = compute.device(inputs.compute)
+    bf16 = compute.use_bf16(inputs.compute, device)
+    if os.environ.get("RANK", "0") == "0":
+        _record(compute.used(device, bf16=bf16), directory / COMPUTE)
     train(
         Phase(
             family=families.load(inputs.family, inputs.init),
             common=inputs.common,
+            machine=inputs.machine,
             params=inputs.params,
             train_rows=train_rows,
             dev_rows=dev_rows,
             reader=ShardReader(inputs.raw),
             checkpoints=inputs.checkpoints,
             device=device,
-            bf16=compute.use_bf16(inputs.compute, device),
+            bf16=bf16,
             directory=directory,
             logs=inputs.logs,
         )
     )
+
+
+def _record(used: compute.Used, file: Path) -> None:
+    """Note what a phase runs on, after what it ran on before it was interrupted."""
+    before = json.loads(file.read_text()) if file.exists() else []
+    if before and before[-1] != asdict(used):
+        log.warning(
+            "the phase ran on %s and goes on on %s: its numbers will be those of neither",
+            compute.Used(**before[-1]), used,
+        )  # fmt: skip
+    if not before or before[-1] != asdict(used):
+        write_text(file, json.dumps([*before, asdict(used)], indent=1) + "\n")

@@ -37,7 +37,7 @@ from galgame_asr.families.common.batching import (
     window_frames,
 )
 from galgame_asr.families.common.family import Example, Family
-from galgame_asr.families.common.params import Prompt
+from galgame_asr.families.common.params import MachineParams, Prompt
 from galgame_asr.messages.console import log
 from galgame_asr.messages.errors import ConfigError, DataError, InterruptionError
 from galgame_asr.training.activation_checkpointing import recompute
@@ -51,6 +51,7 @@ from galgame_asr.training.resume import last_complete, mark_complete, writing
 from galgame_asr.training.stopping import StopOnSigterm
 
 STATE_WEIGHTS = "model.pt"
+LOG, DEV = "log.tsv", "dev.tsv"
 LOG_COLUMNS = ["step", "epoch", "loss", "lr", "grad_norm", "padded_share", "audio_s"]
 DEV_COLUMNS = ["step", "dev_loss"]
 
@@ -61,6 +62,7 @@ class Phase:
 
     family: Family
     common: CommonParams
+    machine: MachineParams
     params: TrainingParams
     train_rows: pd.DataFrame
     dev_rows: pd.DataFrame
@@ -204,7 +206,7 @@ class PhaseTrainer(Trainer):
         callbacks: list[TrainerCallback] = [self.stopping]
         if self.batches.process == 0:
             callbacks.append(ProgressCallback(num_steps, phase.logs))
-            if common.tensorboard:
+            if phase.machine.tensorboard:
                 callbacks.append(tensorboard_callback(phase.logs))
         super().__init__(
             model=self.family.model,
@@ -228,13 +230,13 @@ class PhaseTrainer(Trainer):
         return Utterances(
             rows, self.family, self.phase.reader,
             prompts=prompts,
-            cache_bytes=self.phase.common.feature_cache_mb * 1_000_000,
+            cache_bytes=self.phase.machine.feature_cache_mb * 1_000_000,
             augment=augment,
             seed=self.phase.common.seed,
         )  # fmt: skip
 
     def _encoder_cache(self) -> EncoderCache | None:
-        size_mb = self.phase.common.encoder_cache_mb
+        size_mb = self.phase.machine.encoder_cache_mb
         if not size_mb:
             return None
         prefix = self.family.parts["encoder"]
@@ -442,8 +444,8 @@ class PhaseTrainer(Trainer):
             for row in history
             if "eval_loss" in row
         ]
-        _write_tsv(directory / "log.tsv", LOG_COLUMNS, train_rows)
-        _write_tsv(directory / "dev.tsv", DEV_COLUMNS, dev_rows)
+        _write_tsv(directory / LOG, LOG_COLUMNS, train_rows)
+        _write_tsv(directory / DEV, DEV_COLUMNS, dev_rows)
 
 
 def _steps(num_steps: int, percents: Iterable[int]) -> dict[int, int]:
@@ -471,13 +473,14 @@ def _arguments(phase: Phase, num_steps: int) -> TrainingArguments:
         use_cpu=phase.device.type == "cpu",
         logging_steps=common.log_steps,
         logging_nan_inf_filter=False,  # `log` stops at such a loss instead of hiding it
-        save_steps=common.resume_steps,
+        # Between two rows of the log a loss is half summed up, which no state holds.
+        save_steps=math.ceil(phase.machine.resume_steps / common.log_steps) * common.log_steps,
         save_total_limit=2,  # the last may be half-written
         eval_strategy="no",  # asked for at the named percentages
         prediction_loss_only=True,
         label_names=["labels_ids"],
         remove_unused_columns=False,
-        dataloader_num_workers=common.workers,
+        dataloader_num_workers=phase.machine.workers,
         report_to=[],
         disable_tqdm=True,
         # All that learns gets a gradient in every step.

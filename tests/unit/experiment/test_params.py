@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from galgame_asr.base.params import Base
+from galgame_asr.base.existing import HubBase
+from galgame_asr.base.params import BaseParams
 from galgame_asr.core.params import load, parse, read_yaml
 from galgame_asr.corpora.params import Corpora
 from galgame_asr.experiment.params import Params
@@ -63,13 +64,14 @@ def test_an_unknown_key_names_the_nearest_valid_one(values: dict[str, Any]) -> N
         (SplitParams, "split", {"dev": "0.1"}, "split.dev is '0.1'"),
         (SplitParams, "split", {"dev": 0.6, "test": 0.6}, "must stay below 1"),
         (SplitParams, "split", {"test_limit": 0}, "greater than or equal to 1"),
-        (CommonParams, "train.common", {"resume_steps": 15}, "multiple of log_steps"),
         (CommonParams, "train.common", {"seed": 1.5}, "train.common.seed is 1.5"),
         (PhaseParams, "train.phases.full", {"checkpoints": [50]}, "end with 100"),
         (PhaseParams, "train.phases.full", {"checkpoints": [100, 50]}, "must rise"),
         (PhaseParams, "train.phases.full", {"prompts": [{"langage": "日文"}]}, "'language'?"),
         (Corpora, "corpora", {"vn": {"kind": "synthetc"}}, "'synthetic', 'galgame'"),
-        (Base, "base", {"kind": "hub", "repo": "a/b", "revision": "main"}, "base.revision"),
+        (HubBase, "base.existing", {"repo": "a/b", "revision": "main"}, "base.existing.revision"),
+        (BaseParams, "base", {"built": {}}, "found none"),
+        (BaseParams, "base", {"existing": {"directory": {"path": "a"}}}, "found directory, tiny"),
     ],
 )
 def test_a_bad_value_is_an_error(

@@ -126,7 +126,7 @@ def test_steps_and_time_come_from_the_data(
 ) -> None:  # fmt: skip
     """The command: what is planned, measured on this machine, and how long it takes."""
     params = YAML(typ="safe").load(PARAMS)
-    params["base"] = {"kind": "directory", "path": str(directory)}
+    params["base"] = {"existing": {"directory": {"path": str(directory)}}, "built": {}}
     params["train"]["phases"] = {"phase": values(ctc_weight=0.0)}
     params["decode"]["checkpoints"] = ["base"]
     params["average"], params["export"] = {}, {}

@@ -233,7 +233,8 @@ def test_terms_of_the_corpora_decide(root: Path) -> None:
 
     def change(values: dict[str, Any]) -> None:
         values["corpora"] |= {"vn": GALGAME}
-        values["base"] = {"kind": "hub", "repo": "FunAudioLLM/Nano", "revision": REVISION}
+        hub = {"repo": "FunAudioLLM/Nano", "revision": REVISION}
+        values["base"] = {"existing": {"hub": hub}, "built": {}}
 
     edit(root, change)
     with pytest.raises(ConfigError, match=r"licence of FunAudioLLM/Nano is not known.*--base-lic"):
@@ -291,7 +292,7 @@ def test_only_corpora_that_were_heard_count(root: Path) -> None:
     edit(root, lambda values: values["corpora"].update(reading=GALGAME))
     with pytest.raises(ConfigError, match="corpus reading decide"):
         made(licence="mit")
-    edit(root, lambda v: v.update(base={"kind": "directory", "path": "/m"}))
+    edit(root, lambda v: v.update(base={"existing": {"directory": {"path": "/m"}}, "built": {}}))
     ready = made(licence="mit")
     assert ready.licence.id == "mit"
     assert "from a checkpoint that is not published" in ready.card.read_text(encoding="utf-8")

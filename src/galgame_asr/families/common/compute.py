@@ -71,6 +71,24 @@ def machine(params: ComputeParams) -> Machine:
     return Machine(cpu_name(), platform.machine(), torch.__version__, _own_bits(params))
 
 
+@dataclass(frozen=True)
+class Used:
+    """What `auto` and null became, which weights trained on it depend on."""
+
+    device: str
+    cpu_threads: int
+    precision: str
+
+    def __str__(self) -> str:
+        return f"{self.device}, {self.cpu_threads} CPU threads, {self.precision}"
+
+
+def used(device: torch.device, *, bf16: bool) -> Used:
+    """What this process computes with."""
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
+    return Used(name, torch.get_num_threads(), "bf16" if bf16 else "float32")
+
+
 def cpu_name() -> str:
     """What the CPU calls itself."""
     try:

@@ -1,4 +1,4 @@
-"""Sections `model`, `compute` and `prompts`."""
+"""Sections `model`, `compute`, `machine` and `prompts`."""
 
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -72,3 +72,27 @@ class ComputeParams:
     # Further keys of accelerate's configuration file, such as fsdp_config, deepspeed_config,
     # or num_machines and main_process_ip.
     accelerate: dict[str, Any]
+
+
+@section
+class MachineParams:
+    """What suits the machine and has no influence on a result.
+
+    No stage depends on it, and an interrupted phase goes on under other values.
+    """
+
+    # Steps of training between two states that a killed phase resumes from, rounded up to
+    # whole rows of its log.
+    resume_steps: Annotated[int, Field(ge=1)]
+    # Processes that read audio in training; 0 reads in the training process.
+    workers: Annotated[int, Field(ge=0)]
+    # Features kept in memory, per process; the rest are computed again each epoch.
+    feature_cache_mb: Annotated[int, Field(ge=0)]
+    # Output of the encoder kept in memory, per process, in phases that freeze it and do not
+    # augment; per utterance about 170 kB of Fun-ASR-Nano-2512, 7.7 MB of Whisper large.
+    # 0: none.
+    encoder_cache_mb: Annotated[int, Field(ge=0)]
+    # Also write TensorBoard event files to logs/.
+    tensorboard: bool
+    # 10 ms feature frames per batch of decoding, padding included.
+    decode_batch_frames: Annotated[int, Field(ge=1)]

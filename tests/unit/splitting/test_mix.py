@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 
 from galgame_asr.messages.errors import ConfigError
-from galgame_asr.training.mix import select
+from galgame_asr.splitting.mix import select
 
 ROWS = pd.DataFrame({"id": [f"u{i}" for i in range(1000)], "corpus": ["vn", "reading"] * 500})
 

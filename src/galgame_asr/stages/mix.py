@@ -1,0 +1,35 @@
+"""Stages mix@PHASE and mix_base@KIND: the rows that a phase trains on, data/mix/PHASE.
+
+A phase depends on these alone, so that a corpus that it does not name changes nothing for it.
+"""
+
+from collections.abc import Sequence
+
+from galgame_asr.core import utterances
+from galgame_asr.core.files import atomic_directory
+from galgame_asr.core.params import load
+from galgame_asr.core.paths import MIX, SPLIT
+from galgame_asr.messages.console import log, run
+from galgame_asr.splitting.mix import select
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Mix for the phase named by the first argument; of base, the second is its kind."""
+    name, *kind = arguments
+    key = f"base.built.{kind[0]}.pretrain.mix" if kind else f"train.phases.{name}.mix"
+    mix = load(dict[str, float], key)
+    train, dev = (utterances.read(SPLIT / f"{set_}.parquet") for set_ in ("train", "dev"))
+    tables = {"train": select(train, mix, key), "dev": select(dev, mix, key)}
+    if kind:
+        key = f"base.built.{kind[0]}.texts"
+        tables["texts"] = select(train, dict.fromkeys(load(tuple[str, ...], key), 1.0), key)
+    with atomic_directory(MIX / name) as directory:
+        for table, rows in tables.items():
+            log.info(
+                "%s: %d utterances, %.2f hours", table, len(rows), rows["duration_s"].sum() / 3600
+            )
+            utterances.write(directory / f"{table}.parquet", rows)
+
+
+if __name__ == "__main__":
+    run(main)
