@@ -12,7 +12,7 @@ PIP_INSTALL := .venv/bin/python -m pip install --quiet --constraint constraints.
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
 
-repro: .venv/run ## set up, run the pipeline as params.yaml says, show the table
+repro: .dvc/tmp/links ## set up, run the pipeline as params.yaml says, show the table
 	dvc repro
 	@cat metrics/report.md
 
@@ -32,16 +32,16 @@ types: .venv/dev ## check types
 
 check: lint types test ## what CI runs
 
-remote: .venv/run ## keep data in a bucket: make remote URL=s3://BUCKET/PATH [ENDPOINT=https://HOST]
+remote: .dvc/tmp/links ## keep data in a bucket: make remote URL=s3://BUCKET/PATH [ENDPOINT=https://HOST]
 	dvc remote add --local --force --default storage $(URL)
 	dvc remote modify --local storage verify true
 	$(if $(ENDPOINT),dvc remote modify --local storage endpointurl $(ENDPOINT))
 
-push: .venv/run ## copy data and checkpoints to the remote, and check that they arrived
+push: .dvc/tmp/links ## copy data and checkpoints to the remote, and check that they arrived
 	dvc push
 	galgame-asr fsck
 
-pull: .venv/run ## bring data and checkpoints from the remote
+pull: .dvc/tmp/links ## bring data and checkpoints from the remote
 	dvc pull
 
 fsck: .venv/run ## compare the remote with what the outputs need, byte for byte
@@ -60,8 +60,12 @@ constraints: ## write constraints.txt anew from the newest versions that resolve
 	mv constraints.new constraints.txt
 	rm -rf .venv-new
 
-clean-scratch: ## delete unfinished training runs and downloads
+clean-scratch: ## delete unfinished training runs, and downloads: they would come anew
 	rm -rf .scratch
+
+# How outputs can be linked to the cache, found out anew when DVC's settings change.
+.dvc/tmp/links: .venv/run .dvc/config $(wildcard .dvc/config.local)
+	@python -m galgame_asr.experiment.links
 
 # Installed anew when the dependencies change.
 .venv/run: pyproject.toml constraints.txt

@@ -13,11 +13,12 @@ from galgame_asr.commands import (
     readme,
     recordings,
     report,
+    stale,
 )
 from galgame_asr.messages.console import run
 
 # In the order of --help.
-COMMANDS = (profile, fsck, jsonl, plan, compute_wer, report, recordings, publish, readme)
+COMMANDS = (profile, stale, fsck, jsonl, plan, compute_wer, report, recordings, publish, readme)
 
 
 def main() -> None:

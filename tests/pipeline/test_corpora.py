@@ -1,5 +1,6 @@
 """The real profile's data stages, with a loopback server in the hub's place; kills in them."""
 
+import hashlib
 import json
 import os
 import subprocess
@@ -68,11 +69,78 @@ def test_fetch_manifest_and_split_of_the_real_profile(workspace: Workspace, hub:
     assert sum(len(part) for part in split.values()) == 100
     lock = (workspace.root / f"sources/{REPO.replace('/', '--')}.tsv").read_text()
     assert lock.count(".tar\t") == 3
-    assert not list((workspace.root / ".scratch/downloads").glob("*/*"))
     # Again: nothing runs, so no server is needed.
     hub.requests.clear()
     assert executed(workspace.run("dvc", "repro", "split").stdout) == []
     assert hub.requests == []
+
+
+def test_a_rerun_of_the_fetch_downloads_nothing(workspace: Workspace, hub: Files) -> None:
+    """DVC deletes the output first; scratch folder, cache and output share one file."""
+    use_profile(workspace)
+    for number in (0, 1, 103):  # of what lies in the cache already, DVC links that
+        hub.files[f"{REPO}/{SHARD.format(number)}"] += bytes(512)
+    fetch = ("dvc", "repro", "--no-run-cache", "--force", "--single-item", "fetch@galgame")
+    raw = workspace.root / "data/raw/galgame"
+    workspace.run(*fetch, HF_ENDPOINT=hub.url)
+    first = {path.name: path.stat().st_ino for path in raw.glob("*.tar")}
+    hub.requests.clear()
+    assert executed(workspace.run(*fetch, HF_ENDPOINT="http://127.0.0.1:9").stdout)
+    assert {path.name: path.stat().st_ino for path in raw.glob("*.tar")} == first
+    assert {path.stat().st_nlink for path in raw.glob("*.tar")} == {3}
+    assert hub.requests == []
+
+
+def test_a_damaged_download_leaves_the_cache_alone(workspace: Workspace, hub: Files) -> None:
+    """One file is downloaded anew, and DVC's cache keeps its own."""
+    use_profile(workspace)
+    fetch = ("dvc", "repro", "--no-run-cache", "--force", "--single-item", "fetch@galgame")
+    workspace.run(*fetch, HF_ENDPOINT=hub.url)
+    name = SHARD.format(1)
+    (kept,) = (workspace.root / ".scratch/downloads").glob(f"*/{name}")
+    content = kept.read_bytes()
+    kept.unlink()  # another file, or the cache would be damaged too
+    kept.write_bytes(content[::-1])
+    hub.requests.clear()
+    workspace.run(*fetch, HF_ENDPOINT=hub.url)
+    assert [path for path, _ in hub.requests if path.endswith(".tar")] == [
+        f"/datasets/{REPO}/resolve/3fb86654222b3f0af0f7c332ae6a0ef9752a9451/{name}"
+    ]
+    assert (workspace.root / "data/raw/galgame" / Path(name).name).read_bytes() == content
+    oid = hashlib.md5(content).hexdigest()
+    cached = workspace.root / ".dvc/cache/files/md5" / oid[:2] / oid[2:]
+    assert cached.read_bytes() == content == kept.read_bytes()
+
+
+def test_a_base_of_the_hub_is_downloaded_once(workspace: Workspace) -> None:
+    """A rerun asks for nothing; weights of another file replace those of the download."""
+    model = workspace.root / "models/base"
+    files = {path.relative_to(model).as_posix(): path for path in model.rglob("*")}
+    content = {name: path.read_bytes() for name, path in files.items() if path.is_file()}
+    weights = workspace.root / "models/full/p100/model.pt"
+    hub = {"repo": "owner/model", "revision": "a" * 40}
+    stage = ("dvc", "repro", "--no-run-cache", "--force", "--single-item", "base@hub")
+
+    def given() -> dict[str, bytes]:
+        return {name: (model / name).read_bytes() for name in content}
+
+    with serving(hub=True) as server:
+        server.files = {f"owner/model/{name}": data for name, data in content.items()}
+        workspace.edit(lambda values: values.update(base={"existing": {"hub": hub}, "built": {}}))
+        workspace.run(*stage, HF_ENDPOINT=server.url)
+        assert given() == content
+        server.requests.clear()
+        workspace.run(*stage, HF_ENDPOINT="http://127.0.0.1:9")
+        assert given() == content
+        workspace.edit(
+            lambda values: values["base"]["existing"]["hub"].update(weights=str(weights))
+        )
+        workspace.run(*stage, HF_ENDPOINT="http://127.0.0.1:9")
+        assert given()["model.pt"] != content["model.pt"]
+        workspace.edit(lambda values: values["base"]["existing"]["hub"].update(weights=None))
+        workspace.run(*stage, HF_ENDPOINT="http://127.0.0.1:9")
+        assert given() == content
+        assert server.requests == []
 
 
 def test_without_the_hub_the_message_says_so(workspace: Workspace) -> None:

@@ -8,7 +8,7 @@ from galgame_asr.base.existing import DirectoryBase, HubBase
 from galgame_asr.core.files import atomic_directory
 from galgame_asr.core.params import load
 from galgame_asr.core.paths import MACHINE, MODELS
-from galgame_asr.downloads import hub
+from galgame_asr.downloads import hub, kept
 from galgame_asr.families.common import compute
 from galgame_asr.families.common import family as families
 from galgame_asr.families.common.params import ComputeParams, ModelParams
@@ -24,9 +24,7 @@ def main(arguments: Sequence[str]) -> None:
         base: HubBase | DirectoryBase
         if kind == "hub":
             base = load(HubBase, "base.existing.hub")
-            with hub.download(base.repo, base.revision, kind="model") as arrived:
-                for path in arrived.iterdir():
-                    shutil.move(path, output / path.name)
+            kept.link(hub.download(base.repo, base.revision, kind="model"), output)
         else:
             base = load(DirectoryBase, "base.existing.directory")
             # FunASR's trainer leaves a checkpoint per epoch beside model.pt.

@@ -4,10 +4,13 @@ import dataclasses
 import hashlib
 import io
 import json
+import shutil
+import sys
 import tarfile
 from collections.abc import Iterator
 from pathlib import Path
 
+import datasets
 import huggingface_hub
 import pandas as pd
 import pytest
@@ -20,7 +23,9 @@ from galgame_asr.corpora.aishell.params import Aishell
 from galgame_asr.corpora.common import fetch as corpora
 from galgame_asr.corpora.folder.params import Folder
 from galgame_asr.corpora.galgame.params import Galgame
+from galgame_asr.corpora.hub_dataset import fetch as hub_dataset
 from galgame_asr.corpora.hub_dataset.params import HubDataset
+from galgame_asr.corpora.reazonspeech import fetch as reazonspeech
 from galgame_asr.corpora.reazonspeech.params import ReazonSpeech
 from galgame_asr.downloads import hub
 from galgame_asr.manifests.index import Corpus, index
@@ -56,6 +61,23 @@ def fetched(corpus: corpora.Entry) -> pd.DataFrame:
     corpora.fetch("c", corpus, directory)
     index(Corpus("c", directory, WARN), Path("c.parquet"), Path(".scratch/index"))
     return utterances.read(Path("c.parquet"))
+
+
+def again(corpus: corpora.Entry) -> dict[str, bytes]:
+    """Fetch as DVC does, which deletes the output first; the tars."""
+    shutil.rmtree("data/raw/c", ignore_errors=True)
+    fetched(corpus)
+    return {path.name: path.read_bytes() for path in sorted(Path("data/raw/c").glob("*.tar"))}
+
+
+def digest(tars: dict[str, bytes]) -> str:
+    """Of the names and bytes of tars."""
+    return hashlib.sha256(b"".join(name.encode() + tars[name] for name in sorted(tars))).hexdigest()
+
+
+def links(directory: Path = Path("data/raw/c")) -> set[int]:
+    """How many names each tar has on the disk."""
+    return {path.stat().st_nlink for path in directory.glob("*.tar")}
 
 
 def texts(rows: pd.DataFrame) -> dict[str, str]:
@@ -136,12 +158,34 @@ class TestGalgame:
     def test_what_is_not_there_is_an_error(
         self, server: Files, change: dict[str, object], message: str
     ) -> None:
-        """And what was downloaded is kept for the next try."""
+        """Nothing is half there."""
         with pytest.raises(GalgameAsrError, match=message):
             fetched(dataclasses.replace(self.CORPUS, **change))  # type: ignore[arg-type]
         assert not list(Path("data/raw/c").iterdir())
+
+    def test_a_failure_leaves_the_download(self, server: Files) -> None:
+        """The params are wrong, and are put right: nothing is asked for."""
+        with pytest.raises(ConfigError, match="match none of 2 shards"):
+            fetched(dataclasses.replace(self.CORPUS, test_shards=("*9.tar",)))
         server.requests.clear()
+        assert len(fetched(self.CORPUS)) == 2
+        assert server.requests == []
+
+    def test_a_rerun_downloads_nothing(self, server: Files) -> None:
+        """Once on the disk: the output is a link to what was downloaded."""
+        first = again(self.CORPUS)
+        assert links() == {2}
+        server.requests.clear()
+        server.files.clear()
+        assert again(self.CORPUS) == first
+        assert links() == {2}
+        assert server.requests == []
+
+    def test_shards_of_other_params_stay_out(self, server: Files) -> None:
+        """Though they lie in the same folder of downloads."""
         fetched(self.CORPUS)
+        one = dataclasses.replace(self.CORPUS, shards=("data/*-000001.tar",))
+        assert list(again(one)) == ["train-000001.tar"]
 
 
 class TestReazonSpeech:
@@ -171,7 +215,49 @@ class TestReazonSpeech:
             "000/d": "テキストd", "00a/a": "テキストa",
         }  # fmt: skip
         assert [list(flags) for flags in rows["flags"]][:4] == [[]] * 4
-        assert not list(Path(".scratch/downloads").glob("*/*"))
+
+    def test_a_rerun_downloads_nothing(self, server: Files) -> None:
+        """Shards and tables stay, once on the disk; the tars that they were made of do not."""
+        first = again(self.corpus(server))
+        server.requests.clear()
+        server.files.clear()
+        assert again(self.corpus(server)) == first
+        assert server.requests == []
+        assert links() == {2}
+        (place,) = Path(".scratch/downloads").iterdir()
+        assert sorted(path.name for path in place.iterdir()) == [
+            "reazonspeech-000-000000.tar", "reazonspeech-00a-000000.tar",
+            "shards.tsv", "small.tsv",
+        ]  # fmt: skip
+
+    def test_a_damaged_shard_is_made_anew(self, server: Files) -> None:
+        """Its tar alone is downloaded, and nothing is written into what links to the damaged."""
+        first = again(self.corpus(server))
+        (shard,) = Path(".scratch/downloads").glob("*/reazonspeech-00a-000000.tar")
+        damaged = bytes(len(shard.read_bytes()))
+        shard.write_bytes(damaged)
+        Path("linked.tar").hardlink_to(shard)
+        server.requests.clear()
+        assert again(self.corpus(server)) == first
+        assert [path for path, _ in server.requests] == ["/data/00a.tar"]
+        assert Path("linked.tar").read_bytes() == damaged
+
+    def test_another_address_has_downloads_of_its_own(self, server: Files) -> None:
+        """What one server has says nothing about another."""
+        fetched(self.corpus(server))
+        server.requests.clear()
+        fetched(self.corpus(server, url=f"{server.url}/"))
+        assert len(server.requests) == 3
+
+    def test_kept_shards_are_what_the_code_writes(self, server: Files) -> None:
+        """If this fails, raise SHARDS_VERSION, or users keep what the old code wrote."""
+        inside = {f"000/{key}.flac": key.encode() * 1000 for key in "abcd"}
+        server.files["data/000.tar"] = tar_of(inside)
+        server.files["data/00a.tar"] = tar_of({})
+        assert digest(again(self.corpus(server))) == (
+            "01e22d03b9ee12f42361f27772af30def6e7471bad8c469f4979cb98df16d56d"
+        )
+        assert reazonspeech.SHARDS_VERSION == 1
 
     def test_tiers_do_not_count_twice(self, server: Files) -> None:
         """Medium beyond small is what small lacks; together they are medium."""
@@ -261,6 +347,69 @@ class TestHubDataset:
         pd.testing.assert_frame_equal(fetched(self.corpus(folder)), rows)
         assert first.stat().st_mtime_ns == before
 
+    @pytest.fixture
+    def asked(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+        """The splits that the hub was asked for; its data set owner/name is the folder."""
+        splits = []
+        load = datasets.load_dataset
+
+        def from_folder(_repo: str, config: str | None, *, split: str, **_: object) -> object:
+            splits.append(split)
+            return load(str(folder), config, split=split, streaming=True)
+
+        monkeypatch.setattr(datasets, "load_dataset", from_folder)
+        return splits
+
+    def on_hub(self, folder: Path, **values: object) -> HubDataset:
+        return self.corpus(folder, repo="owner/name", revision=REVISION, **values)
+
+    def test_a_rerun_streams_nothing(self, folder: Path, asked: list[str]) -> None:
+        """The shards stay, once on the disk, and are those of a folder."""
+        first = again(self.corpus(folder))
+        asked.clear()
+        assert again(self.on_hub(folder)) == first
+        assert links() == {2}
+        assert asked == ["train", "test"]
+        assert again(self.on_hub(folder)) == first
+        assert asked == ["train", "test"]
+        assert links() == {2}
+
+    def test_other_columns_are_streamed(self, folder: Path, asked: list[str]) -> None:
+        """Shards of other texts are not taken for these."""
+        for file in folder.iterdir():
+            table = pd.read_parquet(file)
+            table.assign(other="別").to_parquet(file)
+        again(self.on_hub(folder))
+        fetched(self.on_hub(folder, text_column="other"))
+        assert set(utterances.read(Path("c.parquet"))["text"]) == {"別"}
+
+    def test_a_damaged_shard_and_those_after_it_are_streamed(
+        self, folder: Path, asked: list[str]
+    ) -> None:
+        """The other split is not, and nothing is written into what links to the damaged."""
+        first = again(self.on_hub(folder))
+        (shard,) = Path(".scratch/downloads").glob("*/c-train-000001.tar")
+        damaged = bytes(len(shard.read_bytes()))
+        shard.write_bytes(damaged)
+        Path("linked.tar").hardlink_to(shard)
+        asked.clear()
+        assert again(self.on_hub(folder)) == first
+        assert asked == ["train"]
+        assert Path("linked.tar").read_bytes() == damaged
+
+    def test_kept_shards_are_what_the_code_writes(self, folder: Path, asked: list[str]) -> None:
+        """If this fails, raise SHARDS_VERSION, or users keep what the old code wrote."""
+        for file in folder.iterdir():
+            table = pd.read_parquet(file)
+            magics = [*hub_dataset.EXTENSIONS, b"none"]
+            magics = magics[:5] if len(table) == 5 else magics[-2:]
+            cells = [{"bytes": magic + b"audio", "path": "a.wav"} for magic in magics]
+            table.assign(audio=pd.Series(cells)).to_parquet(file)
+        assert digest(again(self.on_hub(folder))) == (
+            "be23871969c5c035ae5a3ecfe8c54937f4ebe9ca9a70011f64723a9435931fa9"
+        )
+        assert hub_dataset.SHARDS_VERSION == 1
+
     def test_what_is_not_there_is_an_error(self, folder: Path) -> None:
         """A column, a split, a revision: each is named with what there is."""
         with pytest.raises(ConfigError, match=r"no column text; its columns are audio, transcr"):
@@ -314,6 +463,24 @@ class TestAishell:
         assert rows[rows["id"] == "BAC009S0002W0001"]["flags"].map(list).tolist() == [
             ["text_missing"]
         ]
+
+    def test_a_rerun_downloads_nothing(self, archive: Path) -> None:
+        """Also after a failure past the download; the hook's own edits take effect."""
+        with serving() as server:
+            server.files["data_aishell.tgz"] = archive.read_bytes()
+            url = f"{server.url}/data_aishell.tgz"
+            hook = Path("a_hook.py")
+            hook.write_text("def add(texts):\n    return texts[1:]\n")
+            sys.path.insert(0, str(Path.cwd()))
+            try:
+                corpus = self.corpus(url, archive, restore_punctuation="a_hook:add")
+                with pytest.raises(ConfigError, match="gave 4 texts for 5"):
+                    fetched(corpus)
+                first = again(self.corpus(url, archive))
+            finally:
+                sys.path.remove(str(Path.cwd()))
+            assert again(self.corpus(url, archive)) == first
+            assert len(server.requests) == 1
 
     def test_another_md5_is_an_error(self, archive: Path) -> None:
         """The file is named with both digests."""

@@ -2,11 +2,10 @@
 
 import fnmatch
 import json
-import shutil
 from pathlib import Path
 
 from galgame_asr.corpora.galgame.params import Galgame
-from galgame_asr.downloads import hub
+from galgame_asr.downloads import hub, kept
 from galgame_asr.messages.errors import ConfigError, DataError
 from galgame_asr.shards.folder import Shard
 
@@ -15,19 +14,17 @@ def fetch(_name: str, corpus: Galgame, directory: Path) -> list[Shard]:
     """Download the shards as they are; see `corpora.fetch`."""
     counts = [corpus.counts] if corpus.counts else []
     patterns = [*corpus.shards, *counts]
-    with hub.download(corpus.repo, corpus.revision, kind="dataset", patterns=patterns) as arrived:
-        utterances = _counts(arrived / corpus.counts) if corpus.counts else {}
-        tars = sorted(arrived.rglob("*.tar"))
-        # All checks come first: what was moved out would have to be downloaded again.
-        shards = [_shard(path.relative_to(arrived), utterances, corpus) for path in tars]
-        if corpus.test_shards and not any(shard.upstream_set for shard in shards):
-            raise ConfigError(
-                f"test_shards {', '.join(corpus.test_shards)} match none of {len(shards)} shards"
-            )
-        if len({path.name for path in tars}) < len(tars):
-            raise DataError(f"two shards of {corpus.repo} have the same file name")
-        for path in tars:
-            shutil.move(path, directory / path.name)
+    files = hub.download(corpus.repo, corpus.revision, kind="dataset", patterns=patterns)
+    utterances = _counts(files[corpus.counts]) if corpus.counts else {}
+    tars = {Path(path): file for path, file in files.items() if path.endswith(".tar")}
+    shards = [_shard(path, utterances, corpus) for path in tars]
+    if corpus.test_shards and not any(shard.upstream_set for shard in shards):
+        raise ConfigError(
+            f"test_shards {', '.join(corpus.test_shards)} match none of {len(shards)} shards"
+        )
+    if len({path.name for path in tars}) < len(tars):
+        raise DataError(f"two shards of {corpus.repo} have the same file name")
+    kept.link({path.name: file for path, file in tars.items()}, directory)
     return shards
 
 

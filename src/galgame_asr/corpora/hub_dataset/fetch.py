@@ -2,24 +2,27 @@
 
 Among them are mirrors of ReazonSpeech, such as
 japanese-asr/whisper_transcriptions.reazonspeech.small (columns audio, transcription).
+The rows are streamed; what stays in the scratch folder are the shards.
 """
 
 from collections.abc import Iterator, Mapping
-from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 import datasets
 
-from galgame_asr.core.files import content_hash, locked, remove
-from galgame_asr.core.paths import scratch_root
+from galgame_asr.core.files import locked
 from galgame_asr.corpora.hub_dataset.params import HubDataset
+from galgame_asr.downloads import kept
 from galgame_asr.messages.errors import ConfigError, DataError
 from galgame_asr.shards import folder as shards
 from galgame_asr.shards.folder import Shard, Utterance
 
 # By the first bytes of a file, where the data set gives no file names.
 EXTENSIONS = {b"OggS": "ogg", b"fLaC": "flac", b"RIFF": "wav", b"ID3": "mp3", b"\xff\xfb": "mp3"}
+
+# Raise it when the same rows give other shards: those that are kept are then left.
+SHARDS_VERSION = 1
 
 
 def fetch(name: str, corpus: HubDataset, directory: Path) -> list[Shard]:
@@ -31,29 +34,41 @@ def fetch(name: str, corpus: HubDataset, directory: Path) -> list[Shard]:
             "a data set on the hub needs a revision (40 hex digits)"
         )
     if is_folder:
-        return _write(name, corpus, directory)
-    code = content_hash([Path(module) for module in (__file__, str(shards.__file__))])[:8]
-    key = f"{corpus.repo.replace('/', '--')}--{corpus.config}--{corpus.revision}--{code}"
-    unfinished = scratch_root() / "downloads" / f"hub_dataset--{key}--{corpus.shard_size}"
-    with locked(unfinished):
-        written = _write(name, corpus, unfinished)
-        for shard in written:
-            shard.path.replace(directory / shard.path.name)
-        remove(unfinished)
-    return written
-
-
-def _write(name: str, corpus: HubDataset, directory: Path) -> list[Shard]:
+        parts = [_write(name, corpus, split, directory, whole=False) for split in corpus.splits]
+        return [shard for part in parts for shard in part]
+    columns = (corpus.audio_column, corpus.text_column)
+    place = kept.place(
+        f"hub_dataset--{corpus.repo.replace('/', '--')}--{corpus.revision}",
+        name, corpus.config, columns, corpus.shard_size, SHARDS_VERSION,
+    )  # fmt: skip
     written = []
-    for split, upstream_set in corpus.splits.items():
-        written += shards.write(
-            directory,
-            f"{name}-{split}",
-            partial(_utterances, corpus, split, _rows(corpus, split)),
-            shard_size=corpus.shard_size,
-            upstream_set=upstream_set,
-        )
+    with locked(place):
+        finished = kept.Shards(place)
+        for split in corpus.splits:
+            whole = finished.whole(f"{name}-{split}")
+            part = _write(name, corpus, split, place, whole=whole)
+            if not whole:
+                finished.add(*(shard.path.name for shard in part))
+            written += part
+    kept.link({shard.path.name: shard.path for shard in written}, directory)
     return written
+
+
+def _write(
+    name: str, corpus: HubDataset, split: str, directory: Path, *, whole: bool
+) -> list[Shard]:
+    """The shards of one split; if they are `whole`, the data set is not asked for more."""
+
+    def utterances(start: int) -> Iterator[Utterance]:
+        return iter(()) if whole else _utterances(corpus, split, _rows(corpus, split), start)
+
+    return shards.write(
+        directory,
+        f"{name}-{split}",
+        utterances,
+        shard_size=corpus.shard_size,
+        upstream_set=corpus.splits[split],
+    )
 
 
 def _rows(corpus: HubDataset, split: str) -> datasets.IterableDataset:

@@ -3,22 +3,28 @@
 `tsv/TIER.tsv` has a line "000/0000734f0d5a2.flac<TAB>text" for each utterance of a
 tier; the number before the slash, hexadecimal, names the tar `data/000.tar` that holds
 it. Tiers are nested, and a tar may hold more than the tier's table lists.
+
+The tables and the finished shards stay in the scratch folder, not the tars, which would
+take as much again and hold what the tier does not list.
 """
 
 from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 
-from galgame_asr.core.files import content_hash, locked, remove
-from galgame_asr.core.paths import SOURCES, scratch_root
+from galgame_asr.core.files import locked, remove
+from galgame_asr.core.paths import SOURCES
 from galgame_asr.corpora.reazonspeech.params import ReazonSpeech, Tier
-from galgame_asr.downloads import web
+from galgame_asr.downloads import kept, web
 from galgame_asr.downloads.lock import Lock, describe
-from galgame_asr.messages.console import log
+from galgame_asr.messages.console import Progress, log
 from galgame_asr.messages.errors import ConfigError, DataError
 from galgame_asr.shards import folder as shards
 from galgame_asr.shards import tar
 from galgame_asr.shards.folder import Shard, Utterance
+
+# Raise it when the same tables and tars give other shards: those that are kept are then left.
+SHARDS_VERSION = 1
 
 TERMS = (
     "ReazonSpeech may be used solely for the purpose of Article 30-4 of the Japanese Copyright "
@@ -32,26 +38,33 @@ def fetch(name: str, corpus: ReazonSpeech, directory: Path) -> list[Shard]:
     """Download the tars of a tier and write what its table lists; see `corpora.fetch`."""
     if not corpus.agree_terms:
         raise ConfigError(TERMS.format(name=name))
-    # Finished shards of an interrupted run are kept for as long as the same code would write them.
-    code = content_hash([Path(module) for module in (__file__, str(shards.__file__))])[:8]
     tier = f"{corpus.tier}-beyond-{corpus.beyond}" if corpus.beyond else corpus.tier
-    unfinished = scratch_root() / "downloads" / f"reazonspeech--{tier}--{code}"
+    place = kept.place(f"reazonspeech--{tier}", corpus.url, SHARDS_VERSION)
     lock = Lock(SOURCES / f"reazonspeech--{tier}.tsv", corpus.url)
-    with locked(unfinished):
-        texts = _texts(corpus.tier, corpus, unfinished, lock)
+    with locked(place):
+        texts = _texts(corpus.tier, corpus, place, lock)
         if corpus.beyond:
-            for path in _texts(corpus.beyond, corpus, unfinished, lock):
+            for path in _texts(corpus.beyond, corpus, place, lock):
                 texts.pop(path, None)
         by_tar: dict[str, dict[str, str]] = defaultdict(dict)
         for path, text in texts.items():
             by_tar[path.partition("/")[0]][path] = text
-        written = [
-            _write(number, by_tar[number], corpus, unfinished, lock) for number in sorted(by_tar)
-        ]
-        for shard in written:
-            shard.path.replace(directory / shard.path.name)
-        remove(unfinished)
-    return written
+        finished = kept.Shards(place)
+        written = {}
+        with Progress(name, total=len(by_tar), unit="tars") as progress:
+            for number in sorted(by_tar):
+                prefix = f"reazonspeech-{number}"
+                shard = f"{prefix}-000000.tar"
+                if not finished.whole(prefix):
+                    source = _download(f"data/{number}.tar", corpus, place, lock)
+                    remove(place / shard)
+                    _write(place, prefix, source, by_tar[number])
+                    finished.add(shard)
+                    remove(source)
+                written[shard] = place / shard
+                progress.update(1)
+    kept.link(written, directory)
+    return [Shard(path) for path in written.values()]
 
 
 def _texts(tier: Tier, corpus: ReazonSpeech, directory: Path, lock: Lock) -> dict[str, str]:
@@ -80,24 +93,17 @@ def _download(name: str, corpus: ReazonSpeech, directory: Path, lock: Lock) -> P
     raise DataError(f"{corpus.url}: {wrong}")
 
 
-def _write(
-    number: str, texts: dict[str, str], corpus: ReazonSpeech, directory: Path, lock: Lock
-) -> Shard:
+def _write(directory: Path, prefix: str, source: Path, texts: dict[str, str]) -> None:
     """One tar of theirs as one of ours, without what the table does not list."""
-    prefix = f"reazonspeech-{number}"
-    if not (directory / f"{prefix}-000000.tar").exists():
-        source = _download(f"data/{number}.tar", corpus, directory, lock)
 
-        def utterances(_start: int) -> Iterator[Utterance]:
-            missing = dict(texts)
-            for member, audio in tar.contents(source):
-                path = f"{number}/{Path(member.name).name}"
-                if path in missing:
-                    text = missing.pop(path)
-                    yield Utterance(path.removesuffix(".flac"), "flac", audio, text)
-            for path, text in missing.items():  # the manifest will say that audio is missing
-                yield Utterance(path.removesuffix(".flac"), "flac", None, text)
+    def utterances(_start: int) -> Iterator[Utterance]:
+        missing = dict(texts)
+        for member, audio in tar.contents(source):
+            path = f"{source.stem}/{Path(member.name).name}"
+            if path in missing:
+                text = missing.pop(path)
+                yield Utterance(path.removesuffix(".flac"), "flac", audio, text)
+        for path, text in missing.items():  # the manifest will say that audio is missing
+            yield Utterance(path.removesuffix(".flac"), "flac", None, text)
 
-        shards.write(directory, prefix, utterances, shard_size=len(texts))
-        remove(source)
-    return Shard(directory / f"{prefix}-000000.tar")
+    shards.write(directory, prefix, utterances, shard_size=len(texts))

@@ -6,6 +6,7 @@ with preprocessor_config.json and tokenizer.json for faster-whisper and its conv
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, cast
 
 import torch
@@ -202,9 +203,9 @@ class Whisper(FrontEnd):
         # transformers 5 puts both into processor_config.json, which faster-whisper and its
         # converter do not read.
         if not (directory / PREPROCESSOR).is_file():
-            self.extractor.save_pretrained(directory)
+            _save_part(self.extractor, directory)
         if not (directory / TOKENIZER).is_file():
-            self.tokenizer.save_pretrained(directory)
+            _save_part(self.tokenizer, directory)
         save_model(self.model, directory, tensors)
 
     def _target_tokens(self, example: Example) -> list[int]:
@@ -240,6 +241,14 @@ def load(directory: Path, weights: Path | None = None) -> Whisper:
             f"{directory} has no usable tokenizer or {PREPROCESSOR}: {error}"
         ) from None
     return Whisper(directory, model, tokenizer, extractor)
+
+
+def _save_part(part: WhisperFeatureExtractor | WhisperTokenizer, directory: Path) -> None:
+    """Save a part, replacing files: those that are there may be links to a download."""
+    with TemporaryDirectory(dir=directory) as temporary:
+        part.save_pretrained(temporary)
+        for file in Path(temporary).iterdir():
+            file.replace(directory / file.name)
 
 
 def _until_end(tokens: list[int], end: int) -> list[int]:

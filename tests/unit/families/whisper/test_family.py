@@ -270,6 +270,23 @@ def test_what_newer_transformers_leave_out_is_written(family: Whisper, tmp_path:
     assert all(tensor.dtype == torch.float32 for tensor in saved.values())
 
 
+def test_saving_in_place_replaces_files(family: Whisper, tmp_path: Path) -> None:
+    """Files of a download are links to it and to DVC's cache, which keep their bytes."""
+    family.save(tmp_path / "m")
+    loaded = load("whisper", tmp_path / "m")
+    for name in ("preprocessor_config.json", "tokenizer.json"):  # as other versions leave out
+        (tmp_path / "m" / name).unlink()
+    (tmp_path / "kept").mkdir()
+    for file in list((tmp_path / "m").iterdir()):
+        if file.name != "config.json":  # which is read
+            file.write_bytes(b" " + file.read_bytes())
+        (tmp_path / "kept" / file.name).hardlink_to(file)
+    before = {file.name: file.read_bytes() for file in (tmp_path / "kept").iterdir()}
+    loaded.save(tmp_path / "m")
+    assert (tmp_path / "m/tokenizer.json").is_file()
+    assert {file.name: file.read_bytes() for file in (tmp_path / "kept").iterdir()} == before
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
