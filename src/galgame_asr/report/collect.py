@@ -57,7 +57,7 @@ def summarised(directory: Path, curriculum: Curriculum) -> list[Results]:
     summaries = {variant: _read(directory / f"{variant.name}.json") for variant in variants}
     found = []
     for name in TITLES:
-        parts = {v: sets[name] for v, sets in summaries.items() if sets[name]["utterances"]}
+        parts = {v: sets[name] for v, sets in summaries.items() if name in sets}
         if parts:
             first = next(iter(parts.values()))
             scored = [_scored(v, part, Confusions([], [], [])) for v, part in parts.items()]
