@@ -68,6 +68,18 @@ def commands(page: str, text: str) -> Iterator[Command]:
                 yield Command(page, line, section, code, False, tuple(examples))
 
 
+def values(text: str) -> list[str]:
+    """All YAML for params.yaml that a page shows, in blocks and in sentences."""
+    found = []
+    for token in TOKEN.finditer(text):
+        code = " ".join((token["code"] or "").split())
+        if token["language"] == "yaml":
+            found.append(token["block"])
+        elif VALUES.fullmatch(code):
+            found.append(code)
+    return found
+
+
 def steps(texts: Mapping[str, str]) -> list[Command]:
     """The commands that a reader runs: all of blocks, and of sentences those that no block has.
 
@@ -85,10 +97,10 @@ def steps(texts: Mapping[str, str]) -> list[Command]:
 
 
 def merge(target: dict[str, Any], change: dict[str, Any]) -> None:
-    """Lay nested values over others; a section of another kind has other keys."""
+    """Lay nested values over others; `{}` and a section of another kind replace what is there."""
     for key, value in change.items():
         old = target.get(key)
-        if isinstance(value, dict) and isinstance(old, dict) and _same_kind(value, old):
+        if value and isinstance(value, dict) and isinstance(old, dict) and _same_kind(value, old):
             merge(old, value)
         else:
             target[key] = value

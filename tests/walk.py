@@ -33,17 +33,18 @@ from tests.recordings import speak, stitch, write
 SETS_UP = ("make repro", "source .venv/bin/activate")
 # Commands that are not run, by page and text, and why.
 LEFT_OUT = {
-    "Two commands: make test": "CI has run it",
-    "Two commands: PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu make repro": (
+    "README.md: make test": "CI has run it",
+    "README.md: PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu make repro": (
         "make repro with another index of packages"
     ),
-    "Change one thing: dvc exp run --queue -S 'train.common.seed=1,2'": "20 minutes",
-    "Change one thing: dvc queue start": "nothing is queued",
-    "Training: dvc exp run -S '+train.phases.full.lora={rank: 16, alpha: 32}' "
-    "-S train.phases.full.freeze.llm=true": "5 minutes, after another dvc exp run",
-    "Training: pip install deepspeed": "needs a GPU's compiler",
-    "Exports: python -m benchmarks.export_size sherpa int8": "9 GB of memory",
-    "The real run: dvc repro": "downloads 100 GB, needs a GPU",
+    "docs/training.md: dvc exp run --queue -S 'train.common.seed=1,2'": "10 minutes",
+    "docs/training.md: dvc queue start": "nothing is queued",
+    "docs/training.md: dvc exp run -S '+train.phases.full.lora={rank: 16, alpha: 32}' "
+    "-S train.phases.full.freeze.llm=true": "4 minutes, after another dvc exp run",
+    "docs/training.md: pip install deepspeed": "needs a GPU's compiler",
+    "docs/scores.md: dvc fetch --all-commits data/scored": "nothing was pushed yet",
+    "docs/exports.md: python -m benchmarks.export_size sherpa int8": "9 GB of memory",
+    "README.md: dvc repro": "downloads 100 GB, needs a GPU",
     "Makefile: make check": "lint, types and test",
     "Makefile: make constraints": "what PyPI has today decides its result",
 }
@@ -58,11 +59,11 @@ STAND_INS = {
     "REFERENCES HYPOTHESES": "{folder}/references.txt {folder}/hypotheses.txt",
     "https://s3.example.org": "{s3}",
     # An experiment that the commands before have made.
-    "dvc exp branch NAME BRANCH": "dvc exp branch $(dvc exp list --name-only | head -1) trial",
-    "dvc metrics diff NAME OTHER": "dvc metrics diff trial main",
-    "dvc exp push origin NAME": "dvc exp push origin $(dvc exp list --name-only | head -1)",
+    "dvc exp push origin NAME": (
+        "dvc exp push origin $(dvc exp list --all-commits --name-only | head -1)"
+    ),
     # Its scores were perhaps never made on this machine.
-    "HEAD~1": "trial",
+    "HEAD~1": "HEAD",
 }
 
 # Variables that a reader's terminal does not have.
