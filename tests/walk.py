@@ -2,7 +2,7 @@
 
     python -m tests.walk [PAGE ...]
 
-In a new clone of HEAD, with an empty HOME and one bash session, in the order in which a reader
+In a new clone of HEAD, with a new HOME and one bash session, in the order in which a reader
 meets them: README.md from top to bottom, the pages of docs/ in the order of its last list, then
 the targets that none of them names. With PAGE (docs/scores.md), these pages alone, after what
 sets up. What a command prints goes to logs/walk.log. The first command that fails ends the walk
@@ -27,7 +27,7 @@ from ruamel.yaml import YAML
 from tests import hub_uploads, s3
 from tests.conftest import REPOSITORY
 from tests.readme import PLACEHOLDER, Command, merge, pages, steps
-from tests.recordings import speak, stitch, write
+from tests.recordings import lines, speak, stitch, write
 
 # What every page stands on.
 SETS_UP = ("make repro", "source .venv/bin/activate")
@@ -236,9 +236,9 @@ def furnish(folder: Path, clone: Path) -> None:
     (folder / "disk").mkdir()
     recordings, tars = folder / "recordings", folder / "galgame"
     recordings.mkdir()
-    for number, audio in enumerate(spoken):
-        write(recordings / f"{number}.wav", audio)
-        (recordings / f"{number}.txt").write_text(f"録音{number}。\n")
+    for number, line in enumerate(lines()):
+        write(recordings / f"{number:04}.wav", speak(line, number))
+        (recordings / f"{number:04}.txt").write_text(f"{line}\n")
     tars.mkdir()
     for path in (clone / "data/raw/vn").glob("*.tar"):
         shutil.copy(path, tars)
@@ -248,12 +248,13 @@ def furnish(folder: Path, clone: Path) -> None:
 
 
 def environment(folder: Path, hub: str) -> dict[str, str]:
-    """Variables of a reader's terminal, with an empty HOME; downloaded packages are kept."""
+    """Variables of a reader's terminal, whose HOME has a name for git and nothing else."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(NOT_A_READERS)}
     path = [p for p in kept["PATH"].split(":") if not Path(p).is_relative_to(REPOSITORY)]
     pip = [sys.executable, "-m", "pip", "cache", "dir"]
     home = folder / "home"
     home.mkdir()
+    (home / ".gitconfig").write_text("[user]\nname = walk\nemail = walk@example.org\n")
     return kept | {
         "HOME": str(home), "PATH": ":".join(path), "HF_ENDPOINT": hub, "HF_TOKEN": "my-token",
         "HF_HUB_DISABLE_XET": "1",  # the hub here takes files in parts

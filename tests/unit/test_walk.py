@@ -103,8 +103,10 @@ def _add(file: Path, text: str) -> None:
 
 
 def test_blocks_and_sentences_come_in_their_order(walk: Walk) -> None:
-    """All lines of blocks; of sentences, what no block has, once; pages as the README lists them;
-    then the other targets."""
+    """All lines of blocks; of sentences, what no block has, once.
+
+    Pages come as the README lists them, then the other targets.
+    """
     assert [(step.place, step.text) for step in walk.route()] == [
         ("README.md:8", "make all WHAT=thing"),
         ("README.md:9", "export WORD=heard"),
@@ -142,7 +144,7 @@ def test_what_ran_is_counted(walk: Walk, clone: Path, capsys: pytest.CaptureFixt
     walk.go()
     assert (clone / "told").read_text().endswith(f"never\n{PARAMS}help\n")
     last = capsys.readouterr().out.splitlines()[-1]
-    assert last.startswith("11 commands ran in 0 minutes. 2 were left out: git rebase (no upstream)")
+    assert last.startswith("11 commands ran in 0 minutes. 2 were left out: git rebase (no up")
 
 
 def test_pages_can_be_walked_alone(

@@ -1,4 +1,4 @@
-"""Pictures of a run for the pages: plots as files of their own, with the colours of a light page."""
+"""Pictures of a run for the pages: plots as files of their own, in the colours of a light page."""
 
 import csv
 import re

@@ -165,7 +165,8 @@ def learning(phases: Mapping[str, tuple[Points, Points]]) -> Markup:
             for number, (points, marker) in enumerate(((loss, ""), (dev, MARKERS[1]))):
                 axes.plot(
                     [start + step for step, _ in points], [value for _, value in points],
-                    color=SERIES[number], marker=marker, ms=5, lw=0 if marker else 1.4, clip_on=False,
+                    color=SERIES[number], marker=marker, ms=5, lw=0 if marker else 1.4,
+                    clip_on=False,
                 )  # fmt: skip
             axes.annotate(
                 name, (start, 1), (4, -4), xycoords=("data", "axes fraction"),
