@@ -78,6 +78,13 @@ def test_the_readme_is_short() -> None:
     assert 0 < len(re.findall(r"^\| (?!-)", result, re.MULTILINE)) - 1 <= ROWS
 
 
+def test_the_readme_quotes_the_report(head: Path) -> None:
+    """What it shows as the report's beginning is that of the committed one."""
+    shown = re.search(r"which begins:\n\n```\n(.*?)```", (head / "README.md").read_text(), re.DOTALL)
+    assert shown
+    assert (head / "metrics/report.md").read_text().startswith(shown[1])
+
+
 def test_every_page_is_listed() -> None:
     """At the end of the README, so that a reader finds it and the walk runs it."""
     assert {f"docs/{path.name}" for path in (REPOSITORY / "docs").glob("*.md")} <= PAGES.keys()
