@@ -26,7 +26,7 @@ from galgame_asr.recordings import files as recordings
 from galgame_asr.recordings.subtitles import files
 from galgame_asr.runtimes import load as runtimes
 from tests.conftest import REPOSITORY
-from tests.models import build, build_whisper
+from tests.models import build, build_whisper, noise
 from tests.recordings import RATE_HZ, speak, stitch, write
 
 SENTENCES = [
@@ -178,6 +178,32 @@ def test_transcripts_are_printed(
     dispatch(["transcribe", "a.wav", "b.ogg", "--output", "texts"])
     assert Path("texts/a.txt").read_text("utf-8") == f"{lines[1]}\n"
     assert Path("texts/b.txt").exists()
+
+
+def test_each_file_stands_for_itself(
+    here: Path, model: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What is shorter than a frame has an empty text; what cannot be read is named at the end."""
+    write(here / "a.wav", noise(0.4))
+    write(here / "short.wav", noise(0.01))
+    (here / "page.wav").write_text("<html>")
+    names = ["short.wav", "none.wav", "page.wav", "a.wav"]
+    with pytest.raises(DataError, match=r"2 of 4 files failed, .*: none\.wav, page\.wav"):
+        dispatch(["transcribe", *names, f"--model={model}"])
+    printed = capsys.readouterr().out
+    assert printed.startswith("==> short.wav <==\n\n==> a.wav <==\n")
+    assert len(printed.splitlines()) == 4
+
+
+def test_no_cue_outlasts_its_recording(
+    here: Path, model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One of 0.45 s, shorter than a cue is shown otherwise."""
+    monkeypatch.setattr(Decoder, "pieces", by_length)
+    write(here / "a.wav", speak("葵、おはよう。", 0)[:7200])
+    dispatch(["subtitle", "a.wav", "--format=srt", f"--model={model}", "--guard=keep"])
+    (line,) = re.findall(r"--> 00:00:0(\d,\d+)", (here / "a.srt").read_text())
+    assert float(line.replace(",", ".")) <= 0.45
 
 
 @pytest.mark.parametrize(

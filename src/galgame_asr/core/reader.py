@@ -15,6 +15,40 @@ from galgame_asr.core.paths import HOW_TO_GET_SHARDS
 from galgame_asr.messages.errors import DataError
 
 SAMPLE_RATE_HZ = 16_000
+BLOCK = 1 << 20  # frames decoded at once where nobody knows how many there are
+UNCOUNTED = 1 << 62  # libsndfile's largest number, nearly: frames of FLAC written to a pipe
+
+
+def decode(data: bytes) -> tuple[NDArray[np.float32], int]:
+    """All samples of an audio file, (frames, channels) in [-1, 1], and their rate in Hz.
+
+    Raises:
+        DataError: libsndfile cannot decode it.
+    """
+    try:
+        with sf.SoundFile(io.BytesIO(data)) as file:
+            if file.frames >= UNCOUNTED:
+                return _to_the_end(file), file.samplerate
+            return file.read(dtype="float32", always_2d=True), file.samplerate
+    except (sf.SoundFileError, ValueError, MemoryError) as error:
+        raise DataError(f"no audio ({error})") from None
+
+
+def _to_the_end(file: sf.SoundFile) -> NDArray[np.float32]:
+    """Read a file that claims no length.
+
+    At its end soundfile has filled part of the array and fails to seek by the whole of it.
+    """
+    blocks: list[NDArray[np.float32]] = []
+    while not blocks or not np.isnan(blocks[-1][-1, 0]):
+        blocks.append(np.full((BLOCK, file.channels), np.nan, np.float32))
+        try:
+            file.read(out=blocks[-1])
+        except sf.LibsndfileError:
+            if np.isnan(blocks[0][0, 0]):
+                raise
+    samples = np.concatenate(blocks)
+    return samples[: np.count_nonzero(~np.isnan(samples[:, 0]))]
 
 
 class ShardReader:
@@ -44,9 +78,9 @@ class ShardReader:
         """
         data = self.read_bytes(shard, offset, size)
         try:
-            audio, rate_hz = sf.read(io.BytesIO(data), dtype="float32", always_2d=True)
-        except sf.LibsndfileError as error:
-            raise DataError(f"{self.root / shard} at byte {offset}: no audio ({error})") from None
+            audio, rate_hz = decode(data)
+        except DataError as error:
+            raise DataError(f"{self.root / shard} at byte {offset}: {error}") from None
         mono: NDArray[np.float32] = audio.mean(axis=1)
         if rate_hz != SAMPLE_RATE_HZ:
             mono = soxr.resample(mono, rate_hz, SAMPLE_RATE_HZ)

@@ -31,6 +31,8 @@ from galgame_asr.runtimes import load as runtimes
 
 # Tokens that even the shortest utterance may have beyond its share by duration.
 EXTRA_TOKENS = 8
+# Samples of one window of the front ends' filter banks, 25 ms: in less there is no speech.
+SHORTEST = SAMPLE_RATE_HZ // 40
 Row = Mapping[Hashable, Any]
 
 
@@ -123,6 +125,14 @@ class Decoder:
         return [decoded[index] for index in range(len(pieces))]
 
     def _batch(self, pieces: Sequence[Audio]) -> list[Transcript]:
+        """One transcript for each piece; an empty one for what is too short to be heard."""
+        heard = iter(self._heard([piece for piece in pieces if len(piece) >= SHORTEST]))
+        nothing = Transcript("", 0, 0.0)
+        return [next(heard) if len(piece) >= SHORTEST else nothing for piece in pieces]
+
+    def _heard(self, pieces: Sequence[Audio]) -> list[Transcript]:
+        if not pieces:
+            return []
         params = self.task.params
         limits = [_max_tokens(len(piece) / SAMPLE_RATE_HZ, params) for piece in pieces]
         search = Search(limits, params.beams, params.no_repeat_ngram_size)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import soundfile as sf
 
+from galgame_asr.core.reader import UNCOUNTED, decode
 from galgame_asr.messages.errors import DataError
 
 OPUS_CLOCK_HZ = 48_000
@@ -18,6 +19,9 @@ OPUS_CLOCK_HZ = 48_000
 OPUS_RATES_HZ = {8000, 12_000, 16_000, 24_000, 48_000}
 OGG_END_OF_STREAM = 4
 OGG_NO_GRANULE = 0xFFFF_FFFF_FFFF_FFFF
+# Lengths of a WAV's samples that nobody counted: what wrote to a pipe puts 0 there, or about what
+# the field holds (arecord 0x80000000, sox 0x7FFFFFFF - 36, GStreamer 0xFFFFFFFF - 36).
+WAV_LARGEST_COUNTED = 0x7FFF_0000
 WAV_PLAIN = {1, 3, 0xFFFE}  # PCM, float, extensible: bytes per frame are constant
 
 
@@ -46,7 +50,7 @@ def read(data: bytes) -> AudioHeader:
         if data.startswith(b"RIFF") and data[8:12] == b"WAVE":
             return _wav(data)
         return _by_libsndfile(data)
-    except (struct.error, IndexError, ValueError, ZeroDivisionError, sf.LibsndfileError) as error:
+    except (struct.error, IndexError, ValueError, ZeroDivisionError, sf.SoundFileError) as error:
         raise DataError(f"no audio: {error}") from None
 
 
@@ -99,14 +103,32 @@ def _wav(data: bytes) -> AudioHeader:
             layout = struct.unpack_from("<HHIIH", data, start)
         if kind == b"data" and layout:
             code, channels, rate_hz, _, frame_bytes = layout
-            if code not in WAV_PLAIN or size in (0, 0xFFFF_FFFF):  # size unknown: a pipe wrote it
-                return _by_libsndfile(data)
             complete = start + size <= len(data)
+            uncounted = size == 0 or (size > WAV_LARGEST_COUNTED and not complete)
+            if code not in WAV_PLAIN or uncounted:
+                return _by_libsndfile(data)
             return AudioHeader(rate_hz, channels, size // frame_bytes / rate_hz, complete)
         position = start + size + size % 2
     raise ValueError("a WAV file without samples")
 
 
 def _by_libsndfile(data: bytes) -> AudioHeader:
-    info = sf.info(io.BytesIO(data))
-    return AudioHeader(info.samplerate, info.channels, info.frames / info.samplerate, True)
+    with sf.SoundFile(io.BytesIO(data)) as file:
+        frames = file.frames if _knows_its_length(file, data) else len(decode(data)[0])
+        return AudioHeader(file.samplerate, file.channels, frames / file.samplerate, True)
+
+
+def _knows_its_length(file: sf.SoundFile, data: bytes) -> bool:
+    """Whether libsndfile's number of frames is more than a guess.
+
+    Of FLAC without one it is the largest number there is. Of MP3 it follows from the bit rate of
+    the first frame, which is wrong where the rate varies, unless that frame holds a count
+    (http://gabriel.mp3-tech.org/mp3infotag.html).
+    """
+    if file.format == "MP3":
+        start = 0
+        if data.startswith(b"ID3"):  # its size has 7 bits a byte
+            start = 10 + sum(byte << 7 * place for place, byte in enumerate(data[9:5:-1]))
+        first = data[start : start + 200]
+        return any(tag in first for tag in (b"Xing", b"Info", b"VBRI"))
+    return bool(file.frames < UNCOUNTED)

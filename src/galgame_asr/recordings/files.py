@@ -3,9 +3,12 @@
 import argparse
 import dataclasses
 import json
+import math
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from typing import TypeVar
 
 from galgame_asr.core.files import write_text
 from galgame_asr.core.params import load
@@ -17,11 +20,13 @@ from galgame_asr.decoding.transcribe import Decoder, Task
 from galgame_asr.families.common import compute
 from galgame_asr.families.common.params import ComputeParams, MachineParams, Prompt, Prompts
 from galgame_asr.messages.console import Progress, clock, log
-from galgame_asr.messages.errors import CheckpointError, ConfigError
+from galgame_asr.messages.errors import CheckpointError, ConfigError, DataError, GalgameAsrError
 from galgame_asr.recordings import containers
 from galgame_asr.recordings import windows as recording
 from galgame_asr.recordings.windows import Piece
 from galgame_asr.runtimes import load as runtimes
+
+T = TypeVar("T", bound=Path | None)
 
 # Longest piece of speech for subtitles: pauses inside of a piece do not show in the times of its
 # cues, and a cue is shown for 7 s at most.
@@ -42,13 +47,14 @@ def transcribe(options: argparse.Namespace) -> None:
     """
     suffix = {"text": ".txt", "jsonl": ".jsonl"}[options.format]
     names = targets(options, suffix) if options.output else [None] * len(options.files)
-    durations_s = [containers.duration_s(path) for path in options.files]
+    files_ = Files(options.files)
     decoder = make_decoder(options)
-    for path, duration_s, target in zip(options.files, durations_s, names, strict=True):
+
+    def write(path: Path, target: Path | None) -> None:
         lines = []
         if target is None and options.format == "text" and len(options.files) > 1:
             print(f"==> {path} <==", flush=True)
-        for piece in listen(path, duration_s, decoder, subtitles=False):
+        for piece in listen(path, files_.durations_s[path], decoder, subtitles=False):
             line = _json(path, piece) if options.format == "jsonl" else piece.transcript.text
             if target is None:
                 print(line, flush=True)
@@ -57,6 +63,8 @@ def transcribe(options: argparse.Namespace) -> None:
         if target is not None:
             write_text(target, "".join(lines))
             log.info("wrote %s", target)
+
+    files_.each(names, write)
 
 
 def subtitle(options: argparse.Namespace) -> None:
@@ -78,14 +86,15 @@ def subtitle(options: argparse.Namespace) -> None:
             f"must be at least {cues.MIN_LINE_WIDTH:g} characters, and the speed above 0"
         )
     names = targets(options, f".{options.format}")
-    durations_s = [containers.duration_s(path) for path in options.files]
+    files_ = Files(options.files)
     decoder = make_decoder(options)
-    for path, duration_s, target in zip(options.files, durations_s, names, strict=True):
+
+    def write(path: Path, target: Path) -> None:
         spoken = [
             cues.Spoken(piece.segment.start_s, piece.segment.end_s, piece.transcript.text)
-            for piece in listen(path, duration_s, decoder, subtitles=True)
+            for piece in listen(path, files_.durations_s[path], decoder, subtitles=True)
         ]
-        made = cues.make(spoken, style)
+        made = cues.make(spoken, style, recording_s=files_.durations_s[path] or math.inf)
         for doubt in made.doubts:
             log.warning(
                 "%s at %s: %s, likely made up (%s): %.60s",
@@ -98,6 +107,63 @@ def subtitle(options: argparse.Namespace) -> None:
             )  # fmt: skip
         write_text(target, files.text(made.cues, options.format))
         log.info("wrote %s, %d cues", target, len(made.cues))
+
+    files_.each(names, write)
+
+
+class Files:
+    """The files of one command, each for itself: one that fails does not take the others along."""
+
+    def __init__(self, paths: Sequence[Path]) -> None:
+        """Read all headers, before a model is loaded.
+
+        Raises:
+            DataError: none of them can be read.
+        """
+        self.paths = paths
+        self.durations_s: dict[Path, float | None] = {}
+        self.failed: dict[Path, GalgameAsrError] = {}
+        for path in paths:
+            with self._noting(path):
+                self.durations_s[path] = containers.duration_s(path)
+        if not self.durations_s:
+            self.end()
+
+    def each(self, targets_: Sequence[T], write: Callable[[Path, T], None]) -> None:
+        """Write one result after the other.
+
+        Raises:
+            GalgameAsrError: as for `end`.
+        """
+        for path, target in zip(self.paths, targets_, strict=True):
+            if path not in self.failed:
+                with self._noting(path):
+                    write(path, target)
+        self.end()
+
+    def end(self) -> None:
+        """Name the files that failed, if there are any.
+
+        Raises:
+            GalgameAsrError: of a single file, its own error.
+            DataError: some of several failed.
+        """
+        if len(self.paths) == 1 and self.failed:
+            raise self.failed[self.paths[0]]
+        if self.failed:
+            raise DataError(
+                f"{len(self.failed)} of {len(self.paths)} files failed, for the reasons above: "
+                f"{', '.join(map(str, self.failed))}"
+            )
+
+    @contextmanager
+    def _noting(self, path: Path) -> Iterator[None]:
+        try:
+            yield
+        except GalgameAsrError as error:
+            self.failed[path] = error
+            if len(self.paths) > 1:
+                log.error("%s: %s", path, error)
 
 
 def listen(

@@ -17,6 +17,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from galgame_asr.messages.errors import DataError
+from galgame_asr.text.lines import lines
 
 _LETTERS = re.compile(r"[^\W_]*")
 _BLANKS = " \t\r\n"
@@ -209,20 +210,20 @@ def read_scp(path: Path) -> dict[str, str]:
     Only a line feed ends a line, unlike in compute-wer, where U+2028 does too.
 
     Raises:
-        DataError: an id stands on two lines, or the file is not UTF-8.
+        DataError: an id stands on two lines, or the file is missing, a folder or not UTF-8.
     """
     texts: dict[str, str] = {}
     try:
-        with path.open(encoding="utf-8", newline="\n") as lines:
-            for number, line in enumerate(lines, 1):
-                if not line.strip():
-                    continue
-                id_, *rest = line.split(maxsplit=1)
-                if id_ in texts:
-                    raise DataError(
-                        f"{path}:{number}: utterance {id_} has a line above already; keep one"
-                    )
-                texts[id_] = rest[0].strip() if rest else ""
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path} is not UTF-8 ({error.reason}); save it as UTF-8") from None
+        data = path.read_bytes()
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror}") from None
+    for number, line in enumerate(lines(data, str(path)), 1):
+        if not line.strip():
+            continue
+        id_, *rest = line.split(maxsplit=1)
+        if id_ in texts:
+            raise DataError(
+                f"{path}:{number}: utterance {id_!r} has a line above already; keep one"
+            )
+        texts[id_] = rest[0].strip() if rest else ""
     return texts

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import datasets
 import huggingface_hub
+import numpy as np
 import pandas as pd
 import pytest
 import soundfile as sf
@@ -551,7 +552,102 @@ class TestFolder:
         rows = fetched(self.corpus(tree))
         assert texts(rows) == {"u1": "はい そう", "u2": "うん"}
         (tree / "wav.scp").write_text("u1 sox a.wav -t wav - |\n")
-        with pytest.raises(DataError, match="u1 is a command, not a file"):
+        with pytest.raises(DataError, match="'u1' is a command, not a file"):
+            fetched(self.corpus(tree))
+
+    def test_a_tree_has_a_row_for_each_side(
+        self, tree: Path, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """Text without audio is flagged; audio of a kind that is not taken is named."""
+        (tree / "lost.txt").write_text("音声がない")
+        (tree / "phone.m4a").write_bytes(b"\0\0\0 ftypM4A ")
+        (tree / "phone.txt").write_text("電話")
+        (tree / "B.WAV").write_bytes(audio(250, "WAV"))
+        (tree / "B.TXT").write_text("大文字")
+        caplog.set_level("WARNING", "galgame_asr")
+        rows = fetched(self.corpus(tree))
+        flags = {row["id"]: list(row["flags"]) for row in rows.to_dict("records")}
+        assert flags["lost"] == flags["phone"] == ["audio_missing"]
+        assert texts(rows)["B"] == "大文字"
+        assert flags["B"] == []
+        assert "1 files of a kind that is not taken: phone.m4a; convert" in caplog.text
+
+    def test_kaldi_has_a_row_for_each_side(self, tree: Path) -> None:
+        """An id of text or of wav.scp alone is flagged; a tab parts as well as a space."""
+        (tree / "wav.scp").write_text(f"u1\t{tree / 'a.wav'}\nu2 b/一.opus\n")
+        (tree / "text").write_text("\ufeffu1\tはい そう\r\nu3 ない\r\n", encoding="utf-8")
+        rows = fetched(self.corpus(tree))
+        assert texts(rows) == {"u1": "はい そう", "u2": "", "u3": "ない"}
+        flags = [list(flags) for flags in rows["flags"]]
+        assert flags == [[], ["text_missing"], ["audio_missing"]]
+
+    @pytest.mark.parametrize("mark", ["\u2028", "\u0085", "\x0b", "\x1c", "\u2029"])
+    def test_a_label_is_whole(self, tree: Path, mark: str) -> None:
+        """Only LF and CRLF end a line: what str.splitlines cuts at is flagged, in every layout."""
+        text = f"前{mark}後"
+        (tree / "wav.scp").write_text("u1 a.wav\nu2 b/一.opus\n")
+        (tree / "text").write_text(f"u1 {text}\nu2 うん\n", encoding="utf-8", newline="\n")
+        (tree / "t.tsv").write_text(f"id\taudio\ttext\nu1\ta.wav\t{text}\nu2\tb/一.opus\tうん\n")
+        line = json.dumps({"id": "u1", "audio": "a.wav", "text": text}, ensure_ascii=False)
+        other = json.dumps({"id": "u2", "audio": "b/一.opus", "text": "うん"})
+        (tree / "t.jsonl").write_text(f"{line}\n{other}\n", encoding="utf-8", newline="\n")
+        for path in (tree, tree / "t.tsv", tree / "t.jsonl"):
+            rows = fetched(self.corpus(path))
+            assert texts(rows) == {"u1": "前 後", "u2": "うん"}
+            assert [list(flags) for flags in rows["flags"]] == [["text_multiline"], []]
+
+    def test_segments_are_cut_out(self, tree: Path) -> None:
+        """Start and end in a file; past its end, or the wrong way round, is an error."""
+        (tree / "wav.scp").write_text("rec a.wav\n")
+        (tree / "text").write_text("rec-1 はい\nrec-2 うん\n")
+        (tree / "segments").write_text("rec-1 rec 0.1 0.3\nrec-2 rec 0.25 0.5\n")
+        rows = fetched(self.corpus(tree))
+        assert texts(rows) == {"rec-1": "はい", "rec-2": "うん"}
+        assert rows["duration_s"].tolist() == [0.2, 0.25]
+        whole, rate_hz = sf.read(tree / "a.wav", dtype="float32")
+        read = ShardReader(Path("data/raw")).read_row(rows.iloc[1].to_dict())
+        np.testing.assert_array_equal(read, whole[round(0.25 * rate_hz) : round(0.5 * rate_hz)])
+        for line, message in (
+            ("rec-1 rec 0.1 9", "'rec-1' ends at 9 s"),
+            ("rec-1 rec 0.3 0.1", "'rec-1' has 'rec 0.3 0.1'; allowed"),
+            ("rec-1 rec 0.3", "'rec-1' has 'rec 0.3'; allowed"),
+        ):
+            (tree / "segments").write_text(f"{line}\n")
+            shutil.rmtree("data")
+            with pytest.raises(DataError, match=message):
+                fetched(self.corpus(tree))
+
+    @pytest.mark.parametrize(
+        ("line", "message"),
+        [
+            ('["a.wav", "はい"]', "line 2 is list"),
+            ('{"audio": "a.wav", "text": 110}', r"line 2: text is 110 \(int\); allowed: text"),
+            ('{"audio": ["a.wav"], "text": "はい"}', "line 2: audio is .* \\(list\\)"),
+            ('{"audio": null, "text": "はい"}', "line 2 has no column audio"),
+            ('{"audio": "a.wav"', "line 2 is not JSON"),
+            ("[" * 100_000, "line 2 is not JSON"),
+        ],
+    )
+    def test_a_line_of_other_types_is_named(self, tree: Path, line: str, message: str) -> None:
+        """With what was found and what is allowed; null in place of a text is no text."""
+        (tree / "t.jsonl").write_text(f'{{"audio": "a.wav", "text": null}}\n{line}\n')
+        with pytest.raises(DataError, match=message):
+            fetched(self.corpus(tree / "t.jsonl"))
+
+    def test_text_files_of_people(self, tree: Path) -> None:
+        """A byte order mark is taken off; other encodings and extra columns are named by line."""
+        head = "\ufeffaudio\ttext\r\n"
+        (tree / "t.tsv").write_text(f"{head}a.wav\tはい\r\n", encoding="utf-8", newline="")
+        assert texts(fetched(self.corpus(tree / "t.tsv"))) == {"a": "はい"}
+        (tree / "t.tsv").write_text(f"{head}a.wav\t前\t後\r\n", encoding="utf-8", newline="")
+        with pytest.raises(DataError, match="line 2 has 3 columns, and the first line 2"):
+            fetched(self.corpus(tree / "t.tsv"))
+        (tree / "t.tsv").write_text("\u200baudio\ttext\na.wav\tはい\n")
+        with pytest.raises(DataError, match=r"its columns: '\\u200baudio', 'text'"):
+            fetched(self.corpus(tree / "t.tsv"))
+        (tree / "wav.scp").write_text("u1 a.wav\n")
+        (tree / "text").write_bytes("u1 はい\nu2 うん\n".encode("cp932"))
+        with pytest.raises(DataError, match=r"text line 1 is not UTF-8 .*iconv -f cp932"):
             fetched(self.corpus(tree))
 
     def test_what_is_not_there_is_an_error(self, tmp_path: Path) -> None:
@@ -562,7 +658,9 @@ class TestFolder:
         with pytest.raises(DataError, match="holds no recording"):
             fetched(self.corpus(tmp_path / "empty"))
         (tmp_path / "t.tsv").write_text("path\ttext\na.wav\tはい\n")
-        with pytest.raises(DataError, match="row 1 has no column audio"):
+        with pytest.raises(
+            DataError, match="line 2 has no column audio; its columns: 'path', 'text'"
+        ):
             fetched(self.corpus(tmp_path / "t.tsv"))
 
 

@@ -63,7 +63,7 @@ def test_scp_files(tmp_path: Path) -> None:
     path.write_text("a\tはい うん\r\n\n b 二\u2028行\nc\n", encoding="utf-8")
     assert read_scp(path) == {"a": "はい うん", "b": "二\u2028行", "c": ""}
     path.write_text("a はい\nb うん\na はい\n", encoding="utf-8")
-    with pytest.raises(DataError, match=r"ref\.txt:3: utterance a has a line above already"):
+    with pytest.raises(DataError, match=r"ref\.txt:3: utterance 'a' has a line above already"):
         read_scp(path)
     path.write_bytes("a はい\n".encode("shift-jis"))
     with pytest.raises(DataError, match="is not UTF-8"):

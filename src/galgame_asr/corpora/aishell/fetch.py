@@ -21,6 +21,7 @@ from galgame_asr.downloads import kept, web
 from galgame_asr.messages.errors import ConfigError, DataError
 from galgame_asr.shards import folder as shards
 from galgame_asr.shards.folder import Shard, Utterance
+from galgame_asr.text.lines import lines
 
 TRANSCRIPT = "aishell_transcript_v0.8.txt"
 SETS = ("train", "dev", "test")
@@ -88,10 +89,8 @@ def _transcript(archive: Path) -> dict[str, str]:
             if PurePosixPath(member.name).name == TRANSCRIPT:
                 stream = outer.extractfile(member)
                 assert stream is not None
-                lines = stream.read().decode("utf-8").splitlines()
-                return {
-                    id_: "".join(words) for id_, *words in (line.split() for line in lines if line)
-                }
+                split = (line.split() for line in lines(stream.read(), TRANSCRIPT))
+                return {words[0]: "".join(words[1:]) for words in split if words}
     raise DataError(f"{archive} holds no {TRANSCRIPT}")
 
 

@@ -1,27 +1,39 @@
-"""The user's own recordings: a folder of audio and text files, a table, or Kaldi's two lists."""
+"""The user's own recordings: a folder of audio and text files, a table, or Kaldi's lists."""
 
-import csv
+import io
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import soundfile as sf
+
 from galgame_asr.corpora.folder.params import Folder
+from galgame_asr.messages.console import log
 from galgame_asr.messages.errors import DataError
 from galgame_asr.shards import folder as shards
 from galgame_asr.shards.folder import Shard, Utterance
+from galgame_asr.text.lines import lines
 
-EXTENSIONS = {".wav", ".flac", ".ogg", ".opus", ".mp3"}
+EXTENSIONS = {".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff"}
+# What people record with and libsndfile does not read: named rather than passed over.
+OTHER_MEDIA = {
+    ".m4a", ".aac", ".wma", ".mp4", ".m4b", ".mkv", ".mka", ".mov", ".webm", ".amr", ".3gp", ".ape",
+    ".wv", ".caf", ".avi", ".ts",
+}  # fmt: skip
+SHOWN = 5
 
 
 @dataclass(frozen=True)
 class Recording:
-    """One audio file and its text; None if there is no text."""
+    """An utterance: one audio file, or a part of one, and its text; None for what is not there."""
 
     id: str
-    audio: Path
+    audio: Path | None
     text: str | None
+    span_s: tuple[float, float] | None = None  # start and end in the file; None: all of it
 
 
 def fetch(name: str, corpus: Folder, directory: Path) -> list[Shard]:
@@ -44,8 +56,7 @@ def fetch(name: str, corpus: Folder, directory: Path) -> list[Shard]:
 
     def utterances(start: int) -> Iterator[Utterance]:
         for recording in recordings[start:]:
-            audio = recording.audio.read_bytes() if recording.audio.is_file() else None
-            extension = recording.audio.suffix.lstrip(".").lower()
+            extension, audio = _audio(recording)
             yield Utterance(recording.id, extension, audio, recording.text)
 
     return shards.write(
@@ -53,48 +64,162 @@ def fetch(name: str, corpus: Folder, directory: Path) -> list[Shard]:
     )
 
 
+def _audio(recording: Recording) -> tuple[str, bytes | None]:
+    """Extension and bytes of an utterance's audio; without bytes where there is no file."""
+    path = recording.audio
+    if path is None or not path.is_file():
+        return "wav", None
+    if recording.span_s is None:
+        return path.suffix.lstrip(".").lower(), path.read_bytes()
+    start_s, end_s = recording.span_s
+    try:
+        with sf.SoundFile(path) as file:
+            first, last = (round(second * file.samplerate) for second in (start_s, end_s))
+            if last > file.frames:
+                raise DataError(
+                    f"segment {recording.id!r} ends at {end_s:g} s, and {path} at "
+                    f"{file.frames / file.samplerate:g} s"
+                )
+            file.seek(first)
+            samples, rate_hz = file.read(last - first, dtype="int16"), file.samplerate
+    except sf.LibsndfileError as error:
+        raise DataError(f"segment {recording.id!r}: {path} cannot be read: {error}") from None
+    buffer = io.BytesIO()
+    sf.write(buffer, samples, rate_hz, format="WAV", subtype="PCM_16")
+    return "wav", buffer.getvalue()
+
+
 def _tree(root: Path) -> Iterator[Recording]:
-    """Audio files anywhere below a folder, each with a .txt of its stem beside it."""
-    for path in root.rglob("*"):
-        if path.suffix.lower() in EXTENSIONS:
-            text = path.with_suffix(".txt")
-            yield Recording(
-                path.relative_to(root).with_suffix("").as_posix(),
-                path,
-                text.read_text("utf-8", "surrogateescape") if text.is_file() else None,
-            )
+    """Audio anywhere below a folder and .txt of the same stem: a row for each of either."""
+    audio: dict[str, list[Path]] = {}
+    texts: dict[str, Path] = {}
+    others = []
+    for path in sorted(root.rglob("*")):
+        id_, suffix = path.relative_to(root).with_suffix("").as_posix(), path.suffix.lower()
+        if suffix in EXTENSIONS:
+            audio.setdefault(id_, []).append(path)
+        elif suffix == ".txt":
+            texts[id_] = path
+        elif suffix in OTHER_MEDIA:
+            others.append(path)
+    if others:
+        shown = ", ".join(str(path.relative_to(root)) for path in others[:SHOWN])
+        log.warning(
+            "%d files of a kind that is not taken: %s; convert them, as by `ffmpeg -i %s %s`",
+            len(others), shown, others[0].name, others[0].with_suffix(".flac").name,
+        )  # fmt: skip
+    for id_ in audio.keys() | texts.keys():
+        text = texts[id_].read_text("utf-8", "surrogateescape") if id_ in texts else None
+        for file in audio.get(id_) or (None,):
+            yield Recording(id_, file, text)
 
 
 def _table(path: Path) -> Iterator[Recording]:
     """Rows with `audio` (a path, relative to the table) and `text`; `id` if there is one."""
-    with path.open(encoding="utf-8", newline="") as stream:
-        rows: list[dict[str, Any]]
-        try:
-            if path.suffix == ".jsonl":
-                rows = [json.loads(line) for line in stream if line.strip()]
-            else:
-                rows = list(csv.DictReader(stream, delimiter="\t", quoting=csv.QUOTE_NONE))
-        except ValueError as error:
-            raise DataError(f"{path} is not as its name says: {error}") from None
-    for number, row in enumerate(rows, 1):
-        if not row.get("audio"):
-            raise DataError(f"{path} row {number} has no column audio: {row}")
-        audio = path.parent / row["audio"]
-        id_ = row.get("id") or Path(row["audio"]).with_suffix("").as_posix().lstrip("./")
-        yield Recording(str(id_), audio, row.get("text"))
+    for number, row in _rows(path):
+        where = f"{path} line {number}"
+        audio = _value(row, "audio", where)
+        if not audio:
+            raise DataError(f"{where} has no column audio; its columns: {_shown(row)}")
+        id_ = _value(row, "id", where) or Path(audio).with_suffix("").as_posix().lstrip("./")
+        yield Recording(id_, path.parent / audio, _value(row, "text", where))
+
+
+def _rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    """The rows of a table with the numbers of their lines."""
+    numbered = [(n, line) for n, line in enumerate(lines(path.read_bytes(), str(path)), 1)]
+    if path.suffix == ".jsonl":
+        for number, line in numbered:
+            if line.strip():
+                yield number, _object(line, f"{path} line {number}")
+        return
+    if not numbered:
+        return
+    columns = numbered[0][1].split("\t")
+    for number, line in numbered[1:]:
+        cells = line.split("\t")
+        if len(cells) > len(columns):
+            raise DataError(
+                f"{path} line {number} has {len(cells)} columns, and the first line "
+                f"{len(columns)} ({_shown(columns)}); a tab in a text must go: {line!r}"
+            )
+        if line.strip():
+            yield number, dict(zip(columns, cells, strict=False))
+
+
+def _object(line: str, where: str) -> dict[str, Any]:
+    try:
+        found = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"{where} is not JSON: {error}") from None
+    if not isinstance(found, dict):
+        raise DataError(
+            f"{where} is {type(found).__name__}: {line:.80}; allowed: an object like "
+            '{"audio": "a.wav", "text": "はい"}'
+        )
+    return found
+
+
+def _value(row: dict[str, Any], column: str, where: str) -> str | None:
+    """The text in a column; None where there is none."""
+    value = row.get(column)
+    if value is None or isinstance(value, str):
+        return value
+    raise DataError(
+        f"{where}: {column} is {json.dumps(value, ensure_ascii=False):.80} "
+        f"({type(value).__name__}); allowed: text in quotes"
+    )
 
 
 def _kaldi(root: Path) -> Iterator[Recording]:
-    """wav.scp ("ID PATH") and text ("ID TEXT"), as Kaldi and the seed's tools write them."""
-    texts = dict(_lines(root / "text")) if (root / "text").is_file() else {}
-    for id_, audio in _lines(root / "wav.scp"):
+    """wav.scp ("ID PATH"), text ("ID TEXT") and, if there is one, segments ("ID FILE START END").
+
+    As Kaldi and the seed's tools write them; a row for each id of either side.
+    """
+    texts = dict(_pairs(root / "text")) if (root / "text").is_file() else {}
+    files: dict[str, Path] = {}
+    for id_, audio in _pairs(root / "wav.scp"):
         if audio.endswith("|"):
-            raise DataError(f"{root / 'wav.scp'}: {id_} is a command, not a file: {audio}")
-        yield Recording(id_, root / audio, texts.get(id_))
+            raise DataError(f"{root / 'wav.scp'}: {id_!r} is a command, not a file: {audio}")
+        files[id_] = root / audio
+    spans: dict[str, tuple[str, tuple[float, float] | None]]
+    if (root / "segments").is_file():
+        spans = {
+            id_: _span(root / "segments", id_, rest) for id_, rest in _pairs(root / "segments")
+        }
+    else:
+        spans = {id_: (id_, None) for id_ in files}
+    for id_ in spans.keys() | texts.keys():
+        file, span_s = spans.get(id_, (None, None))
+        yield Recording(id_, files.get(file) if file else None, texts.get(id_), span_s)
 
 
-def _lines(path: Path) -> Iterator[tuple[str, str]]:
-    for line in path.read_text(encoding="utf-8").splitlines():
-        if line.strip():
-            id_, *rest = line.split(maxsplit=1)
-            yield id_, rest[0] if rest else ""
+def _span(path: Path, id_: str, rest: str) -> tuple[str, tuple[float, float]]:
+    """The file of a segment, and where it starts and ends in it."""
+    try:
+        file, start, end = rest.split()
+        span_s = float(start), float(end)
+    except ValueError:
+        span_s = 0.0, 0.0
+    if not 0 <= span_s[0] < span_s[1]:
+        raise DataError(
+            f"{path}: {id_!r} has {rest!r}; allowed: a file of wav.scp, start and end in seconds"
+        )
+    return file, span_s
+
+
+def _pairs(path: Path) -> Iterator[tuple[str, str]]:
+    """Lines of an id and what follows it."""
+    seen = set()
+    for number, line in enumerate(lines(path.read_bytes(), str(path)), 1):
+        id_, rest = (*re.split("[ \t]+", line.strip(" \t"), maxsplit=1), "")[:2]
+        if id_ in seen:
+            raise DataError(f"{path} line {number}: {id_!r} has a line above already; keep one")
+        if id_:
+            seen.add(id_)
+            yield id_, rest
+
+
+def _shown(names: Any) -> str:
+    """Names with what cannot be seen in them."""
+    return ", ".join(repr(str(name)) for name in names)

@@ -7,7 +7,6 @@ The rows are streamed; what stays in the scratch folder are the shards.
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
-from typing import Any
 
 import datasets
 
@@ -95,13 +94,21 @@ def _utterances(
     corpus: HubDataset, split: str, rows: datasets.IterableDataset, start: int
 ) -> Iterator[Utterance]:
     for number, row in enumerate(rows.skip(start), start):
-        audio: Mapping[str, Any] = row[corpus.audio_column] or {}
+        audio, text = row[corpus.audio_column], row[corpus.text_column]
+        where = f"{corpus.repo} split {split} row {number}"
+        if not isinstance(audio, Mapping | None):
+            raise DataError(_wrong(where, corpus.audio_column, audio, "audio with its bytes"))
+        if not isinstance(text, str | None):
+            raise DataError(_wrong(where, corpus.text_column, text, "text"))
+        audio = audio or {}
         data = audio.get("bytes")
         stem = PurePosixPath(audio.get("path") or "").stem or "utterance"
         # The number makes it unique: file names need not be.
-        yield Utterance(
-            f"{split}/{number:08}-{stem}", _extension(data or b""), data, row[corpus.text_column]
-        )
+        yield Utterance(f"{split}/{number:08}-{stem}", _extension(data or b""), data, text)
+
+
+def _wrong(where: str, column: str, value: object, allowed: str) -> str:
+    return f"{where}: {column} is {value!r:.80} ({type(value).__name__}); allowed: {allowed}"
 
 
 def _extension(data: bytes) -> str:

@@ -1,12 +1,9 @@
 """Checks of an utterance's samples, which cost its decoding."""
 
-import io
-
 import numpy as np
 import pandas as pd
-import soundfile as sf
 
-from galgame_asr.core.reader import ShardReader
+from galgame_asr.core.reader import ShardReader, decode
 from galgame_asr.manifests.params import SignalParams
 from galgame_asr.messages.console import Progress
 from galgame_asr.messages.errors import DataError
@@ -21,8 +18,8 @@ def check(data: bytes, duration_s: float, params: SignalParams) -> list[str]:
         params: limits; samples are in [-1, 1].
     """
     try:
-        audio, rate_hz = sf.read(io.BytesIO(data), dtype="float32", always_2d=True)
-    except sf.LibsndfileError:
+        audio, rate_hz = decode(data)
+    except DataError:
         return ["decode_error"]
     if not len(audio):
         return ["silent"]

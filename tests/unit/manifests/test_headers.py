@@ -1,0 +1,78 @@
+"""Lengths that headers only claim, and those that they do not know."""
+
+import io
+
+import numpy as np
+import pytest
+import soundfile as sf
+
+from galgame_asr.core.reader import decode
+from galgame_asr.manifests import headers
+from galgame_asr.messages.errors import DataError
+
+RATE_HZ = 16_000
+NOISE = np.random.default_rng(0).standard_normal(RATE_HZ * 3 // 2) * 0.1
+
+
+def encoded(
+    samples: np.ndarray[tuple[int], np.dtype[np.float64]], kind: str, **how: object
+) -> bytes:
+    buffer = io.BytesIO()
+    sf.write(buffer, samples, RATE_HZ, format=kind, **how)
+    return buffer.getvalue()
+
+
+def wav(claimed: int) -> bytes:
+    data = bytearray(encoded(NOISE, "WAV"))
+    at = data.index(b"data") + 4
+    data[at : at + 4] = claimed.to_bytes(4, "little")
+    return bytes(data)
+
+
+def uncounted_flac() -> bytes:
+    """As an encoder leaves it that cannot go back to the header."""
+    data = bytearray(encoded(NOISE, "FLAC"))
+    data[21] &= 0xF0
+    data[22:26] = bytes(4)
+    return bytes(data)
+
+
+@pytest.mark.parametrize("claimed", [0x8000_0000, 0x7FFF_FFFF - 36, 0xFFFF_FFFF, 0xFFFF_FFFF - 36])
+def test_a_length_that_no_file_has_is_until_the_end(claimed: int) -> None:
+    """What arecord, sox, ffmpeg and GStreamer leave when they write to a pipe."""
+    found = headers.read(wav(claimed))
+    assert (found.duration_s, found.complete) == (1.5, True)
+    samples, rate_hz = decode(wav(claimed))
+    assert (samples.shape, rate_hz) == ((len(NOISE), 1), RATE_HZ)
+
+
+def test_a_file_cut_in_the_middle_is_truncated() -> None:
+    """A length that a file could have, and this one does not."""
+    data = encoded(NOISE, "WAV")
+    assert headers.read(data[: len(data) // 2]) == headers.AudioHeader(RATE_HZ, 1, 1.5, False)
+
+
+def test_flac_from_a_pipe_is_counted() -> None:
+    """It has no number of samples; those that are there are decoded, bit for bit."""
+    data = uncounted_flac()
+    assert sf.info(io.BytesIO(data)).frames > 1 << 62
+    assert headers.read(data) == headers.AudioHeader(RATE_HZ, 1, 1.5, True)
+    expected, _ = decode(encoded(NOISE, "FLAC"))
+    samples, rate_hz = decode(data)
+    np.testing.assert_array_equal(samples, expected)
+    assert rate_hz == RATE_HZ
+    with pytest.raises(DataError, match="no audio"):
+        decode(data[:100])
+
+
+def test_mp3_of_varying_rate_without_a_count_is_counted() -> None:
+    """The rate of its first frame says nothing about the others; an ID3 tag before it neither."""
+    samples = np.concatenate([np.zeros(RATE_HZ * 6), np.tile(NOISE, 3)])
+    whole = encoded(samples, "MP3", bitrate_mode="VARIABLE", compression_level=0.2)
+    assert b"Xing" in whole[:200]
+    rest = whole[whole.index(whole[:2], 4) :]  # without the frame that holds the count
+    assert b"Xing" not in rest[:200]
+    tag = b"ID3\x04\0\0" + bytes([0, 0, 2, 10]) + bytes(2 * 128 + 10)
+    for data in (whole, tag + whole, rest, tag + rest):
+        assert headers.read(data).duration_s == pytest.approx(len(samples) / RATE_HZ, abs=0.15)
+        assert headers.read(data).duration_s == len(decode(data)[0]) / RATE_HZ
