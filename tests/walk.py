@@ -43,6 +43,7 @@ LEFT_OUT = {
     "-S train.phases.full.freeze.llm=true": "4 minutes, after another dvc exp run",
     "docs/training.md: pip install deepspeed": "needs a GPU's compiler",
     "docs/scores.md: dvc fetch --all-commits data/scored": "nothing was pushed yet",
+    "docs/storage.md: dvc gc --workspace": "asks before it deletes",
     "docs/exports.md: python -m benchmarks.export_size sherpa int8": "9 GB of memory",
     "README.md: dvc repro": "downloads 100 GB, needs a GPU",
     "Makefile: make check": "lint, types and test",
