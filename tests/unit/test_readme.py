@@ -80,7 +80,9 @@ def test_the_readme_is_short() -> None:
 
 def test_the_readme_quotes_the_report(head: Path) -> None:
     """What it shows as the report's beginning is that of the committed one."""
-    shown = re.search(r"which begins:\n\n```\n(.*?)```", (head / "README.md").read_text(), re.DOTALL)
+    shown = re.search(
+        r"which begins:\n\n```\n(.*?)```", (head / "README.md").read_text(), re.DOTALL
+    )
     assert shown
     assert (head / "metrics/report.md").read_text().startswith(shown[1])
 
