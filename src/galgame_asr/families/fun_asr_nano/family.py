@@ -7,7 +7,6 @@ The language model gets only the first ceil(T/8) adaptor frames
 (`use_low_frame_rate`), in training and in decoding, as in funasr.
 """
 
-import re
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -25,6 +24,7 @@ from galgame_asr.families.common.params import Prompt
 from galgame_asr.families.common.transcript import Transcript
 from galgame_asr.families.fun_asr_nano.funasr_parts import WavFrontend, tables
 from galgame_asr.families.fun_asr_nano.network import CTC_BRANCH, IGNORED, Model
+from galgame_asr.families.fun_asr_nano.texts import refuse_timestamps, tidy
 from galgame_asr.families.fun_asr_nano.weights import load_weights, read_config, save_weights
 from galgame_asr.messages.errors import ConfigError
 
@@ -161,7 +161,7 @@ class FunAsrNano:
         texts = self.tokenizer.batch_decode(tokens, skip_special_tokens=True)
         # As in FunASRNano.inference_llm: /sil is its silence mark.
         return [
-            Transcript(re.sub(r"\s+", " ", text.replace("/sil", " ")), len(row), log_prob)
+            Transcript(tidy(text), len(row), log_prob)
             for text, row, log_prob in zip(texts, tokens, log_probs, strict=True)
         ]
 
@@ -210,10 +210,7 @@ class FunAsrNano:
         Composed as in FunASRNano.data_load_speech: the parts before and after
         the speech are tokenized apart, speech positions hold token 0.
         """
-        if prompt.timestamps:
-            raise ConfigError(
-                "timestamps: Fun-ASR-Nano writes none; set it to false in its prompts"
-            )
+        refuse_timestamps(prompt)
         user = self.model.get_prompt(list(prompt.hotwords), prompt.language, prompt.itn)
         before = self.tokenizer.encode(
             f"<|im_start|>system\n{SYSTEM}<|im_end|>\n<|im_start|>user\n{user}"

@@ -22,7 +22,7 @@ SMALLEST_DIFFERENCE = 1e-5
 
 @dataclass(frozen=True, kw_only=True)
 class Verified:
-    """What stage verify found; for texts and CERs see `scoring.agreement.Agreement`."""
+    """What stage verify found; for texts and CERs see `agreement.Agreement`."""
 
     checkpoint: str
     format: str
@@ -38,7 +38,7 @@ class Verified:
     log_prob_difference: float | None
     # Equal texts of the runtime's own command, and how many it was asked for; None without one.
     by_command: tuple[int, int] | None
-    # By file, see `exporting.Exporter.differences`; SMALLEST_DIFFERENCE stands for any
+    # By file, see `Exporter.differences`; SMALLEST_DIFFERENCE stands for any
     # that is smaller and not 0.
     differences: dict[str, float]
     size_mb: float
