@@ -47,7 +47,7 @@ pull: .dvc/tmp/links ## bring data and checkpoints from the remote
 fsck: .venv/run ## compare the remote with what the outputs need, byte for byte
 	galgame-asr fsck
 
-readme: .venv/run ## write the result tables of metrics/ into README.md, and which machine made them
+readme: .venv/run ## write the tables and pictures of metrics/ into README.md and docs/, and which machine made them
 	galgame-asr readme
 
 constraints: ## write constraints.txt anew from the newest versions that resolve together

@@ -22,6 +22,18 @@ CODECS = {
 }
 
 
+def lines() -> list[str]:
+    """Sixty sentences about three people whom the embedded corpus does not know."""
+    templates = [*synthetic.DIALOGUE, *synthetic.NARRATION, "{name}、{name}。"]
+    words = synthetic.WORDS
+    texts = []
+    for number, name in enumerate(["真冬", "小春", "千夏"]):
+        for place, template in enumerate(templates):
+            chosen = {key: values[(number + place) % len(values)] for key, values in words.items()}
+            texts.append(template.format(**chosen | {"call": name, "name": name}))
+    return texts
+
+
 def speak(text: str, number: int = 0) -> NDArray[np.float32]:
     """A sentence in one of the corpus' voices."""
     voices = [*synthetic.VOICES["vn"], *synthetic.VOICES["reading"]]

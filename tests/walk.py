@@ -1,11 +1,12 @@
-"""Run every command of the README and every target of the Makefile once, as a reader would.
+"""Run every command of README.md, docs/ and the Makefile once, as a reader would.
 
-    python -m tests.walk
+    python -m tests.walk [PAGE ...]
 
-In a new clone of HEAD, with an empty HOME and one bash session, in the order in which a reader
-meets them: README.md from top to bottom, then the targets that it does not name. What a command
-prints goes to logs/walk.log. The first command that fails ends the walk with exit status 1, its
-place and the end of what it printed.
+In a new clone of HEAD, with a new HOME and one bash session, in the order in which a reader
+meets them: README.md from top to bottom, the pages of docs/ in the order of its last list, then
+the targets that none of them names. With PAGE (docs/scores.md), these pages alone, after what
+sets up. What a command prints goes to logs/walk.log. The first command that fails ends the walk
+with exit status 1, its place and the end of what it printed.
 """
 
 import os
@@ -25,27 +26,31 @@ from ruamel.yaml import YAML
 
 from tests import hub_uploads, s3
 from tests.conftest import REPOSITORY
-from tests.readme import PLACEHOLDER, Command, merge, steps
-from tests.recordings import speak, stitch, write
+from tests.readme import PLACEHOLDER, Command, merge, pages, steps
+from tests.recordings import lines, speak, stitch, write
 
-# Commands that are not run, by section and text, and why.
+# What every page stands on.
+SETS_UP = ("make repro", "source .venv/bin/activate")
+# Commands that are not run, by page and text, and why.
 LEFT_OUT = {
-    "Two commands: make test": "CI has run it",
-    "Two commands: PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu make repro": (
+    "README.md: make test": "CI has run it",
+    "README.md: PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu make repro": (
         "make repro with another index of packages"
     ),
-    "Change one thing: dvc exp run --queue -S 'train.common.seed=1,2'": "20 minutes",
-    "Change one thing: dvc queue start": "nothing is queued",
-    "Training: dvc exp run -S '+train.phases.full.lora={rank: 16, alpha: 32}' "
-    "-S train.phases.full.freeze.llm=true": "5 minutes, after another dvc exp run",
-    "Training: pip install deepspeed": "needs a GPU's compiler",
-    "Exports: python -m benchmarks.export_size sherpa int8": "9 GB of memory",
-    "The real run: dvc repro": "downloads 100 GB, needs a GPU",
+    "docs/training.md: dvc exp run --queue -S 'train.common.seed=1,2'": "10 minutes",
+    "docs/training.md: dvc queue start": "nothing is queued",
+    "docs/training.md: dvc exp run -S '+train.phases.full.lora={rank: 16, alpha: 32}' "
+    "-S train.phases.full.freeze.llm=true": "4 minutes, after another dvc exp run",
+    "docs/training.md: pip install deepspeed": "needs a GPU's compiler",
+    "docs/scores.md: dvc fetch --all-commits data/scored": "nothing was pushed yet",
+    "docs/storage.md: dvc gc --workspace": "asks before it deletes",
+    "docs/exports.md: python -m benchmarks.export_size sherpa int8": "9 GB of memory",
+    "README.md: dvc repro": "downloads 100 GB, needs a GPU",
     "Makefile: make check": "lint, types and test",
     "Makefile: make constraints": "what PyPI has today decides its result",
 }
 
-# What stands in the README for a reader's own things, and the things here that stand for them.
+# What stands in the pages for a reader's own things, and the things here that stand for them.
 STAND_INS = {
     "/data/galgame/": "{folder}/galgame/",
     "/data/my-checkpoint": "{folder}/my-checkpoint",
@@ -55,16 +60,16 @@ STAND_INS = {
     "REFERENCES HYPOTHESES": "{folder}/references.txt {folder}/hypotheses.txt",
     "https://s3.example.org": "{s3}",
     # An experiment that the commands before have made.
-    "dvc exp branch NAME BRANCH": "dvc exp branch $(dvc exp list --name-only | head -1) trial",
-    "dvc metrics diff NAME OTHER": "dvc metrics diff trial main",
-    "dvc exp push origin NAME": "dvc exp push origin $(dvc exp list --name-only | head -1)",
+    "dvc exp push origin NAME": (
+        "dvc exp push origin $(dvc exp list --all-commits --name-only | head -1)"
+    ),
     # Its scores were perhaps never made on this machine.
-    "HEAD~1": "trial",
+    "HEAD~1": "HEAD",
 }
 
 # Variables that a reader's terminal does not have.
 NOT_A_READERS = ("AWS_", "DVC_", "GIT_", "HF_", "MAKE", "MFLAGS", "PYTHON", "VIRTUAL_ENV", "XDG_")
-BACK = "git checkout . && .venv/bin/dvc checkout"  # also before the README activates .venv
+BACK = "git checkout . && .venv/bin/dvc checkout"  # also before the reader activates .venv
 LINES = 60  # of a failed command's output
 MAKEFILE = "Makefile"
 
@@ -113,6 +118,7 @@ class Walk:
     stand_ins: dict[str, str]
     left_out: dict[str, str]
     after: dict[str, Callable[[], None]] = field(default_factory=dict)  # a command
+    only: tuple[str, ...] = ()  # these pages
     _laid: set[str] = field(default_factory=set)  # examples that params.yaml has
 
     def go(self) -> None:
@@ -121,16 +127,18 @@ class Walk:
         Raises:
             SystemExit: a command failed, or a table names what is not there.
         """
-        start, ran, skipped, section = time.monotonic(), 0, list[str](), ""
+        start, ran, skipped, section = time.monotonic(), 0, list[str](), ("", "")
         for command in self.route():
-            if command.section != section:
+            if self.only and command.page not in self.only and command.text not in SETS_UP:
+                continue
+            if (command.page, command.section) != section:
                 self._go_back()
-                section = command.section
+                section = (command.page, command.section)
             if reason := self.left_out.get(command.key):
                 skipped.append(f"{command.text} ({reason})")
                 continue
             self._lay(command)
-            self._run(command.text, place(command))
+            self._run(command.text, command.place)
             self.after.get(command.text, lambda: None)()
             ran += 1
         minutes = (time.monotonic() - start) / 60
@@ -141,23 +149,25 @@ class Walk:
         """The commands in their order; one with a NAME that nothing stands for is none.
 
         Raises:
-            SystemExit: a table names what neither README nor Makefile has.
+            SystemExit: a table, or the call, names what neither pages nor Makefile have.
         """
-        text = (self.clone / "README.md").read_text()
+        texts = pages(self.clone)
         found = [
             command
-            for command in steps(text)
+            for command in steps(texts)
             if command.block or not PLACEHOLDER.search(self.stand_in(command.text))
         ]
         found += _targets((self.clone / MAKEFILE).read_text(), found)
         stale = self.left_out.keys() - {command.key for command in found}
-        stale |= {name for name in self.stand_ins if name not in " ".join(text.split())}
+        everything = " ".join(" ".join(texts.values()).split())
+        stale |= {name for name in self.stand_ins if name not in everything}
+        stale |= set(self.only) - {*texts, MAKEFILE}
         if stale:
-            sys.exit(f"not in README.md or {MAKEFILE}: {', '.join(sorted(stale))}")
+            sys.exit(f"not in {', '.join(texts)} or {MAKEFILE}: {', '.join(sorted(stale))}")
         return found
 
     def stand_in(self, text: str) -> str:
-        """A text of the README with things of this machine."""
+        """A text of a page with things of this machine."""
         for name, value in self.stand_ins.items():
             text = text.replace(name, value)
         return text
@@ -176,7 +186,7 @@ class Walk:
                 self._laid.add(example)
 
     def _go_back(self) -> None:
-        """Take back what a section left in files of git, as the README says after some.
+        """Take back what a section left in files of git, as the pages say after some.
 
         Raises:
             SystemExit: it left new files that git sees. A folder like funasr/ would stand in for
@@ -199,16 +209,11 @@ class Walk:
             sys.exit(1)
 
 
-def place(command: Command) -> str:
-    """The file and line of a command."""
-    return f"{MAKEFILE if command.section == MAKEFILE else 'README.md'}:{command.line}"
-
-
 def _targets(makefile: str, before: list[Command]) -> list[Command]:
     """Documented targets that no command before made."""
     made = {word for command in before for word in re.findall(r"\bmake ([a-z-]+)", command.text)}
     return [
-        Command(number, MAKEFILE, f"make {target[1]}", True, ())
+        Command(MAKEFILE, number, "", f"make {target[1]}", True, ())
         for number, line in enumerate(makefile.splitlines(), 1)
         if (target := re.match(r"([a-z-]+):.*## ", line)) and target[1] not in made
     ]
@@ -232,9 +237,9 @@ def furnish(folder: Path, clone: Path) -> None:
     (folder / "disk").mkdir()
     recordings, tars = folder / "recordings", folder / "galgame"
     recordings.mkdir()
-    for number, audio in enumerate(spoken):
-        write(recordings / f"{number}.wav", audio)
-        (recordings / f"{number}.txt").write_text(f"録音{number}。\n")
+    for number, line in enumerate(lines()):
+        write(recordings / f"{number:04}.wav", speak(line, number))
+        (recordings / f"{number:04}.txt").write_text(f"{line}\n")
     tars.mkdir()
     for path in (clone / "data/raw/vn").glob("*.tar"):
         shutil.copy(path, tars)
@@ -244,12 +249,13 @@ def furnish(folder: Path, clone: Path) -> None:
 
 
 def environment(folder: Path, hub: str) -> dict[str, str]:
-    """Variables of a reader's terminal, with an empty HOME; downloaded packages are kept."""
+    """Variables of a reader's terminal, whose HOME has a name for git and nothing else."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(NOT_A_READERS)}
     path = [p for p in kept["PATH"].split(":") if not Path(p).is_relative_to(REPOSITORY)]
     pip = [sys.executable, "-m", "pip", "cache", "dir"]
     home = folder / "home"
     home.mkdir()
+    (home / ".gitconfig").write_text("[user]\nname = walk\nemail = walk@example.org\n")
     return kept | {
         "HOME": str(home), "PATH": ":".join(path), "HF_ENDPOINT": hub, "HF_TOKEN": "my-token",
         "HF_HUB_DISABLE_XET": "1",  # the hub here takes files in parts
@@ -285,7 +291,7 @@ def main() -> None:
         values = {
             name: value.format(folder=folder, s3=endpoint) for name, value in STAND_INS.items()
         }
-        Walk(clone, terminal, values, LEFT_OUT, {"make repro": made}).go()
+        Walk(clone, terminal, values, LEFT_OUT, {"make repro": made}, tuple(sys.argv[1:])).go()
     if failures:
         sys.exit("\n".join(failures))
 

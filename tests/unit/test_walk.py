@@ -1,4 +1,4 @@
-"""The walk through the README: what it runs, in which order, and how it ends."""
+"""The walk through README.md and docs/: what it runs, in which order, and how it ends."""
 
 import os
 import shutil
@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import REPOSITORY
-from tests.walk import LEFT_OUT, STAND_INS, Terminal, Walk, place
+from tests.walk import LEFT_OUT, STAND_INS, Terminal, Walk
 
 README = """# tiny
 
@@ -44,6 +44,21 @@ cat params.yaml >> told
 cat missing
 echo never >> told
 ```
+
+- [More](docs/more.md): and not [this](docs/other.md)
+"""
+MORE = """# More
+
+```bash
+cat params.yaml >> told
+git stash
+```
+
+`git status` was named before.
+
+## Second
+
+`git log --oneline`
 """
 MAKEFILE = """all: ## everything
 \t@echo made $(WHAT) >> told
@@ -58,8 +73,9 @@ PARAMS = "base: # which\n  kind: tiny\n  layers: 2\n"
 @pytest.fixture
 def clone(tmp_path: Path) -> Path:
     clone = tmp_path / "clone"
-    clone.mkdir()
-    for name, text in (("README.md", README), ("Makefile", MAKEFILE), ("params.yaml", PARAMS)):
+    (clone / "docs").mkdir(parents=True)
+    texts = {"README.md": README, "docs/more.md": MORE, "docs/other.md": MORE}
+    for name, text in (texts | {"Makefile": MAKEFILE, "params.yaml": PARAMS}).items():
         (clone / name).write_text(text)
     (clone / ".gitignore").write_text("/told\n/missing\n/.venv\n")
     (clone / ".venv").symlink_to(Path(sys.prefix))
@@ -75,7 +91,7 @@ def clone(tmp_path: Path) -> Path:
 @pytest.fixture
 def walk(clone: Path) -> Iterator[Walk]:
     terminal = Terminal(clone, clone.with_name("log"), {"PATH": os.defpath})  # without .venv
-    left_out = {"First: git rebase": "it has no upstream"}
+    left_out = {"README.md: git rebase": "no upstream", "docs/more.md: git stash": "nothing is"}
     after = {"make all WHAT=thing": lambda: _add(clone / "told", "after\n")}
     yield Walk(clone, terminal, {"/data/": "/tmp/"}, left_out, after)
     terminal.close()
@@ -87,8 +103,11 @@ def _add(file: Path, text: str) -> None:
 
 
 def test_blocks_and_sentences_come_in_their_order(walk: Walk) -> None:
-    """All lines of blocks; of sentences, what no block has, once; then the other targets."""
-    assert [(place(step), step.text) for step in walk.route()] == [
+    """All lines of blocks; of sentences, what no block has, once.
+
+    Pages come as the README lists them, then the other targets.
+    """
+    assert [(step.place, step.text) for step in walk.route()] == [
         ("README.md:8", "make all WHAT=thing"),
         ("README.md:9", "export WORD=heard"),
         ("README.md:11", "git rebase"),
@@ -98,6 +117,9 @@ def test_blocks_and_sentences_come_in_their_order(walk: Walk) -> None:
         ("README.md:29", "cat params.yaml >> told"),
         ("README.md:30", "cat missing"),
         ("README.md:31", "echo never >> told"),
+        ("docs/more.md:4", "cat params.yaml >> told"),
+        ("docs/more.md:5", "git stash"),
+        ("docs/more.md:12", "git log --oneline"),
         ("Makefile:3", "make help"),
     ]
 
@@ -120,9 +142,22 @@ def test_what_ran_is_counted(walk: Walk, clone: Path, capsys: pytest.CaptureFixt
     """And what was left out has its reason."""
     (clone / "missing").touch()
     walk.go()
-    assert (clone / "told").read_text().endswith("never\nhelp\n")
+    assert (clone / "told").read_text().endswith(f"never\n{PARAMS}help\n")
     last = capsys.readouterr().out.splitlines()[-1]
-    assert last.startswith("9 commands ran in 0 minutes. 1 were left out: git rebase (it has no")
+    assert last.startswith("11 commands ran in 0 minutes. 2 were left out: git rebase (no up")
+
+
+def test_pages_can_be_walked_alone(
+    walk: Walk, clone: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What the call names, and nothing before it but what sets up."""
+    walk.only = ("docs/more.md",)
+    walk.go()
+    assert (clone / "told").read_text() == PARAMS
+    assert "2 commands ran" in capsys.readouterr().out
+    walk.only = ("docs/none.md",)
+    with pytest.raises(SystemExit, match=r"docs/none.md"):
+        walk.go()
 
 
 def test_a_section_leaves_nothing_behind(walk: Walk, clone: Path) -> None:
@@ -133,14 +168,14 @@ def test_a_section_leaves_nothing_behind(walk: Walk, clone: Path) -> None:
 
 
 def test_a_table_names_only_what_there_is(walk: Walk) -> None:
-    """An entry that the README has outlived is an error before anything runs."""
-    walk.left_out["Second: git pull"] = "it is gone"
+    """An entry that the pages have outlived is an error before anything runs."""
+    walk.left_out["README.md: git pull"] = "it is gone"
     walk.stand_ins["my-name"] = "t"
-    with pytest.raises(SystemExit, match="Second: git pull, my-name"):
+    with pytest.raises(SystemExit, match=r"README.md: git pull, my-name"):
         walk.go()
 
 
-def test_the_tables_fit_the_readme(walk: Walk) -> None:
+def test_the_tables_fit_the_pages(walk: Walk) -> None:
     """Those of this repository, at every commit."""
     here = Walk(REPOSITORY, walk.terminal, STAND_INS, LEFT_OUT)
     assert len(here.route()) > 50

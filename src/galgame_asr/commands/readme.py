@@ -1,19 +1,21 @@
-"""`galgame-asr readme`: the result tables in README.md."""
+"""`galgame-asr readme`: tables and pictures of the run in README.md and docs/."""
 
 import argparse
 from pathlib import Path
 
-from galgame_asr.core.paths import MACHINE, METRICS
+from galgame_asr.core.paths import MACHINE
 
 
 def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Add the command."""
-    command = commands.add_parser("readme", help="write the result tables into README.md")
+    command = commands.add_parser(
+        "readme", help="write the run's tables and pictures into README.md and docs/"
+    )
     command.set_defaults(run=run)
 
 
 def run(_options: argparse.Namespace) -> None:
-    """Write the tables of metrics/report.md into README.md."""
+    """Write what the pages show of metrics/."""
     from galgame_asr.report import readme
 
-    readme.update(Path("README.md"), METRICS / "report.md", MACHINE)
+    readme.update(Path(), MACHINE)

@@ -1,6 +1,8 @@
 """Computing the report's figures from the tables of scored utterances."""
 
+import json
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -8,7 +10,7 @@ import pandas as pd
 from galgame_asr.experiment.curriculum import Curriculum
 from galgame_asr.messages.errors import DataError
 from galgame_asr.report.comparison import compare
-from galgame_asr.report.confusions import confusions
+from galgame_asr.report.confusions import Confusions, confusions
 from galgame_asr.report.results import (
     GROUPS,
     TITLES,
@@ -39,6 +41,35 @@ def collect(tables: Tables, curriculum: Curriculum) -> list[Results]:
             _refuse_other_utterances(name, present)
             found.append(_results(name, parts, curriculum))
     return found
+
+
+def summarised(directory: Path, curriculum: Curriculum) -> list[Results]:
+    """Results as far as the summaries of metrics/variants hold them: no comparison, no confusions.
+
+    Args:
+        directory: with CHECKPOINT-PROMPT.json.
+        curriculum: the checkpoints and prompts.
+
+    Raises:
+        DataError: a summary is missing.
+    """
+    variants = [Variant(c, p) for c in curriculum.checkpoints for p in curriculum.prompts]
+    summaries = {variant: _read(directory / f"{variant.name}.json") for variant in variants}
+    found = []
+    for name in TITLES:
+        parts = {v: sets[name] for v, sets in summaries.items() if name in sets}
+        if parts:
+            first = next(iter(parts.values()))
+            scored = [_scored(v, part, Confusions([], [], [])) for v, part in parts.items()]
+            counts = (first["utterances"], first["characters"])
+            found.append(Results(name, *counts, scored, {}, [], [], []))
+    return found
+
+
+def _read(path: Path) -> Any:
+    if not path.is_file():
+        raise DataError(f"{path} does not exist; `dvc repro` writes it")
+    return json.loads(path.read_text(encoding="utf-8"))
 
 
 def part_of(table: pd.DataFrame, name: str) -> pd.DataFrame:
@@ -80,7 +111,9 @@ def _results(name: str, parts: Tables, curriculum: Curriculum) -> Results:
         name=name,
         utterances=len(part),
         characters=int(part["characters"].sum()),
-        scored=[_scored(v, part) for v, part in parts.items() if len(part)],
+        scored=[
+            _scored(v, summarise(part), confusions(part)) for v, part in parts.items() if len(part)
+        ],
         previous={v: compared[pair] for v, pair in previous.items()},
         phases=[(phase, compared[pair]) for phase, pair in phases],
         prompts=[compared[pair] for pair in prompts],
@@ -88,8 +121,7 @@ def _results(name: str, parts: Tables, curriculum: Curriculum) -> Results:
     )
 
 
-def _scored(variant: Variant, part: pd.DataFrame) -> Scored:
-    summary = summarise(part)
+def _scored(variant: Variant, summary: Mapping[str, Any], confused: Confusions) -> Scored:
     return Scored(
         variant=variant,
         utterances=summary["utterances"],
@@ -112,7 +144,7 @@ def _scored(variant: Variant, part: pd.DataFrame) -> Scored:
             ]
             for section, title in GROUPS.items()
         },
-        confusions=confusions(part),
+        confusions=confused,
     )
 
 

@@ -148,6 +148,43 @@ def breakdown(results: Results, names: Mapping[str, str]) -> Markup:
         return _svg(figure, title, "The table below has the figures.")
 
 
+Points = Sequence[tuple[int, float]]
+
+
+def learning(phases: Mapping[str, tuple[Points, Points]]) -> Markup:
+    """Losses of training, phase after phase.
+
+    Args:
+        phases: (step, loss) on training and on dev utterances, by phase.
+    """
+    title = "Loss over the steps of each phase"
+    with _style("learning"):
+        figure, axes = _figure(2.9)
+        start, described = 0, []
+        for name, (loss, dev) in phases.items():
+            for number, (points, marker) in enumerate(((loss, ""), (dev, MARKERS[1]))):
+                axes.plot(
+                    [start + step for step, _ in points], [value for _, value in points],
+                    color=SERIES[number], marker=marker, ms=5, lw=0 if marker else 1.4,
+                    clip_on=False,
+                )  # fmt: skip
+            axes.annotate(
+                name, (start, 1), (4, -4), xycoords=("data", "axes fraction"),
+                textcoords="offset points", va="top", fontsize=9, color=MUTED,
+            )  # fmt: skip
+            described.append(f"{name} ends at {loss[-1][1]:.3f}, dev {dev[-1][1]:.3f}")
+            start += max(loss[-1][0], dev[-1][0])
+            axes.axvline(start, color=LINE, lw=1, zorder=0)
+        axes.plot([], [], color=SERIES[0], lw=1.4, label="training")
+        axes.plot([], [], color=SERIES[1], marker=MARKERS[1], lw=0, label="dev set")
+        axes.set_xlim(0, start)
+        axes.set_ylim(0, 1.15 * axes.get_ylim()[1])  # room for the names
+        axes.set_xlabel("steps")
+        axes.set_ylabel("loss")
+        figure.legend(loc="outside upper left", ncols=2)
+        return _svg(figure, title, "; ".join(described))
+
+
 def label(variant: Variant) -> str:
     """A variant in a plot."""
     at = f" @ {variant.revision}" if variant.revision else ""

@@ -1,55 +1,105 @@
-"""The result tables in README.md, taken from the report so that nobody types a figure."""
+"""What README.md and docs/ show of a run, made of metrics/ so that nobody types a figure."""
 
 import shutil
 from pathlib import Path
 
 from galgame_asr.core.files import write_text
+from galgame_asr.core.params import PARAMS_FILE, read_yaml
+from galgame_asr.experiment import curriculum
 from galgame_asr.messages.errors import ConfigError
+from galgame_asr.report import pictures
 from galgame_asr.report.markdown import EXPORTS
 
 BEGIN = "<!-- {name}: written by `make readme` -->"
 END = "<!-- end of {name} -->"
 
 
-def update(readme: Path, report: Path, machine: Path) -> None:
-    """Write the tables of `metrics/report.md` between the markers of README.md.
+def update(root: Path, machine: Path) -> None:
+    """Write the run's tables and pictures into the pages of a repository.
 
     The record of the machine that they are from goes beside the report, to be committed with
     it; it stays as it was where no model has run here.
 
     Raises:
-        ConfigError: a file is missing, or the README does not hold both markers in order.
+        ConfigError: a file is missing, or a page does not hold both markers in order.
+        DataError: the summary of a variant is missing.
     """
-    write_text(readme, with_results(_read(readme), _read(report)))
+    for path, text in written(root).items():
+        write_text(root / path, text)
     if machine.is_file():
-        shutil.copyfile(machine, report.with_name(machine.name))
+        shutil.copyfile(machine, root / "metrics" / machine.name)
 
 
-def with_results(readme: str, report: str) -> str:
-    """The README's text with the report's tables between the markers.
-
-    Between one pair the findings and variants, between the other the exports. The report's
-    title and the details below the tables are left out.
+def written(root: Path) -> dict[str, str]:
+    """The text of every file that shows something of the run, by path.
 
     Raises:
-        ConfigError: as for `update`.
+        ConfigError, DataError: as for `update`.
     """
+    report, values = _read(root / "metrics/report.md"), read_yaml(root / PARAMS_FILE)
+    # The title, and the details below the tables, are left out.
     tables = report.partition("\n")[2].partition("\n### ")[0]
     variants, _, exports = tables.partition(f"\n{EXPORTS}\n")
-    lines = [
+    between = {
+        "README.md": ("results", summary(variants)),
+        "docs/scores.md": ("variants", _bold_titles(variants)),
+        "docs/exports.md": ("exports", exports.strip() or "params.yaml names no exports."),
+    }
+    return {
+        **{page: _between(root / page, name, text) for page, (name, text) in between.items()},
+        "docs/variants.svg": pictures.variants(
+            root / "metrics/variants", curriculum.of_params(values)
+        ),
+        "docs/learning.svg": pictures.learning(
+            root / "metrics/training", values["train"]["phases"]
+        ),
+    }
+
+
+def summary(variants: str) -> str:
+    """Each checkpoint with the prompt that is best in domain: CER and decision of both sets.
+
+    Args:
+        variants: the report's tables of variants.
+    """
+    sets = [
+        [line.strip("| ").split(" | ") for line in part.splitlines() if line.startswith("| ")][1:]
+        for part in variants.split("\n## ")[1:]
+    ]
+    if not sets:
+        return variants.strip()
+    prompt = min(sets[0], key=lambda row: float(row[2].rstrip("%")))[1]
+    tables = [{row[0]: row for row in rows if row[1] == prompt} for rows in sets]
+    titles = [part.partition(":")[0] for part in variants.split("\n## ")[1:]]
+    head = ["checkpoint", *(text for title in titles for text in (title, "change in points"))]
+    rows = [
+        [checkpoint, *(cell for table in tables for cell in _cells(table[checkpoint]))]
+        for checkpoint in tables[0]
+    ]
+    lines = [head, ["---"] * len(head), *rows]
+    table = "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    return f"CER with its 95% interval, prompt `{prompt}`:\n\n{table}"
+
+
+def _cells(row: list[str]) -> tuple[str, str]:
+    return f"{row[2]} ({row[3]})", row[-1]
+
+
+def _bold_titles(variants: str) -> str:
+    """With titles that are no sections of the page."""
+    return "\n".join(
         f"**{line.removeprefix('## ')}**" if line.startswith("## ") else line
         for line in variants.strip().splitlines()
-    ]
-    readme = _between(readme, "results", "\n".join(lines))
-    return _between(readme, "exports", exports.strip() or "params.yaml names no exports.")
+    )
 
 
-def _between(readme: str, name: str, text: str) -> str:
+def _between(page: Path, name: str, text: str) -> str:
+    """The page with the text between its markers."""
     begin, end = BEGIN.format(name=name), END.format(name=name)
-    before, first, rest = readme.partition(begin)
+    before, first, rest = _read(page).partition(begin)
     _, last, after = rest.partition(end)
     if not (first and last):
-        raise ConfigError(f"the README needs the lines {begin} and {end}, in this order")
+        raise ConfigError(f"{page} needs the lines {begin} and {end}, in this order")
     return f"{before}{begin}\n{text}\n{end}{after}"
 
 
