@@ -63,12 +63,8 @@ def run(root: Path) -> dict[str, bytes]:
     """Run the stage to its end; its files by name."""
     status = start(root).wait(PATIENCE_S)
     assert status == 0, (root / "log").read_text()
-    folders = [root / "models/phase", root / "metrics/training/phase"]
-    return {
-        str(file.relative_to(folder)): file.read_bytes()
-        for folder in folders
-        for file in folder.rglob("*.*t*")
-    }
+    directory = root / "models/phase"
+    return {str(f.relative_to(directory)): f.read_bytes() for f in directory.rglob("*.*t*")}
 
 
 def wait_for(condition: Callable[[], Any], process: "subprocess.Popen[str]") -> None:

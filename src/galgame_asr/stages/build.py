@@ -10,14 +10,13 @@ from galgame_asr.base.built import BuiltBase
 from galgame_asr.core import utterances
 from galgame_asr.core.files import atomic_directory
 from galgame_asr.core.params import load
-from galgame_asr.core.paths import LOGS, MACHINE, MIX, MODELS, RAW, TRAINING
+from galgame_asr.core.paths import LOGS, MACHINE, MIX, MODELS, RAW
 from galgame_asr.families.common import compute
-from galgame_asr.families.common import family as families
 from galgame_asr.families.common.params import ComputeParams, MachineParams, ModelParams
 from galgame_asr.messages.console import run
 from galgame_asr.messages.errors import ConfigError
 from galgame_asr.training.params import CommonParams
-from galgame_asr.training.phase import RECORDS, PhaseInputs, trained
+from galgame_asr.training.phase import PhaseInputs, trained
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -49,15 +48,8 @@ def main(arguments: Sequence[str]) -> None:
         )
         builder = importlib.import_module(f"galgame_asr.base.tiny_{family}")
         builder.build(inputs.init, recipe, texts=texts, seed=common.seed)
-        with (
-            trained(inputs) as results,
-            atomic_directory(MODELS / "base") as output,
-            atomic_directory(TRAINING / "base") as records,
-        ):
+        with trained(inputs) as results, atomic_directory(MODELS / "base") as output:
             shutil.copytree(results / "p100", output, dirs_exist_ok=True)
-            families.load(family, output)
-            for name in RECORDS:
-                shutil.copy(results / name, records)
 
 
 if __name__ == "__main__":

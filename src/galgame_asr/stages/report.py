@@ -23,7 +23,7 @@ def main(_arguments: Sequence[str]) -> None:
     curriculum = of_params(params)
     tables = load.tables(SCORED, curriculum)
     # What other params left behind: DVC hashes the folder of the one, git keeps the other.
-    trained = [TRAINING / name for name in ("base", *params["train"]["phases"])]
+    trained = [TRAINING / name for name in params["train"]["phases"]]
     prune(TRAINING, {str(f.relative_to(TRAINING)) for path in trained for f in path.glob("*")})
     prune(VERIFIED, {".gitkeep", *(f"{name}.json" for name in params["export"])})
     checked = {name: verified.read(VERIFIED / f"{name}.json") for name in params["export"]}

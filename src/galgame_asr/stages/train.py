@@ -1,16 +1,16 @@
-"""Stage train@PHASE: one phase of the curriculum, models/PHASE/pNN, and its curves."""
+"""Stage train@PHASE: one phase of the curriculum, models/PHASE/pNN and its records."""
 
 import shutil
 from collections.abc import Sequence
 
 from galgame_asr.core.files import atomic_directory
 from galgame_asr.core.params import load
-from galgame_asr.core.paths import LOGS, MACHINE, MIX, MODELS, RAW, TRAINING
+from galgame_asr.core.paths import LOGS, MACHINE, MIX, MODELS, RAW, RECORDS
 from galgame_asr.families.common import compute
 from galgame_asr.families.common.params import ComputeParams, MachineParams, ModelParams
 from galgame_asr.messages.console import run
 from galgame_asr.training.params import CommonParams, PhaseParams
-from galgame_asr.training.phase import RECORDS, PhaseInputs, trained
+from galgame_asr.training.phase import PhaseInputs, trained
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -36,12 +36,9 @@ def main(arguments: Sequence[str]) -> None:
     with (
         trained(inputs) as results,
         atomic_directory(MODELS / name) as output,
-        atomic_directory(TRAINING / name) as records,
     ):
-        for percent in params.checkpoints:
-            shutil.move(results / f"p{percent}", output)
-        for record in RECORDS:
-            shutil.move(results / record, records)
+        for part in (*RECORDS, *(f"p{percent}" for percent in params.checkpoints)):
+            shutil.move(results / part, output / part)
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from galgame_asr.core import processes, utterances
 from galgame_asr.core.files import write_text
+from galgame_asr.core.paths import COMPUTE
 from galgame_asr.core.reader import ShardReader
 from galgame_asr.families.common import compute
 from galgame_asr.families.common import family as families
@@ -17,10 +18,7 @@ from galgame_asr.messages.console import log
 from galgame_asr.training import launch
 from galgame_asr.training.params import CommonParams, TrainingParams
 from galgame_asr.training.resume import scratch
-from galgame_asr.training.trainer import DEV, LOG, Phase, train
-
-COMPUTE = "compute.json"
-RECORDS = (LOG, DEV, COMPUTE)  # of a finished phase, beside its checkpoints
+from galgame_asr.training.trainer import Phase, train
 
 
 @dataclass(frozen=True)

@@ -28,6 +28,7 @@ from transformers import (
 from transformers.trainer import TRAINER_STATE_NAME
 
 from galgame_asr.core.files import atomic_directory, atomic_path, write_text
+from galgame_asr.core.paths import DEV, LOG
 from galgame_asr.core.reader import ShardReader
 from galgame_asr.families.common import lora
 from galgame_asr.families.common.batching import (
@@ -51,7 +52,6 @@ from galgame_asr.training.resume import last_complete, mark_complete, writing
 from galgame_asr.training.stopping import StopOnSigterm
 
 STATE_WEIGHTS = "model.pt"
-LOG, DEV = "log.tsv", "dev.tsv"
 LOG_COLUMNS = ["step", "epoch", "loss", "lr", "grad_norm", "padded_share", "audio_s"]
 DEV_COLUMNS = ["step", "dev_loss"]
 

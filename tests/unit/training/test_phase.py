@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from galgame_asr.core.paths import COMPUTE
 from galgame_asr.families.common.compute import Used
-from galgame_asr.training.phase import COMPUTE, _record
+from galgame_asr.training.phase import _record
 
 HERE = Used("cpu", 1, "float32")
 
