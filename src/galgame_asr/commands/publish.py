@@ -15,10 +15,16 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
     who.add_argument("--private", action="store_true", default=True, help="the default")
     who.add_argument("--public", dest="private", action="store_false", help="for everybody")
     command.add_argument(
-        "--license", metavar="ID", help="of the model, where its corpora's terms do not decide"
+        "--license",
+        metavar="ID",
+        type=str.lower,
+        help="of the model, where its corpora's terms do not decide",
     )
     command.add_argument(
-        "--base-license", metavar="ID", help="of the published model that it comes from"
+        "--base-license",
+        metavar="ID",
+        type=str.lower,
+        help="of the published model that it comes from",
     )
     command.set_defaults(run=run)
 

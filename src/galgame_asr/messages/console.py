@@ -1,12 +1,16 @@
 """What a command shows: one log line per event, and a progress bar with ETA on a terminal."""
 
+import codecs
 import gc
+import io
 import logging
+import os
+import select
 import sys
 import time
 from collections.abc import Callable, Sequence
 from types import TracebackType
-from typing import Self
+from typing import Self, TextIO
 
 from tqdm import tqdm
 
@@ -23,10 +27,15 @@ def run(main: Callable[[Sequence[str]], None]) -> None:
 
     Exit status 0 on success; for a `GalgameAsrError` its own (1, but 75 after a
     SIGTERM) with one message on standard error. Other exceptions keep their
-    traceback: they are bugs.
+    traceback: they are bugs. A reader who has enough, such as `head`, ends it quietly; what a
+    terminal that is not UTF-8 cannot show becomes `?`, which one line says.
     """
     logging.basicConfig(format="%(asctime)s %(message)s", datefmt="%H:%M:%S", level=logging.WARNING)
     log.setLevel(logging.INFO)
+    encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
+    if isinstance(sys.stdout, io.TextIOWrapper) and codecs.lookup(encoding).name != "utf-8":
+        sys.stdout.reconfigure(errors="replace")
+        log.warning("output is %s, not UTF-8: what it lacks is shown as ?", encoding)
     try:
         # What torch and others made when they were imported stays to the end. Looking for garbage
         # in it is a fifth of a short command's time, a second of which is at its end.
@@ -36,6 +45,19 @@ def run(main: Callable[[Sequence[str]], None]) -> None:
     except GalgameAsrError as error:
         print(f"{type(error).__name__}: {error}", file=sys.stderr)
         sys.exit(error.exit_status)
+    except BrokenPipeError:
+        if not _is_closed(sys.stdout):
+            raise
+        # Or Python would complain once more when it ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(128 + 13)  # what the shell calls an end by SIGPIPE
+
+
+def _is_closed(stream: TextIO) -> bool:
+    """Whether nobody reads the other end of a stream any more."""
+    poll = select.poll()
+    poll.register(stream.fileno(), select.POLLOUT)
+    return any(event & (select.POLLERR | select.POLLHUP) for _, event in poll.poll(0))
 
 
 class Progress:

@@ -4,6 +4,7 @@ import argparse
 import dataclasses
 import json
 import math
+import re
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -250,9 +251,9 @@ def targets(options: argparse.Namespace, suffix: str) -> list[Path]:
     found: list[Path] = []
     for path in options.files:
         if output is None:
-            target = path.with_suffix(suffix)
+            target = path.with_name(f"{_stem(path)}{suffix}")
         else:
-            target = output / f"{path.stem}{suffix}" if into else output
+            target = output / f"{_stem(path)}{suffix}" if into else output
         if target in found:
             raise ConfigError(
                 f"{path} and another file would both become {target}; run them one by one, each "
@@ -264,6 +265,11 @@ def targets(options: argparse.Namespace, suffix: str) -> list[Path]:
             )
         found.append(target)
     return found
+
+
+def _stem(path: Path) -> str:
+    """The name without its extension; what follows a dot in `v1.2 extra` is none."""
+    return path.stem if re.fullmatch(r"\.(?=.*[A-Za-z])\w{1,5}", path.suffix) else path.name
 
 
 def _json(path: Path, piece: Piece) -> str:

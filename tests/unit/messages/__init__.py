@@ -1,0 +1,1 @@
+"""Tests of galgame_asr.messages."""
