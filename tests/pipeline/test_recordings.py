@@ -23,6 +23,7 @@ from galgame_asr.formats.common import exporter as exporting
 from galgame_asr.messages.errors import CheckpointError, ConfigError, DataError
 from galgame_asr.recordings import containers
 from galgame_asr.recordings import files as recordings
+from galgame_asr.recordings.doubt import MARK
 from galgame_asr.recordings.subtitles import files
 from galgame_asr.runtimes import load as runtimes
 from tests.conftest import REPOSITORY
@@ -184,15 +185,42 @@ def test_each_file_stands_for_itself(
     here: Path, model: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """What is shorter than a frame has an empty text; what cannot be read is named at the end."""
-    write(here / "a.wav", noise(0.4))
+    write(here / "a.wav", speak(SENTENCES[0]))
     write(here / "short.wav", noise(0.01))
     (here / "page.wav").write_text("<html>")
     names = ["short.wav", "none.wav", "page.wav", "a.wav"]
     with pytest.raises(DataError, match=r"2 of 4 files failed, .*: none\.wav, page\.wav"):
         dispatch(["transcribe", *names, f"--model={model}"])
     printed = capsys.readouterr().out
-    assert printed.startswith("==> short.wav <==\n\n==> a.wav <==\n")
-    assert len(printed.splitlines()) == 4
+    assert printed.startswith("==> short.wav <==\n==> a.wav <==\n")
+    assert len(printed.splitlines()) == 3
+
+
+@pytest.mark.parametrize(("guard", "expected"), [("keep", ""), ("mark", MARK), ("drop", None)])
+def test_what_is_likely_made_up_is_named(
+    here: Path, model: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture,
+    guard: str, expected: str | None,
+) -> None:  # fmt: skip
+    """A loop in a transcript, by the same rule as in subtitles; kept unless told otherwise."""
+    loop = "好き" * 8
+
+    def pieces(_decoder: Decoder, pieces: list[Audio]) -> list[Transcript]:
+        return [Transcript(loop, 8, 0.0) for _ in pieces]
+
+    monkeypatch.setattr(Decoder, "pieces", pieces)
+    write(here / "a.wav", speak(SENTENCES[0]))
+    options = [] if guard == "keep" else [f"--guard={guard}"]
+    dispatch(["transcribe", "a.wav", "--output=a.txt", f"--model={model}", *options])
+    lines = (here / "a.txt").read_text().splitlines()
+    assert lines == ([] if expected is None else [expected + loop])
+    assert f"repeats itself: 16 letters, likely made up ({guard})" in caplog.text
+
+
+def test_silence_says_nothing(here: Path, model: Path) -> None:
+    """Also where it is shorter than a piece, which the model would fill with a sentence."""
+    write(here / "a.wav", np.zeros(5 * RATE_HZ, np.float32))
+    dispatch(["transcribe", "a.wav", "--output=a.txt", f"--model={model}"])
+    assert (here / "a.txt").read_text() == ""
 
 
 def test_no_cue_outlasts_its_recording(

@@ -19,6 +19,12 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
     )
     shared.add_argument("--output", type=Path, metavar="PATH", help="a file, or a folder")
     shared.add_argument("--force", action="store_true", help="replace files that are there")
+    shared.add_argument(
+        "--guard",
+        choices=("drop", "mark", "keep"),
+        help="what happens to texts that the model likely made up, loops and faster than speech: "
+        "kept in transcripts, dropped from subtitles",
+    )
 
     command = commands.add_parser(
         "transcribe", parents=[shared], help="what is said in audio and video files"
@@ -36,12 +42,6 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
     command.add_argument(
         "--reading-speed", type=float, metavar="N", help="letters a second that viewers read, 10"
     )
-    command.add_argument(
-        "--guard",
-        choices=("drop", "mark", "keep"),
-        default="drop",
-        help="what happens to texts that the model likely made up: loops, and faster than speech",
-    )
     command.set_defaults(run=run_subtitle)
 
 
@@ -49,6 +49,7 @@ def run_transcribe(options: argparse.Namespace) -> None:
     """Write what is said."""
     from galgame_asr.recordings import files
 
+    options.guard = options.guard or "keep"
     files.transcribe(options)
 
 
@@ -56,4 +57,5 @@ def run_subtitle(options: argparse.Namespace) -> None:
     """Write subtitles beside the files."""
     from galgame_asr.recordings import files
 
+    options.guard = options.guard or "drop"
     files.subtitle(options)

@@ -24,6 +24,7 @@ from galgame_asr.messages.console import Progress, clock, log
 from galgame_asr.messages.errors import CheckpointError, ConfigError, DataError, GalgameAsrError
 from galgame_asr.recordings import containers
 from galgame_asr.recordings import windows as recording
+from galgame_asr.recordings.doubt import MARK, Guard, doubt
 from galgame_asr.recordings.windows import Piece
 from galgame_asr.runtimes import load as runtimes
 
@@ -56,7 +57,10 @@ def transcribe(options: argparse.Namespace) -> None:
         if target is None and options.format == "text" and len(options.files) > 1:
             print(f"==> {path} <==", flush=True)
         for piece in listen(path, files_.durations_s[path], decoder, subtitles=False):
-            line = _json(path, piece) if options.format == "jsonl" else piece.transcript.text
+            text = _guarded(path, piece, options.guard)
+            if text is None:
+                continue
+            line = _json(path, piece, text) if options.format == "jsonl" else text
             if target is None:
                 print(line, flush=True)
             else:
@@ -96,11 +100,9 @@ def subtitle(options: argparse.Namespace) -> None:
             for piece in listen(path, files_.durations_s[path], decoder, subtitles=True)
         ]
         made = cues.make(spoken, style, recording_s=files_.durations_s[path] or math.inf)
-        for doubt in made.doubts:
-            log.warning(
-                "%s at %s: %s, likely made up (%s): %.60s",
-                path, clock(doubt.spoken.start_s), doubt.reason, options.guard, doubt.spoken.text,
-            )  # fmt: skip
+        for one in made.doubts:
+            spoken_ = one.spoken
+            _log_doubt(path, spoken_.start_s, one.reason, options.guard, spoken_.text)
         if made.num_fast:
             log.info(
                 "%d of %d cues are faster than %g letters a second: speech follows without a pause",
@@ -267,16 +269,33 @@ def targets(options: argparse.Namespace, suffix: str) -> list[Path]:
     return found
 
 
+def _guarded(path: Path, piece: Piece, guard: Guard) -> str | None:
+    """The text of a piece; None if it is likely made up and shall be left out."""
+    text, segment = piece.transcript.text, piece.segment
+    reason = doubt(text, segment.end_s - segment.start_s)
+    if reason is None:
+        return text
+    _log_doubt(path, segment.start_s, reason, guard, text)
+    return {"drop": None, "mark": MARK + text, "keep": text}[guard]
+
+
+def _log_doubt(path: Path, start_s: float, reason: str, guard: Guard, text: str) -> None:
+    log.warning(
+        "%s at %s: %s, likely made up (%s): %.60s", path, clock(start_s), reason, guard, text
+    )
+
+
 def _stem(path: Path) -> str:
     """The name without its extension; what follows a dot in `v1.2 extra` is none."""
     return path.stem if re.fullmatch(r"\.(?=.*[A-Za-z])\w{1,5}", path.suffix) else path.name
 
 
-def _json(path: Path, piece: Piece) -> str:
+def _json(path: Path, piece: Piece, text: str) -> str:
     row = {
         "file": str(path),
         "start_s": round(piece.segment.start_s, 3),
         "end_s": round(piece.segment.end_s, 3),
         **piece.transcript.as_row(),
+        "text": text,
     }
     return json.dumps(row, ensure_ascii=False)

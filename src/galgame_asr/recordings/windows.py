@@ -77,8 +77,8 @@ def windows(
         detector: finds the speech.
         max_segment_s: longest piece, before `fit`.
         max_gap: longest silence inside of a piece, in samples.
-        whole_if_short: a recording that is no longer than a piece is one, as when
-            utterances are decoded, so that the detector's mistakes cost nothing there.
+        whole_if_short: a recording with speech that is no longer than a piece is one, as
+            when utterances are decoded, so that where speech begins and ends is no matter there.
 
     Raises:
         ConfigError: as for `segments.cut`.
@@ -100,10 +100,11 @@ def windows(
         start += done
         held, num_held = [audio[done:].copy()], len(audio) - done
     audio = np.concatenate(held) if held else np.zeros(0, np.float32)
-    if whole_if_short and start == 0 and len(audio) <= max_segment_s * SAMPLE_RATE_HZ:
+    found = cut(audio, detector, max_segment_s=max_segment_s, max_gap=max_gap)
+    is_short = start == 0 and len(audio) <= max_segment_s * SAMPLE_RATE_HZ
+    if whole_if_short and is_short and found:
         yield Window(0, audio, [Segment(0, len(audio))])
         return
-    found = cut(audio, detector, max_segment_s=max_segment_s, max_gap=max_gap)
     yield _fitted(Window(start, audio, found), max_segment_s, max_gap)
 
 

@@ -92,7 +92,10 @@ def test_short_recordings_can_stay_whole() -> None:
     audio, _ = stitch([noise(1.0)], [0.5, 0.5])
     [window] = windows([audio], Loud(), max_segment_s=4.0, whole_if_short=True)
     assert window.segments == [Segment(0, len(audio))]
-    silence = np.zeros(9 * RATE_HZ, np.float32)
+    for length_s in (3, 9):
+        silence = np.zeros(length_s * RATE_HZ, np.float32)
+        [window] = windows([silence], Loud(), max_segment_s=4.0, whole_if_short=True)
+        assert window.segments == []
     [window] = windows(blocks(silence), Loud(), max_segment_s=4.0, whole_if_short=True)
     assert window.segments == []
     [(_, pieces)] = transcribe([window], lambda audios: [Transcript("", 0, 0.0)] * len(audios))

@@ -5,12 +5,10 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Literal
 
+from galgame_asr.recordings.doubt import MARK, Guard, doubt
 from galgame_asr.recordings.subtitles import lines
-from galgame_asr.scoring.hallucination import longest_loop
 from galgame_asr.text.letters import letters
-from galgame_asr.text.normalise import normalise
 
 # Netflix's timed text guides: nothing is shown for longer, or (in Japanese) for less.
 MAX_S = 7.0
@@ -20,16 +18,9 @@ MIN_S = 0.5
 GAP_S = 0.083
 # Narrower lines cannot hold a word; the same bound keeps punctuation off the beginning of lines.
 MIN_LINE_WIDTH = 4.0
-# Nobody says more letters in a second: fast Japanese has some 12 of kana and kanji, and the pieces
-# have a margin of silence at both ends.
-MAX_SPOKEN_PER_S = 20.0
-# What stands before a text that is likely made up, where it is kept.
-MARK = "［？］"
 
 SENTENCE_END = re.compile("[。！？!?]+[」』）】”’)]*")
 CLAUSE_END = re.compile("[、，,…‥―]+[」』）】”’)]*")
-
-Guard = Literal["drop", "mark", "keep"]
 
 
 @dataclass(frozen=True)
@@ -110,23 +101,6 @@ def make(spoken: Sequence[Spoken], style: Style, *, recording_s: float = math.in
     nexts = [part.start_s for part in parts[1:]] + [max(recording_s, 0.0) + GAP_S]
     cues = [_cue(part, after, style) for part, after in zip(parts, nexts, strict=False)]
     return Subtitles(cues, doubts, sum(_is_fast(cue, style) for cue in cues))
-
-
-def doubt(text: str, duration_s: float) -> str | None:
-    """Why a text is likely made up, or None.
-
-    >>> doubt("好き好き好き好き好き好き好き", 3.0)
-    'repeats itself: 14 letters'
-    >>> doubt("ご視聴ありがとうございました、またね。", 0.5)
-    '34 letters a second'
-    >>> doubt("葵、おはよう。", 1.0)
-    """
-    heard = normalise(text)
-    if loop := longest_loop(heard):
-        return f"repeats itself: {loop} letters"
-    if len(heard) > MAX_SPOKEN_PER_S * duration_s:
-        return f"{len(heard) / duration_s:.0f} letters a second"
-    return None
 
 
 def split(text: str, duration_s: float, line_width: float) -> Iterator[str]:

@@ -10,7 +10,9 @@ import pytest
 import srt
 import webvtt
 
-from galgame_asr.recordings.subtitles import cues, files, lines
+from galgame_asr.recordings import doubt
+from galgame_asr.recordings.doubt import MARK
+from galgame_asr.recordings.subtitles import files, lines
 from galgame_asr.recordings.subtitles.cues import (
     GAP_S,
     MAX_S,
@@ -58,7 +60,7 @@ def bare(text: str) -> str:
     return re.sub(r"\s", "", text)
 
 
-@pytest.mark.parametrize("module", [lines, cues])
+@pytest.mark.parametrize("module", [lines, doubt])
 def test_examples(module: object) -> None:
     """The examples in the docstrings."""
     found = doctest.testmod(module)  # type: ignore[arg-type]
@@ -145,8 +147,8 @@ def test_what_is_made_up_is_dropped_or_marked(text: str, duration_s: float) -> N
     assert doubt.spoken == spoken[1]
     assert doubt.reason
     made = make(spoken, Style(guard="mark"))
-    assert made.cues[1].lines[0].startswith(cues.MARK)
-    assert shown(made) == f"うん。{cues.MARK}{text}"
+    assert made.cues[1].lines[0].startswith(MARK)
+    assert shown(made) == f"うん。{MARK}{text}"
     made = make(spoken, Style(guard="keep"))
     assert shown(made) == f"うん。{text}"
     assert len(made.doubts) == 1
