@@ -138,6 +138,14 @@ def assert_valid(found: list[Segment], num_samples: int, max_segment_s: float) -
     assert all(0 < s.end_s - s.start_s <= max_segment_s + 1e-9 for s in found)
 
 
+def assert_around(found: list[Segment], spoken: list[Segment], *, late_s: float) -> None:
+    """A segment around each part, less than 0.4 s before it and `late_s` after."""
+    assert len(found) == len(spoken)
+    for segment, part in zip(found, spoken, strict=True):
+        assert 0 <= part.start_s - segment.start_s < 0.4
+        assert 0 <= segment.end_s - part.end_s < late_s
+
+
 def test_spoken_parts_are_covered_and_silence_is_not(
     silero: Detector, sentences: list[Audio]
 ) -> None:
@@ -145,10 +153,7 @@ def test_spoken_parts_are_covered_and_silence_is_not(
     audio, spoken, _ = with_pauses(sentences, 2.0)
     found = cut(audio, silero, max_segment_s=30.0)
     assert_valid(found, len(audio), 30.0)
-    assert len(found) == len(spoken)
-    for segment, sentence in zip(found, spoken, strict=True):
-        assert 0 <= sentence.start_s - segment.start_s < 0.4
-        assert 0 <= segment.end_s - sentence.end_s < 0.4
+    assert_around(found, spoken, late_s=0.4)
 
 
 def test_short_pauses_stay_inside_a_segment(silero: Detector, sentences: list[Audio]) -> None:
@@ -265,10 +270,7 @@ def test_fsmn_finds_what_is_loud(directory: Path) -> None:
     audio, loud, _ = with_pauses([noise(s, 1) for s in (1.0, 2.5, 1.7)], 2.0)
     found = cut(audio, detector, max_segment_s=30.0)
     assert_valid(found, len(audio), 30.0)
-    assert len(found) == len(loud)
-    for segment, part in zip(found, loud, strict=True):
-        assert 0 <= part.start_s - segment.start_s < 0.4
-        assert 0 <= segment.end_s - part.end_s < 1.0
+    assert_around(found, loud, late_s=1.0)
     assert cut(audio, load_detector("fsmn", directory), max_segment_s=30.0) == found
 
 

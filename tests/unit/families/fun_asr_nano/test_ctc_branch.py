@@ -1,7 +1,5 @@
 """The published branch for timestamps: left as it is, or trained by its own loss."""
 
-import base64
-import json
 from itertools import chain
 from pathlib import Path
 
@@ -10,10 +8,10 @@ import torch
 from ruamel.yaml import YAML
 
 from galgame_asr.families.fun_asr_nano import family as fun_asr_nano
-from galgame_asr.families.fun_asr_nano.funasr_parts import CTC, tables
 from galgame_asr.families.fun_asr_nano.network import IGNORED
 from galgame_asr.messages.errors import ConfigError
 from galgame_asr.training.freezing import freeze
+from tests import nanos
 from tests.models import build, examples, gradients
 
 NAMES = ("ctc_decoder.", "ctc.")
@@ -23,27 +21,9 @@ FROZEN = {"encoder": True, "adaptor": False, "llm": True}
 @pytest.fixture
 def directory(tmp_path: Path) -> Path:
     """A model with the branch, as the published one has it; a tokenizer of single bytes."""
-    directory = build(tmp_path / "base")
-    lines = [f"{base64.b64encode(bytes([n])).decode()} {n}" for n in range(256)]
-    (directory / "multilingual.tiktoken").write_text("\n".join(lines) + "\n")
+    directory = nanos.add_ctc(build(tmp_path / "base"), layers=1)
     config = YAML(typ="safe").load(directory / "config.yaml")
-    conf = {"downsample_rate": 1, "encoder_dim": 16, "llm_dim": 16, "ffn_dim": 32, "n_layer": 1}
-    config |= {"ctc_decoder": "Transformer", "ctc_decoder_conf": conf, "ctc_weight": 1.0}
-    config["dataset_conf"] = {
-        "ctc_tokenizer": "SenseVoiceTokenizer",
-        "ctc_tokenizer_conf": {"is_multilingual": True, "num_languages": 10},
-    }
-    YAML().dump(config, directory / "config.yaml")
-    entries = json.loads((directory / "configuration.json").read_text())
-    entries["file_path_metas"]["ctc_tokenizer_conf"] = {"vocab_path": "multilingual.tiktoken"}
-    (directory / "configuration.json").write_text(json.dumps(entries))
-    saved = torch.load(directory / "model.pt")
-    torch.manual_seed(5)
-    decoder = tables.adaptor_classes["Transformer"](**conf)
-    head = CTC(odim=300, encoder_output_size=16)
-    for prefix, module in zip(NAMES, (decoder, head), strict=True):
-        saved["state_dict"] |= {f"{prefix}{k}": t for k, t in module.state_dict().items()}
-    torch.save(saved, directory / "model.pt")
+    YAML().dump(config | {"ctc_weight": 1.0}, directory / "config.yaml")
     return directory
 
 
