@@ -108,15 +108,16 @@ def test_what_suits_the_machine_reruns_nothing(workspace: Workspace) -> None:
 
 
 def test_what_was_trained_before_comes_back(workspace: Workspace) -> None:
-    """A value is tried and taken back by hand, uncommitted: nothing trains a second time."""
-    trained = workspace.output_hash("train@full")
+    """A value is tried, another, and the first again, uncommitted: nothing trains a third time."""
 
     def full(lr: float) -> list[str]:
         workspace.edit(lambda values: values["train"]["phases"]["full"].update(lr=lr))
         return workspace.repro("train@full")
 
     assert full(0.005) == ["train@full"]
-    assert full(0.001) == []
+    trained = workspace.output_hash("train@full")
+    assert full(0.006) == ["train@full"]
+    assert full(0.005) == []
     assert workspace.output_hash("train@full") == trained
 
 
