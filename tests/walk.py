@@ -69,7 +69,8 @@ STAND_INS = {
 
 # Variables that a reader's terminal does not have.
 NOT_A_READERS = ("AWS_", "DVC_", "GIT_", "HF_", "MAKE", "MFLAGS", "PYTHON", "VIRTUAL_ENV", "XDG_")
-BACK = "git checkout . && .venv/bin/dvc checkout"  # also before the reader activates .venv
+# Also before the reader activates .venv. Results of exports and variants that are no more go too.
+BACK = "git checkout . && git clean --quiet --force -d metrics && .venv/bin/dvc checkout"
 LINES = 60  # of a failed command's output
 MAKEFILE = "Makefile"
 
@@ -193,10 +194,10 @@ class Walk:
                 the package of that name.
         """
         self._laid.clear()
-        if left := _git(self.clone, "ls-files", "--others", "--exclude-standard"):
-            sys.exit(f"the commands before left behind:\n{left}")
         if _git(self.clone, "diff", "--name-only"):
             self._run(BACK, "back")
+        if left := _git(self.clone, "ls-files", "--others", "--exclude-standard"):
+            sys.exit(f"the commands before left behind:\n{left}")
 
     def _run(self, command: str, where: str) -> None:
         print(f"{where:15} {command}", end="", flush=True)
