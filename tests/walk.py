@@ -194,7 +194,7 @@ class Walk:
                 the package of that name.
         """
         self._laid.clear()
-        if _git(self.clone, "diff", "--name-only"):
+        if _git(self.clone, "status", "--porcelain"):
             self._run(BACK, "back")
         if left := _git(self.clone, "ls-files", "--others", "--exclude-standard"):
             sys.exit(f"the commands before left behind:\n{left}")
