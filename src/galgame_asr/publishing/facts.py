@@ -10,7 +10,7 @@ from typing import Any
 
 from galgame_asr.base.existing import HubBase
 from galgame_asr.core import params
-from galgame_asr.core.paths import EXPORTS, METRICS, MODELS, TEST_SETS, VERIFIED
+from galgame_asr.core.paths import EXPORTS, METRICS, MODELS, TEST_SETS, VARIANTS, VERIFIED
 from galgame_asr.experiment.params import Params
 from galgame_asr.families.common.params import Prompt
 from galgame_asr.formats.common import verified
@@ -177,7 +177,7 @@ def _scores(values: Params, name: str, checkpoint: str) -> list[Score]:
     found = []
     for model in (checkpoint, f"export/{name}"):
         for prompt in values.prompts:
-            file = METRICS / "variants" / f"{model}-{prompt}.json"
+            file = VARIANTS / f"{model}-{prompt}.json"
             if model in values.decode.checkpoints and file.is_file():
                 scored = _json(file)
                 found += [

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from importlib import resources
 from pathlib import Path
 
+from galgame_asr.core.paths import DEV, LOG
 from galgame_asr.experiment.curriculum import Curriculum
 from galgame_asr.messages.errors import ConfigError
 from galgame_asr.report import plots
@@ -43,8 +44,8 @@ def learning(directory: Path, phases: Iterable[str]) -> str:
         plots.learning(
             {
                 name: (
-                    _column(directory / name / "log.tsv", "loss"),
-                    _column(directory / name / "dev.tsv", "dev_loss"),
+                    _column(directory / name / LOG, "loss"),
+                    _column(directory / name / DEV, "dev_loss"),
                 )
                 for name in phases
             }

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from galgame_asr.core.files import write_text
 from galgame_asr.core.params import PARAMS_FILE, read_yaml
+from galgame_asr.core.paths import METRICS, TRAINING, VARIANTS
 from galgame_asr.experiment import curriculum
 from galgame_asr.messages.errors import ConfigError
 from galgame_asr.report import pictures
@@ -27,7 +28,7 @@ def update(root: Path, machine: Path) -> None:
     for path, text in written(root).items():
         write_text(root / path, text)
     if machine.is_file():
-        shutil.copyfile(machine, root / "metrics" / machine.name)
+        shutil.copyfile(machine, root / METRICS / machine.name)
 
 
 def written(root: Path) -> dict[str, str]:
@@ -36,7 +37,7 @@ def written(root: Path) -> dict[str, str]:
     Raises:
         ConfigError, DataError: as for `update`.
     """
-    report, values = _read(root / "metrics/report.md"), read_yaml(root / PARAMS_FILE)
+    report, values = _read(root / METRICS / "report.md"), read_yaml(root / PARAMS_FILE)
     # The title, and the details below the tables, are left out.
     tables = report.partition("\n")[2].partition("\n### ")[0]
     variants, _, exports = tables.partition(f"\n{EXPORTS}\n")
@@ -47,12 +48,8 @@ def written(root: Path) -> dict[str, str]:
     }
     return {
         **{page: _between(root / page, name, text) for page, (name, text) in between.items()},
-        "docs/variants.svg": pictures.variants(
-            root / "metrics/variants", curriculum.of_params(values)
-        ),
-        "docs/learning.svg": pictures.learning(
-            root / "metrics/training", values["train"]["phases"]
-        ),
+        "docs/variants.svg": pictures.variants(root / VARIANTS, curriculum.of_params(values)),
+        "docs/learning.svg": pictures.learning(root / TRAINING, values["train"]["phases"]),
     }
 
 

@@ -17,7 +17,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from galgame_asr.messages.errors import DataError
-from galgame_asr.text.lines import lines
+from galgame_asr.text.lines import by_id
 
 _LETTERS = re.compile(r"[^\W_]*")
 _BLANKS = " \t\r\n"
@@ -212,18 +212,8 @@ def read_scp(path: Path) -> dict[str, str]:
     Raises:
         DataError: an id stands on two lines, or the file is missing, a folder or not UTF-8.
     """
-    texts: dict[str, str] = {}
     try:
         data = path.read_bytes()
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror}") from None
-    for number, line in enumerate(lines(data, str(path)), 1):
-        if not line.strip():
-            continue
-        id_, *rest = line.split(maxsplit=1)
-        if id_ in texts:
-            raise DataError(
-                f"{path}:{number}: utterance {id_!r} has a line above already; keep one"
-            )
-        texts[id_] = rest[0].strip() if rest else ""
-    return texts
+    return by_id(data, str(path))

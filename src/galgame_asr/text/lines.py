@@ -28,3 +28,22 @@ def lines(data: bytes, name: str) -> list[str]:
                 "it as UTF-8, from Shift_JIS by `iconv -f cp932 -t utf-8`"
             ) from None
     return found[:-1] if not found[-1] else found
+
+
+def by_id(data: bytes, name: str) -> dict[str, str]:
+    """Read lines `ID TEXT`, as Kaldi and compute-wer have them; an ID alone has an empty text.
+
+    Raises:
+        DataError: an id stands on two lines, or as for `lines`.
+    """
+    texts: dict[str, str] = {}
+    for number, line in enumerate(lines(data, name), 1):
+        if not line.strip():
+            continue
+        id_, *rest = line.split(maxsplit=1)
+        if id_ in texts:
+            raise DataError(
+                f"{name}:{number}: utterance {id_!r} has a line above already; keep one"
+            )
+        texts[id_] = rest[0].strip() if rest else ""
+    return texts

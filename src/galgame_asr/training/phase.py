@@ -101,10 +101,11 @@ def train_here(inputs: PhaseInputs, directory: Path) -> None:
 def _record(used: compute.Used, file: Path) -> None:
     """Note what a phase runs on, after what it ran on before it was interrupted."""
     before = json.loads(file.read_text()) if file.exists() else []
-    if before and before[-1] != asdict(used):
+    if before[-1:] == [asdict(used)]:
+        return
+    if before:
         log.warning(
             "the phase ran on %s and goes on on %s: its numbers will be those of neither",
             compute.Used(**before[-1]), used,
         )  # fmt: skip
-    if not before or before[-1] != asdict(used):
-        write_text(file, json.dumps([*before, asdict(used)], indent=1) + "\n")
+    write_text(file, json.dumps([*before, asdict(used)], indent=1) + "\n")

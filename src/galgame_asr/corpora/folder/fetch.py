@@ -2,7 +2,6 @@
 
 import io
 import json
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +14,7 @@ from galgame_asr.messages.console import log
 from galgame_asr.messages.errors import DataError
 from galgame_asr.shards import folder as shards
 from galgame_asr.shards.folder import Shard, Utterance
-from galgame_asr.text.lines import lines
+from galgame_asr.text.lines import by_id, lines
 
 EXTENSIONS = {".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff"}
 # What people record with and libsndfile does not read: named rather than passed over.
@@ -176,17 +175,16 @@ def _kaldi(root: Path) -> Iterator[Recording]:
 
     As Kaldi and the seed's tools write them; a row for each id of either side.
     """
-    texts = dict(_pairs(root / "text")) if (root / "text").is_file() else {}
+    texts = _listed(root / "text") if (root / "text").is_file() else {}
     files: dict[str, Path] = {}
-    for id_, audio in _pairs(root / "wav.scp"):
+    for id_, audio in _listed(root / "wav.scp").items():
         if audio.endswith("|"):
             raise DataError(f"{root / 'wav.scp'}: {id_!r} is a command, not a file: {audio}")
         files[id_] = root / audio
     spans: dict[str, tuple[str, tuple[float, float] | None]]
-    if (root / "segments").is_file():
-        spans = {
-            id_: _span(root / "segments", id_, rest) for id_, rest in _pairs(root / "segments")
-        }
+    segments = root / "segments"
+    if segments.is_file():
+        spans = {id_: _span(segments, id_, rest) for id_, rest in _listed(segments).items()}
     else:
         spans = {id_: (id_, None) for id_ in files}
     for id_ in spans.keys() | texts.keys():
@@ -208,16 +206,8 @@ def _span(path: Path, id_: str, rest: str) -> tuple[str, tuple[float, float]]:
     return file, span_s
 
 
-def _pairs(path: Path) -> Iterator[tuple[str, str]]:
-    """Lines of an id and what follows it."""
-    seen = set()
-    for number, line in enumerate(lines(path.read_bytes(), str(path)), 1):
-        id_, rest = (*re.split("[ \t]+", line.strip(" \t"), maxsplit=1), "")[:2]
-        if id_ in seen:
-            raise DataError(f"{path} line {number}: {id_!r} has a line above already; keep one")
-        if id_:
-            seen.add(id_)
-            yield id_, rest
+def _listed(path: Path) -> dict[str, str]:
+    return by_id(path.read_bytes(), str(path))
 
 
 def _shown(names: Any) -> str:
