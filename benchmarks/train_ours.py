@@ -17,10 +17,11 @@ from benchmarks.steps import end_after
 from benchmarks.train_data import CORPUS, PROMPT
 from galgame_asr.core.params import load
 from galgame_asr.core.reader import ShardReader
-from galgame_asr.families.common.batching import PhaseBatches, num_frames
+from galgame_asr.families.common.batching import num_frames
 from galgame_asr.families.common.family import Example
 from galgame_asr.families.common.params import MachineParams
 from galgame_asr.families.fun_asr_nano import family as fun_asr_nano
+from galgame_asr.training.batches import Steps
 from galgame_asr.training.params import CommonParams, TrainingParams
 from galgame_asr.training.trainer import Phase, train
 
@@ -49,17 +50,17 @@ def make_phase(options: argparse.Namespace) -> Phase:
     """A phase of enough epochs, with the project's settings but for a constant learning rate."""
     rows = pd.read_parquet(options.folder / "rows.parquet")
     common = dataclasses.replace(
-        load(CommonParams, "train.common"), batch_frames=options.frames, accumulate=1,
+        load(CommonParams, "train.common"), batch_frames=options.frames,
         schedule="constant", warmup=0.0,
     )  # fmt: skip
     frames = num_frames(rows["duration_s"].to_numpy())
-    epoch = PhaseBatches(frames, common.batch_frames, common.sort_window, 1, common.seed)
+    epoch = Steps(frames, common.batch_frames, common.sort_window, 1, common.seed)
     family = fun_asr_nano.load(options.folder / "model")
     return Phase(
         family=family,
         common=common,
         machine=dataclasses.replace(
-            load(MachineParams, "machine"), resume_steps=NEVER, workers=0, tensorboard=False
+            load(MachineParams, "machine"), save_minutes=NEVER, workers=0, tensorboard=False
         ),
         params=TrainingParams(
             freeze={part: part in options.frozen for part in family.parts},
@@ -73,7 +74,7 @@ def make_phase(options: argparse.Namespace) -> Phase:
         reader=ShardReader(options.folder / "raw"),
         checkpoints=(100,),
         device=torch.device("cuda" if torch.cuda.is_available() else "cpu"),
-        bf16=False,
+        precision="float32",
         directory=options.folder / "phase",
         logs=options.folder / "logs",
     )

@@ -80,7 +80,7 @@ def _model(root: Path, params: ComputeParams) -> dict[str, str]:
         reader=ShardReader(root),
         checkpoints=(100,),
         device=torch.device("cpu"),
-        bf16=False,
+        precision="float32",
         directory=root / "phase",
         logs=root / "logs",
     )

@@ -32,7 +32,7 @@ SMALLER: dict[str, Any] = {
         }
     },
     "train": {"common": {"log_steps": 2}},
-    "machine": {"resume_steps": 4},
+    "machine": {"save_minutes": 0},
     "decode": {"checkpoints": ["base", "full/p100"], "max_new_tokens": 12},
 }
 

@@ -8,6 +8,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 from tests.pipeline.conftest import Workspace
 
 PATIENCE_S = 120
@@ -40,8 +42,8 @@ def kill_in_mid_phase(
         )
         deadline = time.monotonic() + PATIENCE_S
         states = workspace.root / ".scratch" / stage
-        before = set(states.glob("*/checkpoint-*/complete"))
-        while not set(states.glob("*/checkpoint-*/complete")) - before:
+        before = set(states.glob("*/state-*"))
+        while not set(states.glob("*/state-*")) - before:
             assert process.poll() is None, "the stage ended before it could be killed"
             assert time.monotonic() < deadline, "no state was saved"
             time.sleep(0.05)
@@ -70,12 +72,12 @@ def test_a_killed_phase_resumes_and_ends_in_the_same_bytes(workspace: Workspace)
     while list(locks.glob("*.lock")):
         assert time.monotonic() < deadline, "an orphan goes on"
         time.sleep(0.05)
-    assert list(locks.glob("*/checkpoint-*/complete")), "an orphan trained to its end"
+    assert list(locks.glob("*/state-*")), "an orphan trained to its end"
     kill_in_mid_phase(workspace, "train@full", repro, signal.SIGKILL)
     assert not (workspace.root / "models/full").exists(), "a killed stage left a half output"
 
     # What suits the machine has no influence: the work of other values is taken up.
-    machine = {"workers": 1, "feature_cache_mb": 0, "resume_steps": 6, "tensorboard": True}
+    machine = {"workers": 1, "feature_cache_mb": 0, "save_minutes": 0, "tensorboard": True}
     workspace.edit(lambda values: values["machine"].update(machine))
     output = workspace.run(*repro).stdout
     assert "resuming at" in output
@@ -83,18 +85,26 @@ def test_a_killed_phase_resumes_and_ends_in_the_same_bytes(workspace: Workspace)
     assert not list((workspace.root / ".scratch").glob("train@full/*"))
 
 
-def test_sigterm_saves_a_state_and_has_an_exit_status_of_its_own(workspace: Workspace) -> None:
-    """As rented machines and Slurm end a job: the next run ends in the same bytes."""
+@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_to_the_group_saves_a_state_and_has_an_exit_status_of_its_own(
+    workspace: Workspace, number: signal.Signals, workers: int
+) -> None:
+    """As rented machines, Slurm and Ctrl+C end a job, the processes that read ahead with it.
+
+    The next run ends in the same bytes.
+    """
     workspace.edit(lambda values: values["train"]["phases"]["full"].update(epochs=24))
+    workspace.edit(lambda values: values["machine"].update(workers=workers))
     full = workspace.root / "models/full"
     workspace.stage("train", "full")
     whole = {path.relative_to(full): path.read_bytes() for path in full.rglob("*.*")}
     assert whole
 
     command = [sys.executable, "-m", "galgame_asr.stages.train", "full"]
-    assert kill_in_mid_phase(workspace, "manual", command, signal.SIGTERM) == 75
+    assert kill_in_mid_phase(workspace, "manual", command, number) == 75
     log = (workspace.root / ".scratch.log").read_text()
-    assert "InterruptionError: stopped by SIGTERM at step" in log
+    assert "InterruptionError: stopped by a signal after step" in log
     assert "Traceback" not in log
     assert "resuming at" in workspace.stage("train", "full")
     again = {path.relative_to(full): path.read_bytes() for path in full.rglob("*.*")}

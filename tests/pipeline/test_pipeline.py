@@ -100,7 +100,7 @@ def test_editing_unrelated_code_reruns_nothing(workspace: Workspace) -> None:
 def test_what_suits_the_machine_reruns_nothing(workspace: Workspace) -> None:
     """Every value of section `machine` has no influence on a result, so that none is a param."""
     other = {
-        "resume_steps": 20, "workers": 2, "feature_cache_mb": 1, "encoder_cache_mb": 1,
+        "save_minutes": 1, "workers": 2, "feature_cache_mb": 1, "encoder_cache_mb": 1,
         "tensorboard": True, "decode_batch_frames": 900,
     }  # fmt: skip
     workspace.edit(lambda values: values.update(machine=other))

@@ -35,13 +35,12 @@ COMMON = {"batch_frames": 250, "log_steps": 2}
 STAGE = [sys.executable, "-m", "galgame_asr.stages.train", "phase"]
 
 
-def make_root(root: Path, *, processes: int, accumulate: int) -> Path:
-    """A folder in which stage `train phase` can run."""
+def make_root(root: Path, **machine: Any) -> Path:
+    """A folder in which stage `train phase` can run, on a machine with such values."""
     root.mkdir()
     params = YAML(typ="safe").load(REPOSITORY / "params.yaml")
-    params["compute"]["processes"] = processes
-    params["train"]["common"] |= COMMON | {"accumulate": accumulate}
-    params["machine"]["resume_steps"] = 4
+    params["train"]["common"] |= COMMON
+    params["machine"] |= {"save_minutes": 0} | machine
     params["train"]["phases"] = {"phase": PHASE}
     YAML().dump(params, root / "params.yaml")
     for folder in ("data/raw", "data/mix/phase"):
@@ -77,8 +76,8 @@ def wait_for(condition: Callable[[], Any], process: "subprocess.Popen[str]") -> 
 
 
 def states(root: Path) -> set[str]:
-    """Names of the whole states."""
-    return {path.parent.name for path in root.glob(".scratch/manual/*/checkpoint-*/complete")}
+    """Names of the saved states."""
+    return {path.name for path in root.glob(".scratch/manual/*/state-*")}
 
 
 def workers(root: Path) -> list[psutil.Process]:
@@ -94,17 +93,25 @@ def workers(root: Path) -> list[psutil.Process]:
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
     """What an uninterrupted run in two processes writes."""
-    return run(make_root(tmp_path_factory.mktemp("two") / "root", processes=2, accumulate=1))
+    return run(make_root(tmp_path_factory.mktemp("two") / "root", processes=2))
 
 
-def test_two_processes_train_what_one_does(whole: dict[str, bytes], tmp_path: Path) -> None:
-    """On the same global batches: two with one batch each, or one that accumulates two."""
-    one = run(make_root(tmp_path / "root", processes=1, accumulate=2))
+@pytest.mark.parametrize("machine", [{}, {"micro_batch_frames": 60}], ids=["whole", "micro"])
+def test_two_processes_train_what_one_does(
+    whole: dict[str, bytes], tmp_path: Path, machine: dict[str, Any]
+) -> None:
+    """On the same steps, however one divides them."""
+    one = run(root := make_root(tmp_path / "root", **machine))
+    assert_close(one, whole, root / "models/base/model.pt")
+
+
+def assert_close(one: dict[str, bytes], whole: dict[str, bytes], init: Path) -> None:
+    """Weights and losses apart by rounding alone."""
     assert one.keys() == whole.keys()
     first, second = (
         torch.load(io.BytesIO(files["p100/model.pt"]))["state_dict"] for files in (one, whole)
     )
-    before = torch.load(tmp_path / "root/models/base/model.pt")["state_dict"]
+    before = torch.load(init)["state_dict"]
     for name, tensor in first.items():
         torch.testing.assert_close(tensor, second[name], rtol=1e-3, atol=1e-4)
     apart = sum(float((t - second[n]).norm()) for n, t in first.items())
@@ -120,12 +127,12 @@ def test_interruptions_of_two_processes_leave_no_mark(
     whole: dict[str, bytes], tmp_path: Path
 ) -> None:
     """SIGTERM saves and exits with 75; kill -9 of the stage takes all with it; same bytes."""
-    root = make_root(tmp_path / "root", processes=2, accumulate=1)
+    root = make_root(tmp_path / "root", processes=2)
     process = start(root)
     wait_for(lambda: states(root), process)
     process.send_signal(signal.SIGTERM)
     assert process.wait(PATIENCE_S) == 75, (root / "log").read_text()
-    assert "stopped by SIGTERM at step" in (root / "log").read_text()
+    assert "stopped by a signal after step" in (root / "log").read_text()
     assert not workers(root)
 
     before = states(root)
@@ -139,3 +146,21 @@ def test_interruptions_of_two_processes_leave_no_mark(
         assert time.monotonic() < deadline, "orphans go on"
         time.sleep(0.1)
     assert run(root) == whole
+
+
+@pytest.mark.parametrize(("first", "then"), [(1, 2), (2, 1)])
+def test_a_phase_goes_on_in_another_number_of_processes(
+    whole: dict[str, bytes], tmp_path: Path, first: int, then: int
+) -> None:
+    """With the same steps: what it ends with differs by rounding alone."""
+    root = make_root(tmp_path / "root", processes=first)
+    process = start(root)
+    wait_for(lambda: states(root), process)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(PATIENCE_S) == 75, (root / "log").read_text()
+    params = YAML(typ="safe").load(root / "params.yaml")
+    params["machine"]["processes"] = then
+    YAML().dump(params, root / "params.yaml")
+    ended = run(root)
+    assert "resuming at" in (root / "log").read_text()
+    assert_close(ended, whole, root / "models/base/model.pt")

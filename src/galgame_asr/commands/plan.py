@@ -8,10 +8,12 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
     command = commands.add_parser(
         "plan", help="parameters, memory, steps and time of each phase, before a GPU is rented"
     )
-    command.add_argument("--precision", choices=("bf16", "float32"), default="bf16")
+    command.add_argument("--precision", choices=("bf16", "fp16", "float32"), default="bf16")
     command.add_argument("--utterance-s", type=float, default=5.1, help="average duration, 5.1")
     command.add_argument("--text-tokens", type=int, default=20, help="average text, 20")
-    command.add_argument("--batch-frames", type=int, help="instead of train.common.batch_frames")
+    command.add_argument(
+        "--micro-batch-frames", type=int, help="instead of machine.micro_batch_frames"
+    )
     command.add_argument("--hours", type=float, default=0.0, help="of audio per epoch")
     command.add_argument("--speed", type=float, help="audio seconds per second, for the time")
     command.add_argument("--phase", help="this one alone")

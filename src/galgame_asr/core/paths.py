@@ -19,8 +19,9 @@ LOGS = Path("logs")
 MACHINE = LOGS / "machine.json"  # what the last stage with a model ran on
 SOURCES = Path("sources")  # in git: size and SHA-256 of every file that was downloaded
 
-# Of a trained phase, beside its checkpoints: losses, and what it was trained on.
-RECORDS = LOG, DEV, COMPUTE = ("log.tsv", "dev.tsv", "compute.json")
+# Of a trained phase, beside its checkpoints: losses, what could not be used of its data, and
+# what it was trained on.
+RECORDS = LOG, DEV, LEFT_OUT, COMPUTE = ("log.tsv", "dev.tsv", "left_out.tsv", "compute.json")
 
 # The end of a message about a shard that is not there.
 HOW_TO_GET_SHARDS = "`dvc checkout` or `dvc pull data/raw` brings it back, or `dvc repro` makes it"

@@ -12,9 +12,11 @@ import soxr
 from numpy.typing import NDArray
 
 from galgame_asr.core.paths import HOW_TO_GET_SHARDS
-from galgame_asr.messages.errors import DataError
+from galgame_asr.messages.errors import DataError, UtteranceError
 
 SAMPLE_RATE_HZ = 16_000
+# Samples of one window of the front ends' filter banks, 25 ms: in less there is no speech.
+SHORTEST = SAMPLE_RATE_HZ // 40
 BLOCK = 1 << 20  # frames decoded at once where nobody knows how many there are
 UNCOUNTED = 1 << 62  # libsndfile's largest number, nearly: frames of FLAC written to a pipe
 
@@ -31,7 +33,8 @@ def decode(data: bytes) -> tuple[NDArray[np.float32], int]:
                 return _to_the_end(file), file.samplerate
             return file.read(dtype="float32", always_2d=True), file.samplerate
     except (sf.SoundFileError, ValueError, MemoryError) as error:
-        raise DataError(f"no audio ({error})") from None
+        # libsndfile's own words: soundfile puts an address of memory before them.
+        raise DataError(f"no audio ({getattr(error, 'error_string', error)})") from None
 
 
 def _to_the_end(file: sf.SoundFile) -> NDArray[np.float32]:
@@ -68,19 +71,20 @@ class ShardReader:
         try:
             return self.read(row["shard"], row["offset"], row["size"])
         except DataError as error:
-            raise DataError(f"utterance {row['id']}: {error}") from None
+            raise type(error)(f"utterance {row['id']}: {error}") from None
 
     def read(self, shard: str, offset: int, size: int) -> NDArray[np.float32]:
         """Decode one utterance: mono samples at 16 kHz in [-1, 1].
 
         Raises:
-            DataError: the shard is missing, too short, or the bytes are no audio.
+            DataError: the shard is missing or too short.
+            UtteranceError: the bytes are no audio.
         """
         data = self.read_bytes(shard, offset, size)
         try:
             audio, rate_hz = decode(data)
         except DataError as error:
-            raise DataError(f"{self.root / shard} at byte {offset}: {error}") from None
+            raise UtteranceError(f"{self.root / shard} at byte {offset}: {error}") from None
         mono: NDArray[np.float32] = audio.mean(axis=1)
         if rate_hz != SAMPLE_RATE_HZ:
             mono = soxr.resample(mono, rate_hz, SAMPLE_RATE_HZ)

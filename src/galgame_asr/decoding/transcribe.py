@@ -16,7 +16,7 @@ import pandas as pd
 import torch
 
 from galgame_asr.core import processes
-from galgame_asr.core.reader import SAMPLE_RATE_HZ, ShardReader
+from galgame_asr.core.reader import SAMPLE_RATE_HZ, SHORTEST, ShardReader
 from galgame_asr.decoding import long_audio
 from galgame_asr.decoding.params import DecodeParams
 from galgame_asr.decoding.segments import Audio, Detector, load_detector
@@ -31,8 +31,6 @@ from galgame_asr.runtimes import load as runtimes
 
 # Tokens that even the shortest utterance may have beyond its share by duration.
 EXTRA_TOKENS = 8
-# Samples of one window of the front ends' filter banks, 25 ms: in less there is no speech.
-SHORTEST = SAMPLE_RATE_HZ // 40
 Row = Mapping[Hashable, Any]
 
 
@@ -47,6 +45,7 @@ class Task:
     params: DecodeParams
     compute: ComputeParams
     batch_frames: int  # 10 ms feature frames, padding included; no influence on the text
+    processes: int = 1  # that share the work
     # Instead of the family's own; one that other processes can be given.
     front_end: FrontEnd | None = None
 
@@ -98,7 +97,7 @@ class Decoder:
         self.family: Recogniser = runtimes.load(task.family, task.checkpoint)
         self.family.model.to(device)
         self.reader = ShardReader(task.raw)
-        self.autocast = compute.autocast(task.compute, device)
+        self.autocast = compute.autocast(device, compute.precision(task.compute, device))
 
     def __call__(self, rows: Sequence[Row]) -> list[Transcript]:
         """One transcript for each row; longer audio than a piece may be goes through VAD."""
@@ -153,14 +152,14 @@ def _results(
 ) -> Iterator[Iterator[tuple[list[int], list[Transcript]]]]:
     """Give each batch with its transcripts, in whatever order they come."""
     records = rows.to_dict("records")
-    if task.compute.processes == 1:
+    if task.processes == 1:
         decoder = Decoder(task, compute.device(task.compute))
         yield ((batch, decoder([records[i] for i in batch])) for batch in batches)
         return
-    log.info("decoding in %d processes", task.compute.processes)
+    log.info("decoding in %d processes", task.processes)
     context = torch.multiprocessing.get_context("spawn")
     with processes.pool(
-        task.compute.processes,
+        task.processes,
         method="spawn",
         start=_load,
         arguments=(task, context.Value("i", 0)),

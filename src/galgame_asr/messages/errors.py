@@ -15,12 +15,20 @@ class DataError(GalgameAsrError):
     """A corpus, shard, utterance or table is missing, damaged or inconsistent."""
 
 
+class UtteranceError(DataError):
+    """The audio of one utterance cannot be used; that of others can."""
+
+
 class CheckpointError(GalgameAsrError):
     """A model directory or checkpoint is missing, damaged or of another shape."""
 
 
 class ExportError(GalgameAsrError):
     """An exported model could not be written or does not agree with its checkpoint."""
+
+
+class OutOfMemoryError(GalgameAsrError):
+    """One of several processes has no room on its GPU; all go on with smaller micro-batches."""
 
 
 class InterruptionError(GalgameAsrError):

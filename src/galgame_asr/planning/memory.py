@@ -17,6 +17,8 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_iter
 
+from galgame_asr.families.common.compute import Precision, autocast
+
 # CUDA's caching allocator hands out multiples of this.
 BLOCK_BYTES = 512
 Batch = Mapping[str, Any]
@@ -69,14 +71,16 @@ class LiveBytes(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
 
 def predict(
-    build: Callable[[], nn.Module], make_batches: Sequence[Callable[[], Batch]], *, bf16: bool
+    build: Callable[[], nn.Module],
+    make_batches: Sequence[Callable[[], Batch]],
+    precision: Precision,
 ) -> list[Memory]:
     """Memory of training steps that are not done, one for each batch.
 
     Args:
         build: makes the model, with `requires_grad` as the phase has it.
         make_batches: each makes the arguments of its forward pass; only shapes matter.
-        bf16: whether it runs under autocast.
+        precision: what it computes in.
     """
     found = []
     # On fake CPU tensors: torch without CUDA has no fake CUDA ones in autocast.
@@ -87,7 +91,7 @@ def predict(
                 for tensor in (*model.parameters(), *model.buffers()):
                     live.add(tensor)
                 weights = live.now
-                marks = list(run_steps(model, make_batch(), bf16=bf16, mark=lambda: live.now))
+                marks = list(run_steps(model, make_batch(), precision, mark=lambda: live.now))
             forward, backward, update = (mark - weights for mark in marks[:3])
             found.append(Memory(weights, backward, update, forward, live.peak))
     return found
@@ -98,7 +102,7 @@ def measure(
     make_batch: Callable[[], Batch],
     *,
     device: torch.device,
-    bf16: bool,
+    precision: Precision,
 ) -> int:
     """Peak bytes of real training steps on a device, without what the process had before.
 
@@ -107,7 +111,7 @@ def measure(
     before = psutil.Process().memory_info().rss
     model = build().to(device)
     batch = {k: v.to(device) if hasattr(v, "to") else v for k, v in make_batch().items()}
-    for _ in run_steps(model, batch, bf16=bf16, mark=lambda: 0):
+    for _ in run_steps(model, batch, precision, mark=lambda: 0):
         pass
     if device.type == "cuda":
         return int(torch.cuda.max_memory_allocated(device))
@@ -116,15 +120,15 @@ def measure(
 
 
 def run_steps(
-    model: nn.Module, batch: Batch, *, bf16: bool, mark: Callable[[], int]
+    model: nn.Module, batch: Batch, precision: Precision, *, mark: Callable[[], int]
 ) -> Iterator[int]:
-    """Two steps as the Trainer does them; `mark` after forward, backward and update."""
+    """Two steps as the trainer does them; `mark` after forward, backward and update."""
     learning = [p for p in model.parameters() if p.requires_grad]
     optimizer = torch.optim.AdamW(learning, lr=1e-4, fused=True)
     model.train()
-    device = learning[0].device.type
+    device = learning[0].device
     for _ in range(2):
-        with torch.autocast(device, torch.bfloat16, enabled=bf16):
+        with autocast(device, precision):
             loss = model(**batch)["loss"]
         yield mark()
         loss.backward()

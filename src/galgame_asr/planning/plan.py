@@ -16,12 +16,14 @@ import torch
 from galgame_asr.base.params import BaseParams
 from galgame_asr.core import processes, utterances
 from galgame_asr.experiment.params import Params
-from galgame_asr.families.common.batching import FRAMES_PER_S, PhaseBatches, num_frames
+from galgame_asr.families.common.batching import FRAMES_PER_S, num_frames
+from galgame_asr.families.common.compute import Precision
 from galgame_asr.messages.errors import ConfigError
 from galgame_asr.planning.memory import Memory, measure, predict
 from galgame_asr.splitting.mix import select
+from galgame_asr.training.batches import Steps
+from galgame_asr.training.freezing import prepare
 from galgame_asr.training.params import CommonParams, TrainingParams
-from galgame_asr.training.trainer import prepare
 
 GIB = 2**30
 CARDS_GB = (8, 12, 16, 24, 40, 48, 80)
@@ -49,8 +51,8 @@ class PhasePlan:
 
     name: str
     learning: int  # parameters
-    memory: Memory  # at the phase's own batch size
-    batch_frames: dict[int, int]  # card in GB -> largest batch; 0: not even one utterance
+    memory: Memory  # at the micro-batch asked for
+    fits: dict[int, int]  # card in GB -> largest micro-batch in frames; 0: not one utterance
     num_steps: int | None  # per epoch; None: no data here yet
     audio_s: float | None  # of all epochs
 
@@ -90,9 +92,9 @@ def model_directory(base: BaseParams, made: Path) -> Iterator[Path]:
 class Planner:
     """Plans the phases of one model."""
 
-    def __init__(self, family: str, directory: Path, speech: Speech, *, bf16: bool) -> None:
+    def __init__(self, family: str, directory: Path, speech: Speech, precision: Precision) -> None:
         self.family, self.directory = family, directory
-        self.speech, self.bf16 = speech, bf16
+        self.speech, self.precision = speech, precision
 
     @property
     def module(self) -> Any:
@@ -114,13 +116,19 @@ class Planner:
             return pool.submit(_measure, *arguments).result()
 
     def plan(
-        self, name: str, params: TrainingParams, common: CommonParams, split: Path, hours: float
+        self,
+        name: str,
+        params: TrainingParams,
+        common: CommonParams,
+        micro_batch_frames: int,
+        split: Path,
+        hours: float,
     ) -> PhasePlan:
         """All about one phase; `hours` of audio per epoch if `split` has no table yet."""
-        own = self.utterances(common.batch_frames)
+        own = self.utterances(micro_batch_frames)
         build, batches = self._step(params, common, (own, *PROBES))
         with self.module.fakeable(self.speech.text_tokens):
-            memory, few, many = predict(build, batches, bf16=self.bf16)
+            memory, few, many = predict(build, batches, self.precision)
         per_utterance = (many.peak - few.peak) / (PROBES[1] - PROBES[0])
         # However small the batch, the update needs these.
         least = few.weights + few.gradients + few.optimizer
@@ -158,9 +166,9 @@ class Planner:
 
         return build, [partial(batch, count) for count in utterances]
 
-    def utterances(self, batch_frames: int) -> int:
-        """How many average utterances a batch has."""
-        return max(round(batch_frames / (self.speech.duration_s * FRAMES_PER_S)), 1)
+    def utterances(self, frames: int) -> int:
+        """How many average utterances a micro-batch has."""
+        return max(round(frames / (self.speech.duration_s * FRAMES_PER_S)), 1)
 
     def _frames(self, utterances: int) -> int:
         return round(utterances * self.speech.duration_s * FRAMES_PER_S)
@@ -170,7 +178,7 @@ def _measure(
     planner: Planner, params: TrainingParams, common: CommonParams, utterances: int, device: str
 ) -> int:
     build, (batch,) = planner._step(params, common, [utterances])
-    return measure(build, batch, device=torch.device(device), bf16=planner.bf16)
+    return measure(build, batch, device=torch.device(device), precision=planner.precision)
 
 
 def _length(
@@ -180,12 +188,12 @@ def _length(
     table = split / "train.parquet"
     if hours:
         frames = hours * 3600 * FRAMES_PER_S
-        batches = math.ceil(frames / common.batch_frames)
+        num_steps = math.ceil(frames / common.batch_frames)
     elif table.exists():
         rows = select(utterances.read(table), params.mix)
         lengths = num_frames(rows["duration_s"].to_numpy())
-        batches = len(PhaseBatches(lengths, common.batch_frames, common.sort_window, 1, 0))
+        num_steps = len(Steps(lengths, common.batch_frames, common.sort_window, 1, 0))
         frames = float(np.sum(lengths))
     else:
         return None, None
-    return math.ceil(batches / common.accumulate), params.epochs * frames / FRAMES_PER_S
+    return num_steps, params.epochs * frames / FRAMES_PER_S

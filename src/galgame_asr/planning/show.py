@@ -1,8 +1,8 @@
 """`galgame-asr plan`: the plan of all phases as text."""
 
 import argparse
-import dataclasses
 import logging
+import math
 from collections.abc import Mapping
 
 import torch
@@ -38,31 +38,32 @@ def show(options: argparse.Namespace) -> None:
         if options.phase not in chosen:
             raise ConfigError(f"no phase '{options.phase}'. {hint(options.phase, list(chosen))}")
         chosen = {options.phase: chosen[options.phase]}
-    common = params.train.common
-    if options.batch_frames:
-        common = dataclasses.replace(common, batch_frames=options.batch_frames)
+    common, machine = params.train.common, params.machine
+    frames = options.micro_batch_frames or machine.micro_batch_frames
+    if frames == "auto":
+        frames = math.ceil(common.batch_frames / machine.processes)
     speech = Speech(options.utterance_s, options.text_tokens)
     compute.set_up(params.compute)
     torch.set_deterministic_debug_mode("default")  # fake tensors have no content to fill
     logging.getLogger("galgame_asr").setLevel(logging.WARNING)
     with model_directory(params.base, MODELS / "base") as directory:
-        planner = Planner(params.model.family, directory, speech, bf16=options.precision == "bf16")
+        planner = Planner(params.model.family, directory, speech, options.precision)
         print(_model(planner.num_parameters()))
         print(
-            f"A batch: {common.batch_frames} frames, {planner.utterances(common.batch_frames)} "
-            f"utterances of {speech.duration_s} s with {speech.text_tokens} tokens of text; "
-            f"{options.precision}, AdamW in float32, {params.compute.processes} process(es).\n"
+            f"A micro-batch: {frames} frames, {planner.utterances(frames)} utterances of {speech.duration_s} s "
+            f"with {speech.text_tokens} tokens of text; {options.precision}, AdamW in float32. "
+            f"A step: {common.batch_frames} frames, in {machine.processes} process(es).\n"
         )
         plans = []
         with Progress("plan", total=len(chosen), unit="phases") as progress:
             for name, phase in chosen.items():
-                plans.append(planner.plan(name, phase, common, SPLIT, options.hours))
+                plans.append(planner.plan(name, phase, common, frames, SPLIT, options.hours))
                 progress.update(1, name)
         print(_table(plans, sum(planner.num_parameters().values())))
         print(_batches(plans))
-        print(_time(plans, chosen, params.compute.processes, options.speed))
+        print(_time(plans, chosen, options.speed))
         if options.measure:
-            _measure(planner, chosen, plans, common)
+            _measure(planner, chosen, plans, common, frames)
 
 
 def _model(counts: Mapping[str, int]) -> str:
@@ -72,7 +73,7 @@ def _model(counts: Mapping[str, int]) -> str:
 
 def _table(plans: list[PhasePlan], total: int) -> str:
     lines = [
-        "memory at that batch, GiB",
+        "memory at that micro-batch, GiB",
         f"{'phase':12} {'learns':>10} {'share':>6} {'weights':>8} {'gradients':>10} "
         f"{'optimizer':>10} {'activations':>12} {'peak':>7}",
     ]
@@ -88,9 +89,9 @@ def _table(plans: list[PhasePlan], total: int) -> str:
 
 def _batches(plans: list[PhasePlan]) -> str:
     cards = "".join(f"{f'{card} GB':>9}" for card in CARDS_GB)
-    lines = [f"largest batch_frames that fits\n{'phase':12}{cards}"]
+    lines = [f"largest micro_batch_frames that fits\n{'phase':12}{cards}"]
     for plan in plans:
-        sizes = "".join(f"{plan.batch_frames[card] or '-':>9}" for card in CARDS_GB)
+        sizes = "".join(f"{plan.fits[card] or '-':>9}" for card in CARDS_GB)
         lines.append(f"{plan.name:12}{sizes}")
     return "\n".join(lines) + "\n"
 
@@ -98,7 +99,6 @@ def _batches(plans: list[PhasePlan]) -> str:
 def _time(
     plans: list[PhasePlan],
     chosen: Mapping[str, TrainingParams],
-    processes: int,
     speed: float | None,
 ) -> str:
     lines = []
@@ -106,10 +106,9 @@ def _time(
         if plan.num_steps is None or plan.audio_s is None:
             lines.append(f"{plan.name}: no data here yet; --hours tells how much there is")
             continue
-        steps = -(-plan.num_steps // processes)
         time = f", {clock(plan.audio_s / speed)} at {speed:g} audio s/s" if speed else ""
         lines.append(
-            f"{plan.name}: {steps} steps per epoch, {chosen[plan.name].epochs} epochs, "
+            f"{plan.name}: {plan.num_steps} steps per epoch, {chosen[plan.name].epochs} epochs, "
             f"{plan.audio_s / 3600:.1f} h of audio{time}"
         )
     return "\n".join(lines)
@@ -120,9 +119,10 @@ def _measure(
     chosen: Mapping[str, TrainingParams],
     plans: list[PhasePlan],
     common: CommonParams,
+    frames: int,
 ) -> None:
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    utterances = planner.utterances(common.batch_frames)
+    utterances = planner.utterances(frames)
     for plan in plans:
         measured = planner.measured(chosen[plan.name], common, utterances, device)
         off = plan.memory.peak / measured - 1

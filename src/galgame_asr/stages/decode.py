@@ -23,6 +23,7 @@ def main(arguments: Sequence[str]) -> None:
     compute_params = load(ComputeParams, "compute")
     compute.set_up(compute_params, MACHINE)
     params = load(DecodeParams, "decode")
+    machine = load(MachineParams, "machine")
     prompt = load(Prompt, f"prompts.{prompt_name}")
     task = Task(
         family=runtimes.detect(MODELS / checkpoint),
@@ -31,7 +32,8 @@ def main(arguments: Sequence[str]) -> None:
         prompt=prompt,
         params=params,
         compute=compute_params,
-        batch_frames=load(MachineParams, "machine").decode_batch_frames,
+        batch_frames=machine.decode_batch_frames,
+        processes=machine.processes,
     )
     tables = {name: utterances.read(SPLIT / f"{name}.parquet") for name in TEST_SETS}
     found = iter(transcribe(pd.concat(tables.values(), ignore_index=True), task))

@@ -1,23 +1,33 @@
-"""Utterances as training examples, with their features cached while they fit."""
+"""Utterances as training examples, and what a process does of each step."""
 
+import os
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
+import numpy as np
 import pandas as pd
 import soxr
 import torch
-from torch.utils.data import Dataset
+from numpy.typing import NDArray
+from torch.utils.data import DataLoader, Dataset
 
-from galgame_asr.core.reader import ShardReader
-from galgame_asr.families.common.batching import Pick
+from galgame_asr.core.reader import SAMPLE_RATE_HZ, SHORTEST, ShardReader
+from galgame_asr.families.common.batching import FRAMES_PER_S, num_frames
 from galgame_asr.families.common.family import Example, Family
 from galgame_asr.families.common.params import Prompt
-from galgame_asr.training.params import AugmentParams
+from galgame_asr.messages.errors import DataError, GalgameAsrError, UtteranceError
+from galgame_asr.training.batches import Division, Pick, at_speed
+from galgame_asr.training.params import AugmentParams, TrainingParams
 from galgame_asr.training.spec_augment import mask
 
+# Audio whose length is this far from what its row says is not the audio that was checked.
+LENGTH_ERROR_S, LENGTH_ERROR_SHARE = 0.5, 0.1
 
-class Utterances(Dataset[Example]):
-    """Rows of a manifest, indexed by `Pick`."""
+
+class Utterances:
+    """Rows of a manifest, indexed by `Pick`, with their features cached while they fit."""
 
     def __init__(
         self,
@@ -43,7 +53,9 @@ class Utterances(Dataset[Example]):
         no state to resume.
 
         Raises:
-            DataError: the audio cannot be read; the message names the utterance.
+            DataError: a shard is missing.
+            UtteranceError: the audio cannot be decoded, is shorter than a frame or of another
+                length than its row says.
         """
         row = self.rows.iloc[pick.row]
         features = self._features(pick)
@@ -52,18 +64,33 @@ class Utterances(Dataset[Example]):
             features = mask(features, self.family.num_mels, self.augment, [self.seed, draw])
         prompt = self.prompts[draw % len(self.prompts)]
         return Example(
-            f"{row['corpus']}/{row['id']}",
-            features,
-            prompt,
-            row["text"],
-            float(row["duration_s"]) / pick.speed,
+            self.name(pick), features, prompt, row["text"], float(row["duration_s"]) / pick.speed
         )
+
+    def name(self, pick: Pick) -> str:
+        """CORPUS/ID."""
+        row = self.rows.iloc[pick.row]
+        return f"{row['corpus']}/{row['id']}"
+
+    def frames(self, picks: Sequence[Pick]) -> NDArray[np.int64]:
+        """Feature frames, as the rows announce them."""
+        frames = num_frames(self.rows["duration_s"].to_numpy()[[pick.row for pick in picks]])
+        return at_speed(frames, np.array([pick.speed for pick in picks]))
 
     def _features(self, pick: Pick) -> torch.Tensor:
         key = (pick.row, pick.speed)
         if key in self._cache:
             return self._cache[key]
-        audio = self.reader.read_row(self.rows.iloc[pick.row].to_dict())
+        row = self.rows.iloc[pick.row].to_dict()
+        audio = self.reader.read_row(row)
+        found_s, announced_s = len(audio) / SAMPLE_RATE_HZ, float(row["duration_s"])
+        if abs(found_s - announced_s) > max(LENGTH_ERROR_S, LENGTH_ERROR_SHARE * announced_s):
+            raise UtteranceError(
+                f"utterance {row['id']}: its audio has {found_s:.2f} s, its row says "
+                f"{announced_s:.2f}"
+            )
+        if len(audio) * pick.speed < SHORTEST:
+            raise UtteranceError(f"utterance {row['id']}: {len(audio)} samples, too few to hear")
         if pick.speed != 1:
             audio = soxr.resample(audio, pick.speed, 1.0)
         features = self.family.features(audio)
@@ -71,3 +98,151 @@ class Utterances(Dataset[Example]):
             self._cache_left -= features.nbytes
             self._cache[key] = features
         return features
+
+
+@dataclass(frozen=True)
+class MicroBatch:
+    """What goes through the model at once."""
+
+    index: int  # among those of the step, whoever does them
+    ids: list[str]
+    inputs: dict[str, Any]  # of the family's `training_batch`
+    frames: int  # utterances x longest utterance
+    num_labels: int  # tokens that its loss is the mean over; 0: it only keeps others company
+
+
+@dataclass(frozen=True)
+class Share:
+    """What one process does of a step. All processes have equally many micro-batches.
+
+    None at all is the share of a step of which nothing can be used.
+    """
+
+    micro_batches: list[MicroBatch]
+    left_out: dict[str, str]  # what could not be used: CORPUS/ID -> why
+
+    @property
+    def num_labels(self) -> int:
+        """Label tokens of all that counts."""
+        return sum(batch.num_labels for batch in self.micro_batches)
+
+
+class Shares(Dataset[Share | GalgameAsrError]):
+    """One process's shares of steps, indexed by the utterances of a step.
+
+    An error is an item too: raised in a process that reads ahead, it would come with a traceback.
+    """
+
+    def __init__(self, utterances: Utterances, division: Division, process: int) -> None:
+        self.utterances, self.division, self.process = utterances, division, process
+
+    def __getitem__(self, picks: Sequence[Pick]) -> Share | GalgameAsrError:
+        """This process's share of a step, without what cannot be used."""
+        try:
+            return self._share(picks)
+        except GalgameAsrError as error:
+            return error
+
+    def _share(self, picks: Sequence[Pick]) -> Share:
+        parts = [
+            [picks[index] for index in part]
+            for part in self.division.cut(self.utterances.frames(picks))
+        ]
+        processes, left_out = self.division.processes, dict[str, str]()
+        batches = []
+        for turn in range(0, len(parts), processes):
+            index = turn + self.process
+            own = self._batch(index, parts[index], left_out) if index < len(parts) else None
+            batches.append(own or self._spare(index, parts))
+        return Share([batch for batch in batches if batch], left_out)
+
+    def _batch(
+        self, index: int, picks: Sequence[Pick], left_out: dict[str, str]
+    ) -> MicroBatch | None:
+        """A micro-batch of what can be used of it; None if that is nothing."""
+        examples = []
+        for pick in picks:
+            try:
+                examples.append(self.utterances[pick])
+            except UtteranceError as error:
+                left_out[self.utterances.name(pick)] = " ".join(str(error).split())
+        if not examples:
+            return None
+        inputs = self.utterances.family.training_batch(examples)
+        return MicroBatch(
+            index,
+            [example.id for example in examples],
+            inputs,
+            frames=self.division.padded(self.utterances.frames(picks)),
+            num_labels=self.utterances.family.num_labels(inputs),
+        )
+
+    def _spare(self, index: int, parts: Sequence[Sequence[Pick]]) -> MicroBatch | None:
+        """Another process's micro-batch, for the turn of one that has none; does not count.
+
+        Processes that exchange gradients, or parts of the model, must go through it together.
+        """
+        for part in parts:
+            if batch := self._batch(index, part, {}):
+                return replace(batch, num_labels=0)
+        return None
+
+
+def refuse_long(
+    family: Family, params: TrainingParams, train: pd.DataFrame, dev: pd.DataFrame
+) -> None:
+    """Refuse texts that the model cannot take, and speech that it hears only the beginning of.
+
+    Raises:
+        DataError: there are some.
+    """
+    for prompt in params.prompts:
+        for rows in (train, dev):
+            for id_, text in zip(rows["id"], rows["text"], strict=True):
+                if why := family.refuse_text(text, prompt):
+                    raise DataError(f"utterance {id_}: {why}; leave it out")
+    window_s, augment = family.window_s, params.augment
+    if window_s is None:
+        return
+    speed = min(augment.speeds) if augment else 1.0
+    for rows, slowest in ((train, speed), (dev, 1.0)):
+        # Durations of compressed audio are right to a few samples.
+        long = rows[rows["duration_s"] / slowest > window_s + 1 / FRAMES_PER_S]
+        if not long.empty:
+            raise DataError(
+                f"{len(long)} utterances are longer than the {window_s:g} s that the model hears, "
+                f"at speed {slowest:g}: {', '.join(long['id'][:3])}; set manifest.max_duration_s "
+                f"to at most {window_s * slowest:g} and severity.too_long to drop, or augment "
+                "less slowly"
+            )
+
+
+def read_ahead(shares: Shares, steps: Iterable[Sequence[Pick]], workers: int) -> Iterator[Share]:
+    """Shares of steps in their order, read ahead by so many processes.
+
+    Raises:
+        GalgameAsrError: as for `Utterances`, but for single ones.
+    """
+    items = DataLoader(
+        shares,
+        batch_size=None,
+        sampler=steps,
+        collate_fn=_as_it_is,
+        num_workers=workers,
+        # They share the model's memory, and never touch a GPU.
+        multiprocessing_context="fork" if workers else None,
+        worker_init_fn=_leave_group,
+    )
+    for item in items:
+        if isinstance(item, GalgameAsrError):
+            raise item
+        yield item
+
+
+def _as_it_is(item: Any) -> Any:
+    return item
+
+
+def _leave_group(_worker: int) -> None:
+    """Let a signal to the trainer's group reach the trainer alone, which needs its readers yet."""
+    os.setsid()

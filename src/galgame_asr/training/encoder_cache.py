@@ -7,6 +7,23 @@ import torch
 from torch.nn.utils.rnn import pad_sequence
 
 from galgame_asr.families.common.family import Family
+from galgame_asr.families.common.params import MachineParams
+from galgame_asr.messages.console import log
+from galgame_asr.training.params import TrainingParams
+
+
+def encoder_cache(
+    family: Family, params: TrainingParams, machine: MachineParams
+) -> "EncoderCache | None":
+    """The cache of a phase, if it is asked for and the encoder's output stays the same."""
+    if not machine.encoder_cache_mb:
+        return None
+    prefix = family.parts["encoder"]
+    learning = (n for n, p in family.model.named_parameters() if p.requires_grad)
+    if params.augment or any(name.startswith(prefix) for name in learning):
+        log.info("no encoder cache: in this phase the encoder's output changes")
+        return None
+    return EncoderCache(family, machine.encoder_cache_mb * 1_000_000)
 
 
 class EncoderCache:

@@ -3,9 +3,67 @@
 import difflib
 from collections.abc import Mapping, Sequence
 
+import torch
 from torch import nn
 
+from galgame_asr.families.common import lora
+from galgame_asr.families.common.family import Family
+from galgame_asr.messages.console import log
 from galgame_asr.messages.errors import ConfigError
+from galgame_asr.training.activation_checkpointing import recompute
+from galgame_asr.training.params import CommonParams, TrainingParams
+
+
+def prepare(family: Family, params: TrainingParams, common: CommonParams) -> None:
+    """Let the parts of a model learn that a phase asks for, and no other.
+
+    Raises:
+        ConfigError: freeze flags, adapters or the CTC loss do not fit the model.
+    """
+    torch.manual_seed(common.seed)  # first weights of a CTC head and of adapters
+    if params.ctc_weight:
+        family.add_ctc_loss(params.ctc_weight)
+    adapted = _adapted(family, params)
+    learning = freeze(
+        family.model, family.parts, params.freeze, fixed=family.fixed, adapted=adapted
+    )
+    for part in adapted:
+        assert params.lora is not None
+        module = family.model.get_submodule(family.parts[part].removesuffix("."))
+        lora.add(
+            module,
+            rank=params.lora.rank,
+            alpha=params.lora.alpha,
+            dropout=params.lora.dropout,
+            targets=params.lora.targets,
+            dora=params.lora.dora,
+        )
+        learning[part] = sum(p.numel() for n, p in module.named_parameters() if ".lora_" in n)
+    if common.activation_checkpointing:
+        recompute(family.layers)
+    total = sum(p.numel() for p in family.model.parameters())
+    log.info(
+        "learning %s of %.3f M parameters",
+        ", ".join(f"{part} {count / 1e6:.3f} M" for part, count in learning.items()), total / 1e6,
+    )  # fmt: skip
+
+
+def _adapted(family: Family, params: TrainingParams) -> Sequence[str]:
+    """The parts that adapters learn in."""
+    if not params.lora:
+        return ()
+    if unknown := sorted(set(params.lora.parts or ()) - set(family.parts)):
+        raise ConfigError(
+            f"lora.parts names {', '.join(unknown)}; parts: {', '.join(family.parts)}"
+        )
+    frozen = [part for part in family.lora_parts if params.freeze.get(part, True)]
+    adapted = params.lora.parts or frozen or family.lora_parts
+    for part in adapted:
+        if not params.freeze.get(part, True):
+            raise ConfigError(
+                f"lora learns in a part that is frozen: set freeze.{part} to true, or lora to null"
+            )
+    return adapted
 
 
 def freeze(

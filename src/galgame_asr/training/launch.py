@@ -20,43 +20,59 @@ from accelerate.commands.config.config_args import load_config_from_file
 
 from galgame_asr.core.files import remove
 from galgame_asr.families.common import compute
-from galgame_asr.families.common.params import ComputeParams
+from galgame_asr.families.common.params import ComputeParams, MachineParams
 from galgame_asr.messages.console import log
-from galgame_asr.messages.errors import ConfigError, DataError, GalgameAsrError
-from galgame_asr.training.stopping import REQUEST
+from galgame_asr.messages.errors import (
+    ConfigError,
+    DataError,
+    GalgameAsrError,
+    OutOfMemoryError,
+)
+from galgame_asr.training.stopping import REQUEST, SIGNALS
 
 STAGE_PID = "GALGAME_ASR_STAGE_PID"  # the process that the launched ones end with
 TASK, ERROR = "task.pickle", "error.pickle"
 
 
-def needed(params: ComputeParams) -> bool:
+def needed(params: MachineParams) -> bool:
     """Whether a phase trains in processes of their own."""
     return params.processes > 1 or bool(params.accelerate)
 
 
-def run(module: str, inputs: Any, params: ComputeParams, directory: Path) -> None:
+def run(
+    module: str, inputs: Any, params: ComputeParams, machine: MachineParams, directory: Path
+) -> None:
     """Run `python -m MODULE DIRECTORY` in as many processes as the params say.
 
-    They find `inputs` with `task`. A SIGTERM becomes the request to stop in
-    `directory`, and they save a state before they end.
+    They find `inputs` with `task`. A SIGTERM or Ctrl+C becomes the request to stop in
+    `directory`, and they save a state before they end. Where one has no room on its GPU, all
+    start again, with smaller micro-batches.
 
     Raises:
         ConfigError: accelerate does not know a key of its configuration.
         GalgameAsrError: what the first process that failed raised.
         DataError: a process ended without saying why.
     """
-    for name in (REQUEST, ERROR):
-        remove(directory / name)
     (directory / TASK).write_bytes(pickle.dumps(inputs))
+    while True:
+        try:
+            _run(module, params, machine, directory)
+            return
+        except OutOfMemoryError as error:
+            log.warning("%s: starting the processes again", error)
+
+
+def _run(module: str, params: ComputeParams, machine: MachineParams, directory: Path) -> None:
+    remove(directory / ERROR)
     command = [
         sys.executable, "-m", "accelerate.commands.launch",
-        "--config_file", str(_configuration(params, directory)),
+        "--config_file", str(_configuration(machine, directory)),
         "--module", module, str(directory),
     ]  # fmt: skip
-    if params.accelerate.get("num_machines", 1) > 1:
+    if machine.accelerate.get("num_machines", 1) > 1:
         log.info("on each other machine run: %s --machine_rank N", " ".join(command))
-    log.info("launching %d processes", params.processes)
-    with _sigterm_as_request(directory):
+    log.info("launching %d processes", machine.processes)
+    with _signals_as_request(directory):
         status = subprocess.run(
             command,
             env=os.environ | {STAGE_PID: str(os.getpid()), "OMP_NUM_THREADS": _threads(params)},
@@ -88,14 +104,14 @@ def fail(directory: Path, error: GalgameAsrError) -> None:
         pass
 
 
-def _configuration(params: ComputeParams, directory: Path) -> Path:
+def _configuration(params: MachineParams, directory: Path) -> Path:
     machines = params.accelerate.get("num_machines", 1)
     values = {
         "compute_environment": "LOCAL_MACHINE",
         "distributed_type": "MULTI_GPU",
         "num_processes": params.processes * machines,
         "main_process_port": 0,  # any that is free
-        "mixed_precision": "no",  # the Trainer sets it up
+        "mixed_precision": "no",  # the trainer sets it up
         **params.accelerate,
     }
     file = directory / "accelerate.json"
@@ -103,7 +119,7 @@ def _configuration(params: ComputeParams, directory: Path) -> Path:
     try:
         load_config_from_file(str(file))
     except (ValueError, TypeError) as error:
-        raise ConfigError(f"compute.accelerate: {error}") from None
+        raise ConfigError(f"machine.accelerate: {error}") from None
     return file
 
 
@@ -113,9 +129,13 @@ def _threads(params: ComputeParams) -> str:
 
 
 @contextmanager
-def _sigterm_as_request(directory: Path) -> Iterator[None]:
-    before = signal.signal(signal.SIGTERM, lambda *_: (directory / REQUEST).touch())
+def _signals_as_request(directory: Path) -> Iterator[None]:
+    def ask(*_: object) -> None:
+        (directory / REQUEST).touch()
+
+    before = {number: signal.signal(number, ask) for number in SIGNALS}
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)

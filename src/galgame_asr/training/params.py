@@ -10,6 +10,7 @@ from galgame_asr.families.common.params import Prompt
 Percent = Annotated[int, Field(ge=1, le=100)]
 Speed = Annotated[float, Field(gt=0.5, lt=2)]
 Weight = Annotated[float, Field(gt=0)]
+Rate = Annotated[float, Field(gt=0)]
 
 
 @section
@@ -18,11 +19,10 @@ class CommonParams:
 
     # Order of the data, dropout and new weights.
     seed: int
-    # 10 ms feature frames per batch, padding included (FunASR's `batch_size`).
+    # 10 ms feature frames of an optimizer step, about: without padding, and whatever it is
+    # divided into (section `machine`).
     batch_frames: Annotated[int, Field(ge=1)]
-    # Batches per optimizer step.
-    accumulate: Annotated[int, Field(ge=1)]
-    # Utterances sorted by length together before they are cut into batches.
+    # Utterances sorted by length together before they are cut into steps.
     sort_window: Annotated[int, Field(ge=1)]
     # The learning rate after its warm-up: falls along a cosine or a line, or stays.
     schedule: Literal["cosine", "linear", "constant"]
@@ -34,6 +34,9 @@ class CommonParams:
     max_grad_norm: Annotated[float, Field(gt=0)]
     # Steps between two rows of log.tsv.
     log_steps: Annotated[int, Field(ge=1)]
+    # Share of the utterances that may turn out to be unusable (undecodable, shorter than a
+    # frame, of another length than announced) before a phase stops; left_out.tsv names them.
+    max_left_out: Annotated[float, Field(ge=0, le=1)]
     # Compute the activations inside each layer again for the gradient instead of keeping
     # them: far less memory, a third more time.
     activation_checkpointing: bool
@@ -87,7 +90,8 @@ class TrainingParams:
 
     # true keeps a part of the model as it is; every part of the family must be named.
     freeze: dict[str, bool]
-    lr: Annotated[float, Field(gt=0)]
+    # Highest learning rate, or one for each part that learns: {encoder: 1.0e-5, llm: 5.0e-6}.
+    lr: Rate | dict[str, Rate]
     epochs: Annotated[int, Field(ge=1)]
     # Share of each corpus per epoch: 0.1 is within 0.2, 2 repeats.
     mix: Annotated[dict[str, Weight], Field(min_length=1)]

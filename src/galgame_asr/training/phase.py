@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from galgame_asr.core import processes, utterances
-from galgame_asr.core.files import write_text
+from galgame_asr.core.files import remove, write_text
 from galgame_asr.core.paths import COMPUTE
 from galgame_asr.core.reader import ShardReader
 from galgame_asr.families.common import compute
@@ -18,6 +18,7 @@ from galgame_asr.messages.console import log
 from galgame_asr.training import launch
 from galgame_asr.training.params import CommonParams, TrainingParams
 from galgame_asr.training.resume import scratch
+from galgame_asr.training.stopping import REQUEST
 from galgame_asr.training.trainer import Phase, train
 
 
@@ -47,7 +48,7 @@ def trained(inputs: PhaseInputs) -> Iterator[Path]:
     """Train one phase; give a directory with the results.
 
     It holds `RECORDS` and a model directory pNN for each percentage in `checkpoints`; it is
-    removed when the block ends without an exception. `inputs.machine` has no influence on it.
+    removed when the block ends without an exception.
 
     Raises:
         GalgameAsrError: as for `resume.scratch`, `families.load`, `train` and `launch.run`.
@@ -62,8 +63,11 @@ def trained(inputs: PhaseInputs) -> Iterator[Path]:
     if "DVC_STAGE" in os.environ:
         processes.stop_without_parent()
     with scratch([inputs.init, *inputs.tables], values) as directory:
-        if launch.needed(inputs.compute):
-            launch.run("galgame_asr.training.worker", inputs, inputs.compute, directory)
+        remove(directory / REQUEST)  # of the run before
+        if launch.needed(inputs.machine):
+            launch.run(
+                "galgame_asr.training.worker", inputs, inputs.compute, inputs.machine, directory
+            )
         else:
             train_here(inputs, directory)
         yield directory
@@ -77,9 +81,9 @@ def train_here(inputs: PhaseInputs, directory: Path) -> None:
     """
     train_rows, dev_rows = map(utterances.read, inputs.tables)
     device = compute.device(inputs.compute)
-    bf16 = compute.use_bf16(inputs.compute, device)
+    precision = compute.precision(inputs.compute, device)
     if os.environ.get("RANK", "0") == "0":
-        _record(compute.used(device, bf16=bf16), directory / COMPUTE)
+        _record(compute.used(device, precision), directory / COMPUTE)
     train(
         Phase(
             family=families.load(inputs.family, inputs.init),
@@ -91,7 +95,7 @@ def train_here(inputs: PhaseInputs, directory: Path) -> None:
             reader=ShardReader(inputs.raw),
             checkpoints=inputs.checkpoints,
             device=device,
-            bf16=bf16,
+            precision=precision,
             directory=directory,
             logs=inputs.logs,
         )

@@ -1,62 +1,64 @@
-"""What a training phase shows and notes about its speed; nothing here is part of the result."""
+"""What a phase shows and notes about its speed; nothing here is part of the result."""
 
 import time
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
-
-from tensorboardX import SummaryWriter
-from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
-from transformers.integrations.integration_utils import TensorBoardCallback
+from typing import Self
 
 from galgame_asr.messages.console import Progress, log
 
 
-class ProgressCallback(TrainerCallback):
-    """Progress with ETA, dev losses, and speed.tsv (step, seconds, audio seconds per second)."""
+class Watch:
+    """Progress with ETA, and speed.tsv: step, time, audio seconds per second, padding.
 
-    def __init__(self, num_steps: int, logs: Path) -> None:
-        self.num_steps, self.file = num_steps, logs / "speed.tsv"
+    With `tensorboard`, event files of losses and learning rate beside it.
+    """
+
+    def __init__(self, num_steps: int, done: int, logs: Path, *, tensorboard: bool) -> None:
+        self.file = logs / "speed.tsv"
+        self._bar = Progress("train", total=num_steps, unit="steps", done=done)
         self._note = ""
+        self._writer = None
+        if tensorboard:
+            # Imports what few runs need.
+            from tensorboardX import SummaryWriter  # noqa: PLC0415
 
-    def on_train_begin(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
-    ) -> None:
-        """Start the bar where the run starts or resumes."""
-        done = state.global_step
-        self._bar = Progress("train", total=self.num_steps, unit="steps", done=done).__enter__()
-        self._since = time.monotonic()
-        self.file.parent.mkdir(parents=True, exist_ok=True)
-        if state.global_step == 0:
+            self._writer = SummaryWriter(str(logs))  # type: ignore[no-untyped-call]
+        logs.mkdir(parents=True, exist_ok=True)
+        if done == 0:
             self.file.write_text("step\ttime\taudio_s_per_s\n")
+        self._since = time.monotonic()
 
-    def on_step_end(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
-    ) -> None:
+    def __enter__(self) -> Self:
+        self._bar.__enter__()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._bar.__exit__(*error)  # type: ignore[arg-type]
+        if self._writer:
+            self._writer.close()
+
+    def step(self) -> None:
         """Move the bar."""
         self._bar.update(1, self._note)
 
-    def on_log(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
-    ) -> None:
-        """Note the speed since the last row."""
-        logs: dict[str, float] = kwargs["logs"]
-        if "eval_loss" in logs:
-            log.info("step %d: dev loss %.4f", state.global_step, logs["eval_loss"])
-        if "audio_s" in logs:
-            now = time.monotonic()
-            speed = logs["audio_s"] / (now - self._since)
-            self._since = now
-            self._note = f"loss {logs['loss']:.3f}, {speed:.0f} audio s/s"
-            with self.file.open("a") as stream:
-                stream.write(f"{state.global_step}\t{time.time():.1f}\t{speed:.2f}\n")
+    def row(self, row: Mapping[str, float]) -> None:
+        """Note a row of the log and the speed since the last one."""
+        now = time.monotonic()
+        speed = row["audio_s"] / (now - self._since)
+        self._since = now
+        self._note = f"loss {row['loss']:.3f}, {speed:.0f} audio s/s"
+        with self.file.open("a") as stream:
+            stream.write(f"{row['step']}\t{time.time():.1f}\t{speed:.2f}\n")
+        self._scalars(row)
 
-    def on_train_end(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
-    ) -> None:
-        """Close the bar."""
-        self._bar.__exit__(None, None, None)
+    def dev(self, row: Mapping[str, float]) -> None:
+        """Show the scores of the dev set."""
+        scores = ", ".join(f"{k.replace('_', ' ')} {v:.4f}" for k, v in row.items() if k != "step")
+        log.info("step %d: %s", row["step"], scores)
+        self._scalars(row)
 
-
-def tensorboard_callback(logs: Path) -> TensorBoardCallback:
-    """The Trainer's own TensorBoard callback, writing to `logs`."""
-    return TensorBoardCallback(SummaryWriter(str(logs)))  # type: ignore[no-untyped-call]
+    def _scalars(self, row: Mapping[str, float]) -> None:
+        if self._writer:
+            for name, value in row.items():
+                self._writer.add_scalar(name, value, row["step"])  # type: ignore[no-untyped-call]

@@ -18,10 +18,6 @@ from typing import Any
 
 from galgame_asr.core.files import content_hash, locked, remove
 from galgame_asr.core.paths import scratch_root
-from galgame_asr.messages.console import log
-from galgame_asr.messages.errors import DataError
-
-COMPLETE = "complete"  # the last file written into a saved state
 
 
 @contextmanager
@@ -60,39 +56,3 @@ def fingerprint(inputs: list[Path], params: Mapping[str, Any]) -> str:
         "versions": [version(name) for name in ("torch", "transformers", "funasr")],
     }
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
-
-
-@contextmanager
-def writing(directory: Path) -> Iterator[None]:
-    """Turn the system's refusal to write into a message that says what to do.
-
-    Raises:
-        DataError: the disk is full, or the like.
-    """
-    try:
-        yield
-    except (OSError, RuntimeError) as error:
-        # torch's writer raises a RuntimeError whatever the system said.
-        if isinstance(error, RuntimeError) and "inline_container" not in str(error):
-            raise
-        raise DataError(
-            f"{directory} cannot be written ({error}); make room, and the next run goes on from "
-            "the last saved state"
-        ) from error
-
-
-def mark_complete(state: Path) -> None:
-    """Declare a saved state whole, once its bytes are on the disk."""
-    os.sync()
-    (state / COMPLETE).touch()
-
-
-def last_complete(directory: Path) -> Path | None:
-    """The newest whole state among checkpoint-STEP; half-written ones are removed."""
-    states = sorted(directory.glob("checkpoint-*/"), key=lambda path: int(path.name.split("-")[-1]))
-    whole = [state for state in states if (state / COMPLETE).exists()]
-    for state in states:
-        if state not in whole:
-            log.info("removing half-written state %s", state)
-            remove(state)
-    return whole[-1] if whole else None

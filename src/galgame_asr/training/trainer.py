@@ -1,59 +1,62 @@
-"""The training loop of one phase: transformers.Trainer with this project's data and files.
+"""The training loop of one phase: a plain loop over accelerate.
 
-What the Trainer does: optimizer, schedule, clipping, accumulation, devices,
-mixed precision, saving and restoring optimizer and random state. What is added:
-batches under a frame budget, frozen parts, checkpoints named by percent, and a
-log whose rows do not depend on interruptions. In several processes, each trains on
-every n-th batch; all together are one step.
+A step holds the same utterances on any machine, and its loss is the mean over all their label
+tokens. How it is divided among micro-batches and processes changes rounding and which numbers
+dropout draws, nothing else. What is drawn at random depends on seed, step and micro-batch alone,
+so that no random state is saved.
 """
 
+import gc
 import math
-import os
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+import shutil
+import sys
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext, suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
+import numpy as np
 import pandas as pd
 import torch
-from torch import nn
-from torch.utils.data import DataLoader
-from transformers import (
-    PrinterCallback,
-    Trainer,
-    TrainerCallback,
-    TrainerState,
-    TrainingArguments,
-)
-from transformers.trainer import TRAINER_STATE_NAME
+from accelerate import Accelerator
+from accelerate.utils import DistributedType, gather_object
 
-from galgame_asr.core.files import atomic_directory, atomic_path, write_text
-from galgame_asr.core.paths import DEV, LOG
+from galgame_asr.core.files import write_text
 from galgame_asr.core.reader import ShardReader
-from galgame_asr.families.common import lora
-from galgame_asr.families.common.batching import (
-    FRAMES_PER_S,
-    PhaseBatches,
-    num_frames,
-    window_frames,
-)
-from galgame_asr.families.common.family import Example, Family
-from galgame_asr.families.common.params import MachineParams, Prompt
+from galgame_asr.families.common import compute
+from galgame_asr.families.common.batching import FRAMES_PER_S, num_frames, window_frames
+from galgame_asr.families.common.compute import Precision
+from galgame_asr.families.common.family import Family
+from galgame_asr.families.common.params import MachineParams
 from galgame_asr.messages.console import log
-from galgame_asr.messages.errors import ConfigError, DataError, InterruptionError
-from galgame_asr.training.activation_checkpointing import recompute
-from galgame_asr.training.dataset import Utterances
-from galgame_asr.training.early_stopping import best_step, has_stopped
-from galgame_asr.training.encoder_cache import EncoderCache
-from galgame_asr.training.freezing import freeze
-from galgame_asr.training.params import AugmentParams, CommonParams, TrainingParams
-from galgame_asr.training.progress import ProgressCallback, tensorboard_callback
-from galgame_asr.training.resume import last_complete, mark_complete, writing
-from galgame_asr.training.stopping import StopOnSigterm
+from galgame_asr.messages.errors import (
+    ConfigError,
+    DataError,
+    InterruptionError,
+    OutOfMemoryError,
+)
+from galgame_asr.training import optimizer as optimizers
+from galgame_asr.training import states
+from galgame_asr.training.batches import Division, Pick, Steps
+from galgame_asr.training.dataset import (
+    MicroBatch,
+    Share,
+    Shares,
+    Utterances,
+    read_ahead,
+    refuse_long,
+)
+from galgame_asr.training.encoder_cache import encoder_cache
+from galgame_asr.training.freezing import prepare
+from galgame_asr.training.history import History
+from galgame_asr.training.params import CommonParams, TrainingParams
+from galgame_asr.training.progress import Watch
+from galgame_asr.training.stopping import Stopping
 
-STATE_WEIGHTS = "model.pt"
-LOG_COLUMNS = ["step", "epoch", "loss", "lr", "grad_norm", "padded_share", "audio_s"]
-DEV_COLUMNS = ["step", "dev_loss"]
+# Of a saved state.
+LEARNED, OPTIMIZER, HISTORY, SHARDED = "learned.pt", "optimizer.pt", "history.json", "sharded"
+FITS = "micro_batch_frames"  # largest micro-batch that the GPU had room for
 
 
 @dataclass(frozen=True)
@@ -69,7 +72,7 @@ class Phase:
     reader: ShardReader
     checkpoints: tuple[int, ...]  # percents
     device: torch.device
-    bf16: bool
+    precision: Precision
     directory: Path  # unfinished work
     logs: Path  # timings, for people; not part of the result
 
@@ -77,422 +80,396 @@ class Phase:
 def train(phase: Phase) -> None:
     """Train one phase, going on where an interrupted run of it stopped.
 
-    Writes `phase.directory`/pNN/ (complete model directories), log.tsv and dev.tsv.
+    Writes `phase.directory`/pNN/ (complete model directories), log.tsv, dev.tsv and
+    left_out.tsv.
 
     Raises:
-        ConfigError: the freeze flags do not fit the model.
-        DataError: there is nothing to train on, an utterance cannot be read or is longer
-            than the model hears, or the loss is not finite.
-        InterruptionError: SIGTERM came; the next run goes on from the state just saved.
+        ConfigError: the freeze flags or learning rates do not fit the model.
+        DataError: there is nothing to train on, utterances are longer than the model hears,
+            too many cannot be used, or the loss is not finite.
+        InterruptionError: it was asked to stop; the next run goes on from the state just saved.
+        OutOfMemoryError: one of several processes has no room; start them again.
     """
+    finished = phase.directory / HISTORY
+    if finished.exists():
+        return
     if phase.train_rows.empty or phase.dev_rows.empty:
         raise DataError(
             f"mix {phase.params.mix} selects {len(phase.train_rows)} training and "
             f"{len(phase.dev_rows)} dev utterances; both are needed"
         )
-    _refuse_long(phase)
+    refuse_long(phase.family, phase.params, phase.train_rows, phase.dev_rows)
     prepare(phase.family, phase.params, phase.common)
-    trainer = PhaseTrainer(phase)
-    with trainer.accelerator.main_process_first():  # which removes half-written states
-        state = last_complete(phase.directory)
-    log.info("resuming at %s" if state else "starting%s", state or "")
-    if not trainer.is_done(state):
-        trainer.train(resume_from_checkpoint=str(state) if state else None)
-    if trainer.stopping.stopped:
-        raise InterruptionError(
-            f"stopped by SIGTERM at step {trainer.state.global_step}; `dvc repro` goes on"
-        )
-    if trainer.args.should_save:
-        trainer.write_logs(phase.directory)
+    trainer = Trainer(phase)
+    history = trainer.run()
+    if trainer.is_main:
+        history.write_tables(phase.directory)
+        history.write(finished)
 
 
-def prepare(family: Family, params: TrainingParams, common: CommonParams) -> None:
-    """Let the parts of a model learn that a phase asks for, and no other.
-
-    Raises:
-        ConfigError: freeze flags, adapters or the CTC loss do not fit the model.
-    """
-    torch.manual_seed(common.seed)  # first weights of a CTC head and of adapters
-    if params.ctc_weight:
-        family.add_ctc_loss(params.ctc_weight)
-    adapted = _adapted(family, params)
-    learning = freeze(
-        family.model, family.parts, params.freeze, fixed=family.fixed, adapted=adapted
-    )
-    for part in adapted:
-        assert params.lora is not None
-        module = family.model.get_submodule(family.parts[part].removesuffix("."))
-        lora.add(
-            module,
-            rank=params.lora.rank,
-            alpha=params.lora.alpha,
-            dropout=params.lora.dropout,
-            targets=params.lora.targets,
-            dora=params.lora.dora,
-        )
-        learning[part] = sum(p.numel() for n, p in module.named_parameters() if ".lora_" in n)
-    if common.activation_checkpointing:
-        recompute(family.layers)
-    total = sum(p.numel() for p in family.model.parameters())
-    log.info(
-        "learning %s of %.3f M parameters",
-        ", ".join(f"{part} {count / 1e6:.3f} M" for part, count in learning.items()), total / 1e6,
-    )  # fmt: skip
-
-
-def _adapted(family: Family, params: TrainingParams) -> Sequence[str]:
-    """The parts that adapters learn in."""
-    if not params.lora:
-        return ()
-    if unknown := sorted(set(params.lora.parts or ()) - set(family.parts)):
-        raise ConfigError(
-            f"lora.parts names {', '.join(unknown)}; parts: {', '.join(family.parts)}"
-        )
-    frozen = [part for part in family.lora_parts if params.freeze.get(part, True)]
-    adapted = params.lora.parts or frozen or family.lora_parts
-    for part in adapted:
-        if not params.freeze.get(part, True):
-            raise ConfigError(
-                f"lora learns in a part that is frozen: set freeze.{part} to true, or lora to null"
-            )
-    return adapted
-
-
-def _refuse_long(phase: Phase) -> None:
-    """Utterances that the model would hear only the beginning of."""
-    window_s = phase.family.window_s
-    if window_s is None:
-        return
-    speed = min(phase.params.augment.speeds) if phase.params.augment else 1.0
-    for rows, slowest in ((phase.train_rows, speed), (phase.dev_rows, 1.0)):
-        # Durations of compressed audio are right to a few samples.
-        long = rows[rows["duration_s"] / slowest > window_s + 1 / FRAMES_PER_S]
-        if not long.empty:
-            raise DataError(
-                f"{len(long)} utterances are longer than the {window_s:g} s that the model hears, "
-                f"at speed {slowest:g}: {', '.join(long['id'][:3])}; set manifest.max_duration_s "
-                f"to at most {window_s * slowest:g} and severity.too_long to drop, or augment "
-                "less slowly"
-            )
-
-
-class PhaseTrainer(Trainer):
-    """transformers.Trainer for one `Phase`."""
+class Trainer:
+    """Trains a `Phase`, in one process or as one of several that `accelerate launch` started."""
 
     def __init__(self, phase: Phase) -> None:
         self.phase, self.family = phase, phase.family
-        common = phase.common
-        self.batches = PhaseBatches(
-            frames=num_frames(phase.train_rows["duration_s"].to_numpy()),
-            budget=common.batch_frames,
-            sort_window=common.sort_window,
-            epochs=phase.params.epochs,
-            seed=common.seed,
-            window=window_frames(self.family.window_s),
-            speeds=phase.params.augment.speeds if phase.params.augment else (1.0,),
-            processes=int(os.environ.get("WORLD_SIZE", "1")),
-            process=int(os.environ.get("RANK", "0")),
-        )
-        num_steps = math.ceil(len(self.batches) / common.accumulate)
-        self.export_steps = _steps(num_steps, phase.checkpoints)
-        early = phase.params.early_stopping
-        self.dev_steps = set(
-            _steps(num_steps, range(early.every, 100, early.every)) if early else ()
-        )
-        self.examples = self._examples(phase.train_rows, phase.params.prompts, phase.params.augment)
-        self.dev_examples = self._examples(phase.dev_rows, phase.params.prompts[-1:])
-        self.encoder_cache = self._encoder_cache()
-        self.stopping = StopOnSigterm(common.log_steps, phase.directory, self._any_process)
-        callbacks: list[TrainerCallback] = [self.stopping]
-        if self.batches.process == 0:
-            callbacks.append(ProgressCallback(num_steps, phase.logs))
-            if phase.machine.tensorboard:
-                callbacks.append(tensorboard_callback(phase.logs))
-        super().__init__(
-            model=self.family.model,
-            args=_arguments(phase, num_steps),
-            data_collator=self._collate,
-            train_dataset=self.examples,
-            eval_dataset=self.dev_examples,
-            callbacks=callbacks,
-        )
-        self.remove_callback(PrinterCallback)
-        # The loss is a mean over the batch; without this, the Trainer takes it for a sum.
-        self.model_accepts_loss_kwargs = False
-        self.learning = {n for n, p in self.family.model.named_parameters() if p.requires_grad}
-
-    def _examples(
-        self,
-        rows: pd.DataFrame,
-        prompts: Sequence[Prompt],
-        augment: AugmentParams | None = None,
-    ) -> Utterances:
-        return Utterances(
-            rows, self.family, self.phase.reader,
-            prompts=prompts,
-            cache_bytes=self.phase.machine.feature_cache_mb * 1_000_000,
-            augment=augment,
-            seed=self.phase.common.seed,
+        common, params = phase.common, phase.params
+        self.accelerator = Accelerator(cpu=phase.device.type == "cpu", mixed_precision="no")
+        self.processes: int = self.accelerator.num_processes
+        self.process: int = self.accelerator.process_index
+        self.sharded = self.accelerator.distributed_type in (
+            DistributedType.FSDP, DistributedType.DEEPSPEED,
         )  # fmt: skip
-
-    def _encoder_cache(self) -> EncoderCache | None:
-        size_mb = self.phase.machine.encoder_cache_mb
-        if not size_mb:
-            return None
-        prefix = self.family.parts["encoder"]
-        learning = (n for n, p in self.family.model.named_parameters() if p.requires_grad)
-        if self.phase.params.augment or any(name.startswith(prefix) for name in learning):
-            log.info("no encoder cache: in this phase the encoder's output changes")
-            return None
-        return EncoderCache(self.family, size_mb * 1_000_000)
-
-    def _any_process(self, value: bool) -> bool:
-        """Whether it is true in any process."""
-        sum_ = self.accelerator.reduce(torch.tensor(float(value), device=self.args.device))
-        return bool(sum_)
-
-    def _collate(self, examples: list[Example]) -> dict[str, Any]:
-        return {"ids": [e.id for e in examples], **self.family.training_batch(examples)}
-
-    def get_train_dataloader(self) -> DataLoader[Example]:
-        """Batches of the whole phase, this process's share; the Trainer sees one epoch."""
-        return self._loader(self.examples, self.batches)
-
-    def _loader(self, dataset: Utterances, batches: PhaseBatches) -> DataLoader[Example]:
-        # Not prepared by accelerate, which would divide among processes what already is.
-        return DataLoader(
-            dataset,
-            batch_sampler=batches,
-            collate_fn=self._collate,
-            num_workers=self.args.dataloader_num_workers,
-            pin_memory=self.args.dataloader_pin_memory and self.args.device.type == "cuda",
+        if self.sharded and phase.precision == "fp16":
+            raise ConfigError("fp16 does not train sharded; set compute.precision to bf16")
+        self.scaler = torch.amp.GradScaler(phase.device.type, enabled=phase.precision == "fp16")
+        self.examples = Utterances(
+            phase.train_rows, self.family, phase.reader, prompts=params.prompts,
+            cache_bytes=phase.machine.feature_cache_mb * 1_000_000, augment=params.augment,
+            seed=common.seed,
+        )  # fmt: skip
+        self.dev_examples = Utterances(
+            phase.dev_rows, self.family, phase.reader, prompts=params.prompts[-1:],
+            cache_bytes=phase.machine.feature_cache_mb * 1_000_000,
+        )  # fmt: skip
+        speeds = params.augment.speeds if params.augment else (1.0,)
+        self.steps = _steps(phase.train_rows, common, epochs=params.epochs, speeds=speeds)
+        self.dev_steps = _steps(phase.dev_rows, common)
+        self.exports = _at(len(self.steps), phase.checkpoints)
+        early = params.early_stopping
+        every = range(early.every, 100, early.every) if early else ()
+        self.scored = {*self.exports, *_at(len(self.steps), every)}
+        self.encoder_cache = encoder_cache(self.family, phase.params, phase.machine)
+        self.learning = {n for n, p in self.family.model.named_parameters() if p.requires_grad}
+        self.model, self.optimizer = self.accelerator.prepare(
+            self.family.model, optimizers.make(self.family.model, self.family.parts, params, common)
         )
+        self.division = self._division()
+        self.history = History()
+        self._losses: list[torch.Tensor] = []  # of steps that the history does not have yet
+        self._left_out: dict[str, str] = {}  # found by this process since the last row
+        self._saved_at = time.monotonic()
+
+    @property
+    def is_main(self) -> bool:
+        """Whether this process writes the results."""
+        return bool(self.accelerator.is_main_process)
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the last step is done, or the dev loss no longer falls."""
+        early = self.phase.params.early_stopping
+        stopped = early is not None and self.history.has_stopped(early.patience)
+        return stopped or self.history.step == len(self.steps)
+
+    def run(self) -> History:
+        """Train to the end, going on where an interrupted run stopped.
+
+        Raises:
+            GalgameAsrError: as for `train`.
+        """
+        self._resume()
+        tensorboard = self.phase.machine.tensorboard and self.is_main
+        logs = self.phase.logs if self.is_main else self.phase.logs / str(self.process)
+        with (
+            Stopping(self.phase.directory) as self.stopping,
+            Watch(len(self.steps), self.history.step, logs, tensorboard=tensorboard) as self.watch,
+        ):
+            while not self.is_over:
+                with self._smaller_if_out_of_memory():
+                    for share in self._shares(self.examples, self.steps.since(self.history.step)):
+                        self._step(share, self._agree(share))
+                        if self.is_over:
+                            break
+        return self.history
+
+    def _agree(self, share: Share) -> int:
+        """Label tokens of a step in all processes, which save a state if one has to.
+
+        Raises:
+            InterruptionError: one was asked to stop.
+        """
+        due = time.monotonic() - self._saved_at >= 60 * self.phase.machine.save_minutes
+        labels, stop, save = share.num_labels, self.stopping.asked, due
+        if self.processes > 1:
+            labels, stop, save, *losses = self._sum(
+                [labels, stop, due and self.is_main, *self._losses]
+            )
+            self.history.losses += losses
+            self._losses.clear()
+        if (stop or save) and self.history.step:
+            self._collect()
+            self._save()
+        if stop:
+            raise InterruptionError(
+                f"stopped by a signal after step {self.history.step}; `dvc repro` goes on"
+            )
+        return int(labels)
+
+    def _step(self, share: Share, labels: int) -> None:
+        """Learn from a step, and note and score what is due after it."""
+        self._left_out |= share.left_out
+        lr, norm = self._learn(share, labels) if labels else (0.0, 0.0)
+        self.history.step += 1
+        self.watch.step()
+        if self.history.step % self.phase.common.log_steps == 0 or self.history.step == len(
+            self.steps
+        ):
+            self._row(lr, float(norm))
+        if self.history.step in self.scored:
+            self._score()
+
+    def _learn(self, share: Share, labels: int) -> tuple[float, torch.Tensor]:
+        """Take a step; its highest learning rate, and the norm of its gradient."""
+        common = self.phase.common
+        factor = optimizers.schedule(common, self.history.step, len(self.steps))
+        lr = optimizers.set_rates(self.optimizer, factor)
+        self.model.train()
+        loss = torch.zeros((), dtype=torch.float64, device=self.phase.device)
+        for batch in share.micro_batches:
+            last = batch is share.micro_batches[-1]
+            self.accelerator.sync_gradients = last
+            with nullcontext() if last else self.accelerator.no_sync(self.model):
+                part = self._loss(batch) * (batch.num_labels / labels)
+                # Processes take the mean of their gradients.
+                self.accelerator.backward(self.scaler.scale(part * self.processes))
+            loss += part.detach()
+        if self.scaler.is_enabled():
+            self.scaler.unscale_(self.optimizer)
+        norm = self.accelerator.clip_grad_norm_(self.model.parameters(), common.max_grad_norm)
+        self._update()
+        self._losses.append(loss)
+        return lr, norm
+
+    def _loss(self, batch: MicroBatch) -> torch.Tensor:
+        """The family's loss; a batch that fails is named by its utterances."""
+        inputs = {
+            name: value.to(self.phase.device) if isinstance(value, torch.Tensor) else value
+            for name, value in batch.inputs.items()
+        }
+        seeds = [self.phase.common.seed, self.history.step, batch.index]
+        torch.manual_seed(int(np.random.SeedSequence(seeds).generate_state(1, np.uint64)[0]))
+        self._tried = batch
+        try:
+            with compute.autocast(self.phase.device, self.phase.precision):
+                if self.encoder_cache and self.model.training:
+                    inputs["encoded"] = self.encoder_cache.encoded(batch.ids, inputs)
+                loss: torch.Tensor = self.model(**inputs)["loss"]
+        except torch.OutOfMemoryError:
+            raise
+        except Exception:
+            log.error("step %d failed on utterances %s", self.history.step + 1, batch.ids)
+            raise
+        return loss
+
+    def _update(self) -> None:
+        try:
+            self.scaler.step(self.optimizer)
+        except torch.OutOfMemoryError as error:
+            raise DataError(
+                "the GPU has no room for the optimizer's state, whatever the batch: freeze more, "
+                "use lora, or divide it with FSDP (docs/training.md)"
+            ) from error
+        self.scaler.update()
+        self.optimizer.zero_grad()
+
+    def _row(self, lr: float, norm: float) -> None:
+        """Add a row to the log.
+
+        Raises:
+            DataError: the loss is not finite, or too many utterances cannot be used.
+        """
+        self._collect()
+        if not self.history.losses:  # nothing of these steps could be used
+            return
+        first = int(self.history.log[-1]["step"]) if self.history.log else 0
+        sizes = self.steps.sizes[first : self.history.step]
+        loss = self.history.add_row(
+            {
+                "epoch": int(sizes[-1, 0]) + 1,
+                "lr": lr,
+                "grad_norm": norm,
+                "audio_s": int(sizes[:, 1].sum()) / FRAMES_PER_S,
+            }
+        )
+        if not math.isfinite(loss):
+            raise DataError(
+                f"the loss is {loss} around step {self.history.step}; lower the learning rate, "
+                "or look at the utterances of the last batches"
+            )
+        self.watch.row(self.history.log[-1])
+
+    def _collect(self) -> None:
+        """Bring what all processes found since the last time into the history.
+
+        Raises:
+            DataError: too many utterances cannot be used.
+        """
+        if self._losses:
+            self.history.losses += self._sum(self._losses)
+            self._losses.clear()
+        found = {id_: why for part in gather_object([self._left_out]) for id_, why in part.items()}
+        self._left_out = {}
+        self.history.leave_out(
+            found,
+            max_share=self.phase.common.max_left_out,
+            of=len(self.phase.train_rows) + len(self.phase.dev_rows),
+        )
+
+    def _score(self) -> None:
+        """Score the dev set, and save the checkpoints that are due at this step."""
+        step, early = self.history.step, self.phase.params.early_stopping
+        self.history.dev.append({"step": step, "dev_loss": self.dev_loss()})
+        self._collect()
+        self.watch.dev(self.history.dev[-1])
+        percent = self.exports.get(step)
+        if percent is not None and not (early and self.is_over):
+            self._export(f"p{percent}")
+        if early and self.history.best_step == step:
+            self._export(f"best-{step}")
+        if early and self.is_over and self.is_main:
+            log.info("step %d: the best dev loss was at step %d", step, self.history.best_step)
+            best = self.phase.directory / f"best-{self.history.best_step}"
+            for number in {100, *(p for at, p in self.exports.items() if at >= step)}:
+                with states.writing(self.phase.directory / f"p{number}") as directory:
+                    shutil.copytree(best, directory, dirs_exist_ok=True)
 
     @torch.no_grad()
-    def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:
-        """Score the dev set: the mean loss over its batches, weighted by their utterances."""
-        frames = num_frames(self.phase.dev_rows["duration_s"].to_numpy())
-        batches = PhaseBatches(
-            frames, self.phase.common.batch_frames, len(frames), 1, 0,
-            window=self.batches.window,
-            processes=self.batches.processes, process=self.batches.process,
-        )  # fmt: skip
-        self.model_wrapped.eval()
-        # The last batch of a process may be one that another has, too: see PhaseBatches.
-        own = len(range(self.batches.process, len(batches.sizes), self.batches.processes))
-        sums = torch.zeros(2, dtype=torch.float64)
-        for number, inputs in enumerate(self._loader(self.dev_examples, batches)):
-            count = len(inputs["ids"]) if number < own else 0
-            loss = self.compute_loss(self.model_wrapped, self._prepare_inputs(inputs))
-            sums += count * torch.tensor([loss.item(), 1.0], dtype=torch.float64)
-        total, count = self.accelerator.reduce(sums.to(self.args.device)).tolist()
-        logs = {"eval_loss": total / count}
-        self.log(logs)
-        self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, logs)
-        return logs
+    def dev_loss(self) -> float:
+        """Mean loss over the label tokens of the dev set."""
+        self.model.eval()
+        while True:
+            with self._smaller_if_out_of_memory():
+                total, labels = 0.0, 0
+                for share in self._shares(self.dev_examples, self.dev_steps.since(0)):
+                    self._left_out |= share.left_out
+                    for batch in share.micro_batches:
+                        total += self._loss(batch).item() * batch.num_labels
+                        labels += batch.num_labels
+                total, labels = self._sum([total, labels])
+                return total / labels
 
-    def compute_loss(
-        self,
-        model: nn.Module,
-        inputs: dict[str, Any],
-        return_outputs: bool = False,
-        num_items_in_batch: torch.Tensor | int | None = None,
-    ) -> Any:
-        """The family's loss; a batch that fails is named by its utterances."""
-        ids = inputs.pop("ids")
-        try:
-            if self.encoder_cache and model.training:
-                with self.accelerator.autocast():
-                    inputs["encoded"] = self.encoder_cache.encoded(ids, inputs)
-            outputs = model(**inputs)
-        except Exception:
-            log.error("step %d failed on utterances %s", self.state.global_step + 1, ids)
-            raise
-        return (outputs["loss"], outputs) if return_outputs else outputs["loss"]
+    def _export(self, name: str) -> None:
+        """Save the present weights as a complete model directory."""
+        tensors = (
+            self.accelerator.get_state_dict(self.model)
+            if self.sharded
+            else self.family.model.state_dict()
+        )
+        if self.is_main:
+            with states.writing(self.phase.directory / name) as directory:
+                self.family.save(directory, tensors)
 
-    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
-        """Add to a row of the log what the batches since the last row were like."""
-        if "loss" in logs:
-            if not math.isfinite(logs["loss"]):
-                raise DataError(
-                    f"the loss is {logs['loss']} around step {self.state.global_step}; "
-                    "lower the learning rate, or look at the utterances of the last batches"
-                )
-            epoch, real, padded = self._batch_sizes()
-            logs["epoch_number"] = epoch
-            logs["padded_share"] = 1 - real / padded
-            logs["audio_s"] = real / FRAMES_PER_S
-        super().log(logs, start_time)
-
-    def _batch_sizes(self) -> tuple[int, int, int]:
-        """Epoch (from 1), real and padded frames of the batches since the last logged row."""
-        logged = [row["step"] for row in self.state.log_history if "loss" in row]
-        per_step = self.phase.common.accumulate * self.batches.processes
-        first = (logged[-1] if logged else 0) * per_step
-        sizes = self.batches.sizes[first : self.state.global_step * per_step]
-        return int(sizes[-1][0]) + 1, int(sizes[:, 1].sum()), int(sizes[:, 2].sum())
-
-    def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
-        """Write the weights of a state: of what learns, as the rest is that of `init`."""
-        assert output_dir is not None
-        Path(output_dir).mkdir(parents=True, exist_ok=True)
-        tensors = state_dict or self.family.model.state_dict()
-        learned = {name: tensors[name] for name in sorted(self.learning)}
-        torch.save(learned, Path(output_dir) / STATE_WEIGHTS)
-
-    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
-        if self.is_fsdp_enabled:
-            super()._load_from_checkpoint(resume_from_checkpoint, model)
-        else:
-            self._restore(Path(resume_from_checkpoint) / STATE_WEIGHTS)
-
-    def _restore(self, file: Path) -> None:
-        weights = torch.load(file, map_location="cpu")
-        self.family.model.load_state_dict(weights, strict=False)
-        assert weights.keys() == self.learning, f"{file} is of another phase"
-
-    def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:
-        state = self.phase.directory / f"checkpoint-{self.state.global_step}"
-        with writing(state):
-            super()._save_checkpoint(model, trial)
+    def _save(self) -> None:
+        """Save a state, which takes the place of the one before."""
+        state = states.path(self.phase.directory, self.history.step)
+        if self.sharded:
+            self.accelerator.save_state(str(self.phase.directory / f".{SHARDED}.tmp"))
+        if self.is_main:
+            self._write(state)
+            kept = {state.name}
+            if self.phase.params.early_stopping and self.history.dev:
+                kept.add(f"best-{self.history.best_step}")
+            states.remove_others(self.phase.directory, *kept)
         self.accelerator.wait_for_everyone()
-        if self.args.should_save:
-            mark_complete(state)
-            for file in self.phase.directory.glob("best-*.pt"):
-                if file != self._best_file():
-                    file.unlink()
+        self._saved_at = time.monotonic()
 
-    def _maybe_log_save_evaluate(self, *args: Any, **kwargs: Any) -> None:
-        """Score the dev set when a step has come that asks for it; see `_evaluate`."""
-        # Called after each step and once more at the end.
-        step = self.state.global_step
-        if step in self.export_steps or step in self.dev_steps:
-            self.control.should_log = self.control.should_evaluate = True
-            self.dev_steps.discard(step)
-        super()._maybe_log_save_evaluate(*args, **kwargs)
+    def _write(self, state: Path) -> None:
+        with states.writing(state) as directory:
+            if self.sharded:
+                (self.phase.directory / f".{SHARDED}.tmp").rename(directory / SHARDED)
+            else:
+                tensors = self.family.model.state_dict()
+                learned = {name: tensors[name] for name in sorted(self.learning)}
+                torch.save(learned, directory / LEARNED)
+                rest = {
+                    "optimizer": self.optimizer.state_dict(),
+                    "scaler": self.scaler.state_dict(),
+                }
+                torch.save(rest, directory / OPTIMIZER)
+            self.history.write(directory / HISTORY)
 
-    def _evaluate(self, *args: Any, **kwargs: Any) -> Any:
-        """Score the dev set, then save the checkpoint of a percentage if its step has come.
+    def _resume(self) -> None:
+        """Take over what the newest state holds."""
+        state = states.newest(self.phase.directory)
+        log.info("resuming at %s" if state else "starting%s", state or "")
+        if not state:
+            return
+        self.history = History.read(state / HISTORY)
+        if self.sharded:
+            self.accelerator.load_state(str(state / SHARDED))
+            return
+        learned = torch.load(state / LEARNED, map_location="cpu")
+        assert learned.keys() == self.learning, f"{state} is of another phase"
+        self.family.model.load_state_dict(learned, strict=False)
+        rest = torch.load(state / OPTIMIZER, map_location=self.phase.device)
+        self.optimizer.load_state_dict(rest["optimizer"])
+        self.scaler.load_state_dict(rest["scaler"])
 
-        Before the state of the same step is saved: a run that resumes there has both.
+    def _shares(self, examples: Utterances, steps: Iterable[Sequence[Pick]]) -> Iterator[Share]:
+        shares = Shares(examples, self.division, self.process)
+        return read_ahead(shares, steps, self.phase.machine.workers)
+
+    def _division(self) -> Division:
+        """As the machine's params say, or as an interrupted run found out."""
+        file, wanted = self.phase.directory / FITS, self.phase.machine.micro_batch_frames
+        budget = None if wanted == "auto" else wanted
+        if file.exists():
+            budget = min(int(file.read_text()), budget or sys.maxsize)
+        return Division(budget, window_frames(self.family.window_s), self.processes)
+
+    @contextmanager
+    def _smaller_if_out_of_memory(self) -> Iterator[None]:
+        """Halve the micro-batches of a GPU that has no room for one; the step is done again.
+
+        Raises:
+            ConfigError: there is no room for one utterance.
+            OutOfMemoryError: of several processes, the others wait for this one in vain: they
+                must start again, from the state that this one has saved.
         """
-        metrics = super()._evaluate(*args, **kwargs)
-        step, last = self.state.global_step, self.state.global_step == self.state.max_steps
-        percent = self.export_steps.pop(step, None)
-        if not self.phase.params.early_stopping:
-            if percent is not None:
-                self._export([percent])
-            return metrics
-        tensors = self._tensors()
-        if self._best_file() == self.phase.directory / f"best-{step}.pt" and self.args.should_save:
-            with writing(self._best_file()), atomic_path(self._best_file()) as temporary:
-                torch.save({name: tensors[name] for name in self.learning}, temporary)
-        if percent is not None and not last:
-            self._export([percent])
-        stopped = has_stopped(self.state.log_history, self.phase.params.early_stopping.patience)
-        if stopped or last:
-            log.info(
-                "step %d: the best dev loss was at step %d", step, best_step(self.state.log_history)
+        try:
+            yield
+            return
+        except torch.OutOfMemoryError:
+            pass  # the error holds what did not fit
+        self.optimizer.zero_grad()
+        gc.collect()
+        torch.cuda.empty_cache()
+        if len(self._tried.ids) == 1:
+            raise ConfigError(
+                f"the GPU has no room for one utterance, {self._tried.ids[0]}; freeze more, use "
+                "lora or activation_checkpointing"
             )
-            self.accelerator.wait_for_everyone()
-            self._restore(self._best_file())
-            not_reached = [p for number, p in self.export_steps.items() if number > step]
-            self._export(sorted({*not_reached, 100}))
-            self.export_steps.clear()
-            self.control.should_training_stop = True
-        return metrics
+        budget = self._tried.frames // 2
+        log.warning("out of memory: micro-batches of at most %d frames from now on", budget)
+        write_text(self.phase.directory / FITS, str(budget))
+        self.division = replace(self.division, budget=budget)
+        if self.processes > 1:
+            state = states.path(self.phase.directory, self.history.step)
+            if self.history.step and not self.sharded and not state.exists():
+                with suppress(OSError):  # as another may do the same
+                    self._write(state)
+            raise OutOfMemoryError(f"micro-batches of {self._tried.frames} frames do not fit")
 
-    def _best_file(self) -> Path:
-        return self.phase.directory / f"best-{best_step(self.state.log_history)}.pt"
-
-    def is_done(self, state: Path | None) -> bool:
-        """Whether a saved state is of a phase that had stopped early; takes over its log."""
-        early = self.phase.params.early_stopping
-        if not early or not state:
-            return False
-        saved = TrainerState.load_from_json(str(state / TRAINER_STATE_NAME))
-        if has_stopped(saved.log_history, early.patience):
-            self.state = saved
-        return self.state is saved
-
-    def _export(self, percents: Sequence[int]) -> None:
-        """Save the present weights as the checkpoints of percentages."""
-        tensors = self._tensors()
-        if self.args.should_save:
-            for percent in percents:
-                path = self.phase.directory / f"p{percent}"
-                with writing(path), atomic_directory(path) as directory:
-                    self.family.save(directory, tensors)
-
-    def _tensors(self) -> dict[str, torch.Tensor]:
-        """The model's state, gathered if processes hold parts of it."""
-        if self.is_fsdp_enabled or self.is_deepspeed_enabled:
-            gathered: dict[str, torch.Tensor] = self.accelerator.get_state_dict(self.model_wrapped)
-            return gathered
-        return self.family.model.state_dict()
-
-    def write_logs(self, directory: Path) -> None:
-        """Write log.tsv and dev.tsv from the history that saved states carry along."""
-        history = self.state.log_history
-        train_rows = [
-            {**row, "epoch": row["epoch_number"], "lr": row["learning_rate"]}
-            for row in history
-            if "loss" in row
-        ]
-        dev_rows = [
-            {"step": row["step"], "dev_loss": row["eval_loss"]}
-            for row in history
-            if "eval_loss" in row
-        ]
-        _write_tsv(directory / LOG, LOG_COLUMNS, train_rows)
-        _write_tsv(directory / DEV, DEV_COLUMNS, dev_rows)
+    def _sum(self, values: Sequence[float | torch.Tensor]) -> list[float]:
+        """Sums over all processes."""
+        own = torch.tensor([float(value) for value in values], dtype=torch.float64)
+        if self.processes == 1:
+            return own.tolist()
+        total: list[float] = self.accelerator.reduce(own.to(self.phase.device)).tolist()
+        return total
 
 
-def _steps(num_steps: int, percents: Iterable[int]) -> dict[int, int]:
+def _steps(
+    rows: pd.DataFrame,
+    common: CommonParams,
+    *,
+    epochs: int = 1,
+    speeds: tuple[float, ...] = (1.0,),
+) -> Steps:
+    frames = num_frames(rows["duration_s"].to_numpy())
+    return Steps(frames, common.batch_frames, common.sort_window, epochs, common.seed, speeds)
+
+
+def _at(num_steps: int, percents: Iterable[int]) -> dict[int, int]:
     """Step -> percent."""
     return {max(round(num_steps * percent / 100), 1): percent for percent in percents}
-
-
-def _arguments(phase: Phase, num_steps: int) -> TrainingArguments:
-    common = phase.common
-    arguments = TrainingArguments(
-        output_dir=str(phase.directory),
-        seed=common.seed,
-        max_steps=num_steps,
-        gradient_accumulation_steps=common.accumulate,
-        learning_rate=phase.params.lr,
-        lr_scheduler_type={"constant": "constant_with_warmup"}.get(
-            common.schedule, common.schedule
-        ),
-        warmup_steps=common.warmup,
-        adam_beta1=common.adam_betas[0],
-        adam_beta2=common.adam_betas[1],
-        weight_decay=common.weight_decay,
-        max_grad_norm=common.max_grad_norm,
-        bf16=phase.bf16,
-        use_cpu=phase.device.type == "cpu",
-        logging_steps=common.log_steps,
-        logging_nan_inf_filter=False,  # `log` stops at such a loss instead of hiding it
-        # Between two rows of the log a loss is half summed up, which no state holds.
-        save_steps=math.ceil(phase.machine.resume_steps / common.log_steps) * common.log_steps,
-        save_total_limit=2,  # the last may be half-written
-        eval_strategy="no",  # asked for at the named percentages
-        prediction_loss_only=True,
-        label_names=["labels_ids"],
-        remove_unused_columns=False,
-        dataloader_num_workers=phase.machine.workers,
-        report_to=[],
-        disable_tqdm=True,
-        # All that learns gets a gradient in every step.
-        ddp_find_unused_parameters=False,
-    )
-    # One process uses one GPU; the Trainer would divide batches over all that it sees.
-    if arguments.n_gpu > 1:
-        arguments._n_gpu = 1
-    return arguments
-
-
-def _write_tsv(file: Path, columns: list[str], rows: list[dict[str, Any]]) -> None:
-    lines = ["\t".join(columns)]
-    lines += ["\t".join(f"{row[column]:.6g}" for column in columns) for row in rows]
-    write_text(file, "\n".join(lines) + "\n")

@@ -39,7 +39,7 @@ def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def planner(directory: Path) -> Planner:
-    return Planner("fun_asr_nano", directory, Speech(2.0, 12), bf16=False)
+    return Planner("fun_asr_nano", directory, Speech(2.0, 12), "float32")
 
 
 def phase(**change: Any) -> PhaseParams:
@@ -52,7 +52,7 @@ def test_parameters_are_counted_exactly(planner: Planner, directory: Path, tmp_p
     counts = planner.num_parameters()
     assert sum(counts.values()) == sum(p.numel() for p in model.parameters())
     fun_asr_nano_2512.write_config(tmp_path)
-    published = Planner("fun_asr_nano", tmp_path, Speech(5.0, 20), bf16=True).num_parameters()
+    published = Planner("fun_asr_nano", tmp_path, Speech(5.0, 20), "bf16").num_parameters()
     assert {name: round(n / 1e6, 3) for name, n in published.items()} == {
         "encoder": 221.137, "adaptor": 12.605, "llm": 596.05, "ctc_decoder": 8.022, "ctc": 31.044
     }  # fmt: skip
@@ -82,13 +82,13 @@ def test_fake_steps_need_what_real_ones_do(planner: Planner, name: str, recomput
     common = type(COMMON)(**vars(COMMON) | {"activation_checkpointing": recomputing})
     make_model, (make_batch,) = planner._step(phase(freeze=PHASES[name]), common, [6])
     with fakeable(planner.speech.text_tokens):
-        (predicted,) = predict(make_model, [make_batch], bf16=False)
+        (predicted,) = predict(make_model, [make_batch], "float32")
     model = make_model()
     with LiveBytes() as live:
         for tensor in (*model.parameters(), *model.buffers()):
             live.add(tensor)
         weights = live.now
-        marks = list(run_steps(model, make_batch(), bf16=False, mark=lambda: live.now))
+        marks = list(run_steps(model, make_batch(), "float32", mark=lambda: live.now))
     assert predicted.weights == weights
     assert predicted.peak == pytest.approx(live.peak, rel=0.05)
     assert predicted.gradients == pytest.approx(marks[1] - weights, rel=0.01)
@@ -98,9 +98,9 @@ def test_fake_steps_need_what_real_ones_do(planner: Planner, name: str, recomput
 def test_recomputed_activations_need_less(planner: Planner, tmp_path: Path) -> None:
     """And so larger batches fit."""
     common = type(COMMON)(**vars(COMMON) | {"activation_checkpointing": True})
-    plain, less = (planner.plan("full", phase(), c, tmp_path, 0) for c in (COMMON, common))
+    plain, less = (planner.plan("full", phase(), c, 4000, tmp_path, 0) for c in (COMMON, common))
     assert less.memory.activations < 0.6 * plain.memory.activations
-    assert all(less.batch_frames[card] > plain.batch_frames[card] for card in CARDS_GB)
+    assert all(less.fits[card] > plain.fits[card] for card in CARDS_GB)
 
 
 def test_the_largest_batch_fills_the_card(
@@ -110,12 +110,12 @@ def test_the_largest_batch_fills_the_card(
     # In a model as narrow as this one, the instruction is shared in large batches alone.
     monkeypatch.setattr(fun_asr_nano_model, "MIN_SHARED", 1)
     params = phase()
-    plan = planner.plan("full", params, COMMON, tmp_path, 0)
-    assert list(plan.batch_frames.values()) == sorted(plan.batch_frames.values())
-    count = planner.utterances(plan.batch_frames[8])
+    plan = planner.plan("full", params, COMMON, 4000, tmp_path, 0)
+    assert list(plan.fits.values()) == sorted(plan.fits.values())
+    count = planner.utterances(plan.fits[8])
     build_, batches = planner._step(params, COMMON, [count, round(count * 1.1)])
     with fakeable(planner.speech.text_tokens):
-        fits, larger = predict(build_, batches, bf16=False)
+        fits, larger = predict(build_, batches, "float32")
     room = (8 * GIB - CUDA_CONTEXT_BYTES) / FRAGMENTATION
     assert 0.97 * room < fits.peak < 1.001 * room < larger.peak
 
@@ -140,5 +140,5 @@ def test_steps_and_time_come_from_the_data(
     torch.use_deterministic_algorithms(deterministic)
     output = capsys.readouterr().out
     assert "0.084 M parameters: encoder 0.034 M, adaptor 0.015 M, llm 0.034 M" in output
-    assert "A batch: 350 frames, 4 utterances of 1.0 s" in output
-    assert "phase: 3 steps per epoch, 4 epochs, 0.0 h of audio, 0:02 at 10 audio s/s" in output
+    assert "A micro-batch: 350 frames, 4 utterances of 1.0 s" in output
+    assert "phase: 2 steps per epoch, 4 epochs, 0.0 h of audio, 0:02 at 10 audio s/s" in output

@@ -1,6 +1,7 @@
 """What saves time and memory in a training step changes neither its loss nor its gradients."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,16 +10,23 @@ import torch
 from ruamel.yaml import YAML
 from torch import nn
 
+from galgame_asr.core.params import load, parse
 from galgame_asr.families.common.params import Prompt
 from galgame_asr.families.fun_asr_nano import family as fun_asr_nano
 from galgame_asr.families.fun_asr_nano import network as fun_asr_nano_model
 from galgame_asr.families.fun_asr_nano.family import FunAsrNano
 from galgame_asr.families.fun_asr_nano.weights import read_config, save_weights
+from galgame_asr.messages.errors import ConfigError
+from galgame_asr.training import optimizer as optimizers
 from galgame_asr.training.activation_checkpointing import recompute
 from galgame_asr.training.encoder_cache import EncoderCache
 from galgame_asr.training.freezing import freeze
+from galgame_asr.training.params import CommonParams, PhaseParams
+from tests.conftest import REPOSITORY
 from tests.models import build, examples, gradients
+from tests.phases import values
 
+PARAMS = REPOSITORY / "params.yaml"
 LENGTHS_S = [0.5, 1.3, 2.0, 0.9]
 PHASES = {
     "adaptor": {"encoder": True, "adaptor": False, "llm": True},
@@ -157,12 +165,23 @@ def test_attention_is_sdpa(directory: Path) -> None:
 
 
 def test_norms_and_biases_do_not_decay(directory: Path) -> None:
-    """Weight decay pulls matrices alone towards zero."""
-    from transformers import Trainer, TrainingArguments  # noqa: PLC0415
-
+    """Weight decay pulls matrices alone towards zero, and each part learns at its own rate."""
     family = fun_asr_nano.load(directory)
-    arguments = TrainingArguments(output_dir=str(directory), use_cpu=True, report_to=[])
-    decayed = set(Trainer(family.model, arguments).get_decay_parameter_names(family.model))
+    params = parse(PhaseParams, values(lr={"encoder": 1e-3, "adaptor": 2e-3, "llm": 3e-3}), "phase")
+    common = replace(load(CommonParams, "train.common", file=PARAMS), weight_decay=0.1)
+    optimizer = optimizers.make(family.model, family.parts, params, common)
+    optimizers.set_rates(optimizer, 0.5)
+    groups = {p: group for group in optimizer.param_groups for p in group["params"]}
+    rates = {"audio_encoder": 0.5e-3, "audio_adaptor": 1e-3, "llm": 1.5e-3}
     for name, parameter in family.model.named_parameters():
-        assert (name in decayed) == (parameter.dim() > 1), name
+        assert groups[parameter]["weight_decay"] == (0.1 if parameter.dim() > 1 else 0), name
+        assert groups[parameter]["lr"] == rates[name.partition(".")[0]], name
     assert any(isinstance(m, nn.LayerNorm) for m in family.model.modules())
+
+
+def test_every_part_that_learns_has_a_rate() -> None:
+    """A name that is no part is an error, and so is a part without one."""
+    with pytest.raises(ConfigError, match="lr names lm; parts: encoder, llm"):
+        optimizers.part_rates({"encoder": 1e-3, "lm": 1e-3}, ["encoder", "llm"], ["encoder"])
+    with pytest.raises(ConfigError, match="lr has no rate for llm, which learns"):
+        optimizers.part_rates({"encoder": 1e-3}, ["encoder", "llm"], ["encoder", "llm"])

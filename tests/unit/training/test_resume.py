@@ -8,7 +8,7 @@ from types import ModuleType
 import pytest
 
 from galgame_asr.messages.errors import DataError
-from galgame_asr.training.resume import fingerprint, last_complete, mark_complete, scratch
+from galgame_asr.training.resume import fingerprint, scratch
 
 
 @pytest.fixture(autouse=True)
@@ -80,15 +80,3 @@ def test_two_processes_never_share_a_run(table: Path) -> None:
         scratch([table], {}),
     ):
         pass
-
-
-def test_only_whole_states_count(tmp_path: Path) -> None:
-    """The newest whole state wins by its step; a half-written one is removed."""
-    for step, whole in ((200, True), (1000, True), (1200, False)):
-        state = tmp_path / f"checkpoint-{step}"
-        state.mkdir()
-        if whole:
-            mark_complete(state)
-    assert last_complete(tmp_path) == tmp_path / "checkpoint-1000"
-    assert not (tmp_path / "checkpoint-1200").exists()
-    assert last_complete(tmp_path / "nothing") is None

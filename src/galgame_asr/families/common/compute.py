@@ -6,6 +6,7 @@ import os
 import platform
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Literal
 
 import torch
 
@@ -14,6 +15,8 @@ from galgame_asr.families.common import products
 from galgame_asr.families.common.params import ComputeParams
 from galgame_asr.messages.console import log
 from galgame_asr.messages.errors import ConfigError
+
+Precision = Literal["float32", "bf16", "fp16"]
 
 # Libraries choose vector instructions by CPU, and others add in another order.
 # Each reads its variable when it first computes, so `set_up` comes before that.
@@ -77,16 +80,16 @@ class Used:
 
     device: str
     cpu_threads: int
-    precision: str
+    precision: Precision
 
     def __str__(self) -> str:
         return f"{self.device}, {self.cpu_threads} CPU threads, {self.precision}"
 
 
-def used(device: torch.device, *, bf16: bool) -> Used:
+def used(device: torch.device, chosen: Precision) -> Used:
     """What this process computes with."""
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
-    return Used(name, torch.get_num_threads(), "bf16" if bf16 else "float32")
+    return Used(name, torch.get_num_threads(), chosen)
 
 
 def cpu_name() -> str:
@@ -153,26 +156,29 @@ def device(params: ComputeParams) -> torch.device:
     return torch.device("cpu")
 
 
-def use_bf16(params: ComputeParams, device: torch.device) -> bool:
-    """Whether models run under bf16 autocast; says why.
+def precision(params: ComputeParams, device: torch.device) -> Precision:
+    """What models compute in; says why.
 
     Raises:
         ConfigError: bf16 is asked for on a GPU without it.
     """
     on_gpu = device.type == "cuda"
-    able = on_gpu and torch.cuda.is_bf16_supported(including_emulation=False)
-    if params.precision == "bf16" and on_gpu and not able:
-        raise ConfigError("compute.precision is bf16, but this GPU lacks it; use float32")
-    chosen = params.precision == "bf16" or (params.precision == "auto" and able)
-    reason = {
-        "auto": "the GPU has bf16" if able else "no fast bf16 here",
-        "float32": "as set",
-        "bf16": "as set",
-    }[params.precision]
-    log.info("precision %s (%s)", "bf16 autocast" if chosen else "float32", reason)
+    has_bf16 = on_gpu and torch.cuda.is_bf16_supported(including_emulation=False)
+    chosen: Precision
+    if params.precision != "auto":
+        chosen, reason = params.precision, "as set"
+    elif on_gpu:
+        chosen = "bf16" if has_bf16 else "fp16"
+        reason = "the GPU has bf16" if has_bf16 else "this GPU lacks bf16"
+    else:
+        chosen, reason = "float32", "no fast bf16 here"
+    if chosen == "bf16" and on_gpu and not has_bf16:
+        raise ConfigError("compute.precision is bf16, but this GPU lacks it; use fp16 or float32")
+    log.info("precision %s (%s)", chosen if chosen == "float32" else f"{chosen} autocast", reason)
     return chosen
 
 
-def autocast(params: ComputeParams, device: torch.device) -> torch.autocast:
-    """The context that decoding runs in: bf16 autocast if `use_bf16`, else nothing."""
-    return torch.autocast(device.type, torch.bfloat16, enabled=use_bf16(params, device))
+def autocast(device: torch.device, chosen: Precision) -> torch.autocast:
+    """The context that models run in: autocast, or nothing in float32."""
+    dtype = torch.float16 if chosen == "fp16" else torch.bfloat16
+    return torch.autocast(device.type, dtype, enabled=chosen != "float32")

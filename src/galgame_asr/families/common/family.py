@@ -81,8 +81,14 @@ class Family(Recogniser, Protocol):
     def layers(self) -> list[nn.Module]:
         """The layers whose activations can be recomputed, one at a time."""
 
+    def refuse_text(self, text: str, prompt: Prompt) -> str | None:
+        """Why the model cannot learn a text, if so."""
+
     def training_batch(self, examples: Sequence[Example]) -> dict[str, Any]:
         """Arguments of `model`, which returns a map with the mean `loss` over the batch."""
+
+    def num_labels(self, batch: Mapping[str, Any]) -> int:
+        """Label tokens of a batch, over which its loss is the mean."""
 
     def encode(self, batch: Mapping[str, Any]) -> tuple[torch.Tensor, torch.Tensor]:
         """Encoder output (B, T, D) of a batch and its lengths (B,).

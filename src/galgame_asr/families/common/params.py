@@ -57,8 +57,9 @@ class ComputeParams:
 
     # auto: the first CUDA device if there is one, else the CPU.
     device: Literal["auto", "cpu", "cuda"]
-    # auto: bf16 autocast where the device has it, else float32.
-    precision: Literal["auto", "float32", "bf16"]
+    # Weights are float32, and autocast computes in: auto: bf16 where the device has it, else
+    # fp16 on CUDA, else float32.
+    precision: Literal["auto", "float32", "bf16", "fp16"]
     # CPU threads of one process; null leaves the choice to torch. Sums in another
     # order round differently, so results on a CPU depend on it.
     cpu_threads: Annotated[int, Field(ge=1)] | None
@@ -66,24 +67,28 @@ class ComputeParams:
     # so that one x86-64 machine's numbers are another's; costs speed on large models. On CUDA,
     # an operation without a deterministic form is a warning.
     reproducible: bool
-    # Processes per machine, one per GPU. With several, `accelerate launch` trains (each
-    # takes batches of batch_frames, all together make a step) and decoding shares the work.
-    processes: Annotated[int, Field(ge=1)]
-    # Further keys of accelerate's configuration file, such as fsdp_config, deepspeed_config,
-    # or num_machines and main_process_ip.
-    accelerate: dict[str, Any]
 
 
 @section
 class MachineParams:
-    """What suits the machine and has no influence on a result.
+    """What suits the machine: no part of the recipe.
 
-    No stage depends on it, and an interrupted phase goes on under other values.
+    No stage depends on it, and an interrupted phase goes on under other values. How a step is
+    divided (processes, micro_batch_frames) changes rounding, and which numbers dropout draws;
+    nothing else here has any influence on a result.
     """
 
-    # Steps of training between two states that a killed phase resumes from, rounded up to
-    # whole rows of its log.
-    resume_steps: Annotated[int, Field(ge=1)]
+    # Processes per machine, one per GPU. With several, `accelerate launch` trains and decoding
+    # shares the work.
+    processes: Annotated[int, Field(ge=1)]
+    # Further keys of accelerate's configuration file, such as fsdp_config, deepspeed_config,
+    # or num_machines and main_process_ip.
+    accelerate: dict[str, Any]
+    # 10 ms frames, padding included, that go through the model at once: a step of
+    # train.common.batch_frames is divided. auto: the whole step; halved where a GPU has no room.
+    micro_batch_frames: Literal["auto"] | Annotated[int, Field(ge=1)]
+    # A killed phase loses at most the work of so many minutes; 0 saves a state at every step.
+    save_minutes: Annotated[float, Field(ge=0)]
     # Processes that read audio in training; 0 reads in the training process.
     workers: Annotated[int, Field(ge=0)]
     # Features kept in memory, per process; the rest are computed again each epoch.

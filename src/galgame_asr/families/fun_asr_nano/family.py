@@ -72,6 +72,10 @@ class FunAsrNano:
         features: torch.Tensor = batch[0]
         return features
 
+    def refuse_text(self, text: str, prompt: Prompt) -> str | None:  # noqa: ARG002
+        """See `Family`: whatever its length."""
+        return None
+
     def training_batch(self, examples: Sequence[Example]) -> dict[str, Any]:
         """Tensors named as funasr's `FunASRNano.forward` names them, and what ours adds.
 
@@ -100,6 +104,10 @@ class FunAsrNano:
             # Without the end token, which has no sound.
             batch["ctc_labels"] = _pad([target[:-1] for _, target, _, _ in rows], IGNORED)
         return batch
+
+    def num_labels(self, batch: Mapping[str, Any]) -> int:
+        """See `Family`."""
+        return int((batch["labels_ids"] != IGNORED).sum())
 
     def encode(self, batch: Mapping[str, Any]) -> tuple[torch.Tensor, torch.Tensor]:
         """See `Family`."""

@@ -100,7 +100,7 @@ class Model(FunASRNano):  # type: ignore[misc]
         encoded: torch.Tensor | None = None,
         ctc_labels: torch.Tensor | None = None,
     ) -> dict[str, torch.Tensor]:
-        """Mean cross entropy over label tokens.
+        """Mean cross entropy over label tokens; a CTC loss is divided by as many.
 
         Args:
             speech: features (B, T, D); see `training_batch` for this and the others.
@@ -126,7 +126,8 @@ class Model(FunASRNano):  # type: ignore[misc]
         logits = self.llm.lm_head(states)
         loss = nn.functional.cross_entropy(logits.float(), targets)
         if ctc_labels is not None:
-            loss = loss + self.ctc_weight * self._ctc_loss(encoded, lengths, ctc_labels)
+            ctc_loss = self._ctc_loss(encoded, lengths, ctc_labels)
+            loss = loss + self.ctc_weight * ctc_loss / len(targets)
         return {"loss": loss}
 
     def _at_labels(
@@ -214,6 +215,7 @@ class Model(FunASRNano):  # type: ignore[misc]
             lengths.long(),
             is_label.sum(1),
             blank=self.ctc_blank,
+            reduction="sum",
             zero_infinity=True,
         )
 

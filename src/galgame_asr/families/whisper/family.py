@@ -70,6 +70,15 @@ class Whisper(FrontEnd):
         """See `Family`."""
         return [*self.model.model.encoder.layers, *self.model.model.decoder.layers]
 
+    def refuse_text(self, text: str, prompt: Prompt) -> str | None:
+        """See `Family`: too many tokens."""
+        most = self.model.config.max_target_positions - len(self.prompt_tokens(prompt))
+        most -= 2 if prompt.timestamps else 0
+        if len(text.encode()) <= most:  # no token is shorter than a byte
+            return None
+        count = len(self.tokenizer.encode(text, add_special_tokens=False))
+        return f"its text has {count} tokens; {most} fit" if count > most else None
+
     def training_batch(self, examples: Sequence[Example]) -> dict[str, Any]:
         """Arguments of `Model`: input_features (B, mels, 3000), decoder_input_ids and labels.
 
@@ -79,17 +88,16 @@ class Whisper(FrontEnd):
         for example in examples:
             source = self.prompt_tokens(example.prompt)
             target = [*self._target_tokens(example), self.end]
-            if len(source) + len(target) - 1 > self.model.config.max_target_positions:
-                raise DataError(
-                    f"utterance {example.id}: {len(source)} tokens of prompt and {len(target)} "
-                    f"of text; Whisper takes {self.model.config.max_target_positions} together"
-                )
             rows.append((source, target))
         return {
             "input_features": pad([example.features for example in examples]),
             "decoder_input_ids": _pad([s + t[:-1] for s, t in rows], self.end),
             "labels": _pad([[IGNORED] * (len(s) - 1) + t for s, t in rows], IGNORED),
         }
+
+    def num_labels(self, batch: Mapping[str, Any]) -> int:
+        """See `Family`."""
+        return int((batch["labels"] != IGNORED).sum())
 
     def encode(self, batch: Mapping[str, Any]) -> tuple[torch.Tensor, torch.Tensor]:
         """See `Family`; padding is heard, so all are equally long."""

@@ -120,12 +120,15 @@ def test_a_prompt_that_whisper_cannot_follow(family: Whisper, prompt: Prompt, me
 
 
 def test_a_text_beyond_the_decoder_is_named(family: Whisper) -> None:
-    """Instead of an index error in the middle of a phase."""
+    """Before a phase begins: the longest that fits can be trained on, one token more not."""
     (example,) = examples(family, [0.5], JAPANESE)
-    with pytest.raises(
-        DataError, match=r"utterance u0: 4 tokens of prompt and \d+ of text; .* 448"
-    ):
-        family.training_batch([dataclasses.replace(example, text="葵" * 500)])
+    # The prompt has 4 tokens, and the end of the text needs no place.
+    fits, too_long = (dataclasses.replace(example, text="a" * count) for count in (444, 445))
+    assert len(family.tokenizer.encode(fits.text, add_special_tokens=False)) == 444
+    assert family.refuse_text(fits.text, JAPANESE) is None
+    assert family.training_batch([fits])["labels"].shape == (1, 448)
+    refused = family.refuse_text(too_long.text, JAPANESE)
+    assert refused == "its text has 445 tokens; 444 fit"
     with pytest.raises(ConfigError, match=r"ctc_weight is 0.3; .* set ctc_weight to 0"):
         family.add_ctc_loss(0.3)
 
