@@ -148,6 +148,36 @@ def test_interruptions_of_two_processes_leave_no_mark(
     assert run(root) == whole
 
 
+def test_sharding_that_accelerate_ignores_is_an_error(tmp_path: Path) -> None:
+    """Without GPUs it falls back to whole models in each process, and says nothing."""
+    fsdp = {"fsdp_version": 2, "fsdp_state_dict_type": "FULL_STATE_DICT"}
+    accelerate = {"distributed_type": "FSDP", "fsdp_config": fsdp, "use_cpu": True}
+    root = make_root(tmp_path / "root", processes=2, accelerate=accelerate)
+    assert start(root).wait(PATIENCE_S) == 1
+    assert (
+        "machine.accelerate asks for FSDP, and accelerate runs MULTI_CPU"
+        in (root / "log").read_text()
+    )
+
+
+def test_processes_without_room_start_again_with_smaller_micro_batches(tmp_path: Path) -> None:
+    """No step is lost: the result is that of micro-batches that fit from the beginning."""
+    root = make_root(tmp_path / "root", processes=2)
+    environment = os.environ | {"PYTHONPATH": f"{REPOSITORY / 'src'}:{REPOSITORY}"}
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.small_gpu"], cwd=root, env=environment, timeout=PATIENCE_S,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout
+    assert "starting the processes again" in done.stdout
+    assert "resuming at" in done.stdout
+    log = pd.read_csv(root / "unfinished/log.tsv", sep="\t")
+    assert log["step"].tolist() == list(range(2, 33, 2))
+    plain = run(make_root(tmp_path / "plain", processes=2))
+    expected = pd.read_csv(io.BytesIO(plain["log.tsv"]), sep="\t")
+    pd.testing.assert_frame_equal(log, expected, rtol=1e-3)
+
+
 @pytest.mark.parametrize(("first", "then"), [(1, 2), (2, 1)])
 def test_a_phase_goes_on_in_another_number_of_processes(
     whole: dict[str, bytes], tmp_path: Path, first: int, then: int

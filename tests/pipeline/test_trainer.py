@@ -635,7 +635,9 @@ def test_what_cannot_be_used_is_left_out_and_named(
     sf.write(buffer := io.BytesIO(), np.zeros(100), 16_000, format="WAV")
     root = Path(rows.attrs["root"])
     (root / "short.tar").write_bytes(buffer.getvalue())
-    bad.loc[5, ["shard", "offset", "size", "duration_s"]] = ["short.tar", 0, buffer.tell(), 0.01]
+    bad.loc[5, "shard"] = "short.tar"
+    bad.loc[5, ["offset", "size"]] = [0, buffer.tell()]
+    bad.loc[5, "duration_s"] = 0.01
 
     def make(name: str, share: float) -> Phase:
         phase = make_phase(name)

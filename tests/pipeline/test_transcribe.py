@@ -42,7 +42,7 @@ def task(rows: pd.DataFrame, tmp_path_factory: pytest.TempPathFactory) -> Task:
 
 
 def in_processes(task: Task, count: int) -> Task:
-    return dataclasses.replace(task, compute=dataclasses.replace(task.compute, processes=count))
+    return dataclasses.replace(task, processes=count)
 
 
 def test_processes_share_the_work_and_change_nothing(rows: pd.DataFrame, task: Task) -> None:

@@ -39,9 +39,11 @@ def show(options: argparse.Namespace) -> None:
             raise ConfigError(f"no phase '{options.phase}'. {hint(options.phase, list(chosen))}")
         chosen = {options.phase: chosen[options.phase]}
     common, machine = params.train.common, params.machine
-    frames = options.micro_batch_frames or machine.micro_batch_frames
-    if frames == "auto":
-        frames = math.ceil(common.batch_frames / machine.processes)
+    frames: int = options.micro_batch_frames or (
+        math.ceil(common.batch_frames / machine.processes)
+        if machine.micro_batch_frames == "auto"
+        else machine.micro_batch_frames
+    )
     speech = Speech(options.utterance_s, options.text_tokens)
     compute.set_up(params.compute)
     torch.set_deterministic_debug_mode("default")  # fake tensors have no content to fill
@@ -50,8 +52,9 @@ def show(options: argparse.Namespace) -> None:
         planner = Planner(params.model.family, directory, speech, options.precision)
         print(_model(planner.num_parameters()))
         print(
-            f"A micro-batch: {frames} frames, {planner.utterances(frames)} utterances of {speech.duration_s} s "
-            f"with {speech.text_tokens} tokens of text; {options.precision}, AdamW in float32. "
+            f"A micro-batch: {frames} frames, {planner.utterances(frames)} utterances of "
+            f"{speech.duration_s} s with {speech.text_tokens} tokens of text; "
+            f"{options.precision}, AdamW in float32. "
             f"A step: {common.batch_frames} frames, in {machine.processes} process(es).\n"
         )
         plans = []

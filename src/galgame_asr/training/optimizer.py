@@ -58,9 +58,11 @@ def part_rates(
 
 def set_rates(optimizer: torch.optim.Optimizer, factor: float) -> float:
     """Set the learning rates of a step; gives the highest."""
+    highest = 0.0
     for group in optimizer.param_groups:
         group["lr"] = group["peak_lr"] * factor
-    return max(group["lr"] for group in optimizer.param_groups)
+        highest = max(highest, group["lr"])
+    return highest
 
 
 def schedule(common: CommonParams, step: int, num_steps: int) -> float:

@@ -23,7 +23,7 @@ class Watch:
             # Imports what few runs need.
             from tensorboardX import SummaryWriter  # noqa: PLC0415
 
-            self._writer = SummaryWriter(str(logs))  # type: ignore[no-untyped-call]
+            self._writer = SummaryWriter(str(logs))
         logs.mkdir(parents=True, exist_ok=True)
         if done == 0:
             self.file.write_text("step\ttime\taudio_s_per_s\n")
@@ -61,4 +61,4 @@ class Watch:
     def _scalars(self, row: Mapping[str, float]) -> None:
         if self._writer:
             for name, value in row.items():
-                self._writer.add_scalar(name, value, row["step"])  # type: ignore[no-untyped-call]
+                self._writer.add_scalar(name, value, row["step"])

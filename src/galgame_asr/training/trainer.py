@@ -119,6 +119,12 @@ class Trainer:
         self.sharded = self.accelerator.distributed_type in (
             DistributedType.FSDP, DistributedType.DEEPSPEED,
         )  # fmt: skip
+        wanted = phase.machine.accelerate.get("distributed_type")
+        if wanted in ("FSDP", "DEEPSPEED") and not self.sharded:
+            raise ConfigError(
+                f"machine.accelerate asks for {wanted}, and accelerate runs "
+                f"{self.accelerator.distributed_type.value}: it shards on GPUs alone"
+            )
         if self.sharded and phase.precision == "fp16":
             raise ConfigError("fp16 does not train sharded; set compute.precision to bf16")
         self.scaler = torch.amp.GradScaler(phase.device.type, enabled=phase.precision == "fp16")
@@ -189,10 +195,10 @@ class Trainer:
             InterruptionError: one was asked to stop.
         """
         due = time.monotonic() - self._saved_at >= 60 * self.phase.machine.save_minutes
-        labels, stop, save = share.num_labels, self.stopping.asked, due
+        labels, stop, save = float(share.num_labels), float(self.stopping.asked), float(due)
         if self.processes > 1:
             labels, stop, save, *losses = self._sum(
-                [labels, stop, due and self.is_main, *self._losses]
+                [labels, stop, save if self.is_main else 0.0, *self._losses]
             )
             self.history.losses += losses
             self._losses.clear()
@@ -339,7 +345,7 @@ class Trainer:
         self.model.eval()
         while True:
             with self._smaller_if_out_of_memory():
-                total, labels = 0.0, 0
+                total, labels = 0.0, 0.0
                 for share in self._shares(self.dev_examples, self.dev_steps.since(0)):
                     self._left_out |= share.left_out
                     for batch in share.micro_batches:

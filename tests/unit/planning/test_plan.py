@@ -22,8 +22,8 @@ from galgame_asr.planning.plan import (
     Planner,
     Speech,
 )
+from galgame_asr.training.freezing import prepare
 from galgame_asr.training.params import CommonParams, PhaseParams
-from galgame_asr.training.trainer import prepare
 from tests.conftest import REPOSITORY
 from tests.models import build
 from tests.phases import LORA, PHASES, values, write_rows

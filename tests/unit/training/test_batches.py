@@ -1,4 +1,4 @@
-"""Steps hold every utterance once, in an order that seeds decide; divisions change nothing of it."""
+"""Steps hold every utterance once, in an order that seeds decide; divisions keep that."""
 
 from itertools import chain
 from typing import Any

@@ -72,7 +72,7 @@ class FunAsrNano:
         features: torch.Tensor = batch[0]
         return features
 
-    def refuse_text(self, text: str, prompt: Prompt) -> str | None:  # noqa: ARG002
+    def refuse_text(self, text: str, prompt: Prompt) -> str | None:
         """See `Family`: whatever its length."""
         return None
 

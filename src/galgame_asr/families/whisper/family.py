@@ -38,7 +38,7 @@ from galgame_asr.families.whisper.network import (
     load_model,
     save_model,
 )
-from galgame_asr.messages.errors import CheckpointError, ConfigError, DataError
+from galgame_asr.messages.errors import CheckpointError, ConfigError
 
 PARTS = {"encoder": "model.encoder.", "decoder": "model.decoder."}
 PREPROCESSOR, TOKENIZER = "preprocessor_config.json", "tokenizer.json"
