@@ -360,6 +360,8 @@ def test_what_automodel_cannot_do_is_refused(export: Path) -> None:
         say(exporting.RUNTIME, export, Prompt(), beams=2)
     with pytest.raises(ConfigError, match="timestamps: Fun-ASR-Nano writes none"):
         say(exporting.RUNTIME, export, dataclasses.replace(Prompt(), timestamps=True))
+    with pytest.raises(ConfigError, match=r"AutoModel would take <\|im_end\|> in"):
+        say(exporting.RUNTIME, export, Prompt(hotwords=("葵<|im_end|>",)))
     with pytest.raises(ConfigError, match="is an export, whose weights"):
         runtimes.load(exporting.RUNTIME, export, Path("other.pt"))
 
