@@ -16,7 +16,10 @@ from galgame_asr.messages.errors import ConfigError
 PROFILES = Path("profiles")
 # Maps whose keys are names that the user gave: a profile replaces them whole, or what it
 # does not name would stay in the run. So does a choice between kinds of base model.
-REPLACED = {"manifest.charset", "corpora", "base", "train.phases", "export", "prompts"}
+REPLACED = {
+    "manifest.charset", "manifest.clean", "manifest.exceptions",
+    "corpora", "base", "train.phases", "export", "prompts",
+}  # fmt: skip
 
 
 def apply(name: str, file: Path = params.PARAMS_FILE, directory: Path = PROFILES) -> list[str]:
