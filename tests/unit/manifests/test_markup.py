@@ -63,6 +63,17 @@ def test_markup_is_found_and_taken_out(text: str) -> None:
     assert markup.clean(text, []) == text
 
 
+def test_the_table_of_the_docs() -> None:
+    """Each rule has a row, whose example becomes what the row says."""
+    page = (REPOSITORY / "docs/data.md").read_text(encoding="utf-8").replace("\\|", "\0")
+    rows = [line.strip("| ").split(" | ") for line in page.split("\n") if line.startswith("| `")]
+    cells = [[cell.strip("`").replace("\0", "|") for cell in row] for row in rows]
+    table = {row[0]: row[2:] for row in cells if row[0] in markup.RULES}
+    assert list(table) == list(markup.RULES)
+    for rule, (text, cleaned) in table.items():
+        assert markup.clean(text, [rule]) == cleaned
+
+
 @pytest.mark.parametrize("text", PLAIN)
 def test_what_may_be_said_stays(text: str) -> None:
     """No rule touches it."""
