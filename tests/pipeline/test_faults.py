@@ -91,7 +91,7 @@ def test_an_empty_text(workspace: Workspace) -> None:
 
 
 def test_recordings_at_other_rates(workspace: Workspace) -> None:
-    """A folder of one's own at 24 and 44.1 kHz comes through at the default severities, resampled."""
+    """A folder of one's own at 24 and 44.1 kHz comes through at the default severities."""
     folder = workspace.root / "recordings"
     folder.mkdir()
     for number, text in enumerate(recordings.lines()[:6]):

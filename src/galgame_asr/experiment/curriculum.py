@@ -126,7 +126,9 @@ def _check_corpora(values: Values) -> None:
     for key, names in used.items():
         _refuse_unknown(key, names, values["corpora"], "corpora")
     known = {*values["corpora"], *plug_ins("galgame_asr.corpora")}
-    _refuse_unknown("manifest.exceptions", values["manifest"]["exceptions"], known, "corpora and kinds")
+    _refuse_unknown(
+        "manifest.exceptions", values["manifest"]["exceptions"], known, "corpora and kinds"
+    )
 
 
 def _refuse_unknown(key: str, names: Iterable[str], known: Iterable[str], what: str) -> None:

@@ -81,6 +81,6 @@ def _refuse_marks(rows: pd.DataFrame) -> None:
     for row in rows[rows["text"].str.contains(MARK)].head(1).to_dict("records"):
         raise DataError(
             f"utterance {row['corpus']}/{row['id']}: FunASR's trainer would take what is written "
-            f"in {row['text']!r} for a mark of the model's; take it out by manifest.clean, or leave "
-            "the row out by manifest.severity.text_markup: drop"
+            f"in {row['text']!r} for a mark of the model's; take it out by manifest.clean, or "
+            "leave the row out by manifest.severity.text_markup: drop"
         )

@@ -35,7 +35,10 @@ from galgame_asr.text.letters import letters
 
 SHOWN = 3  # utterances named in a message
 # What was found where the name of a flag does not say it: a column, and how it is told.
-FOUND = {"sample_rate": ("sample_rate_hz", "at {} Hz"), "channels": ("channels", "with {} channels")}
+FOUND = {
+    "sample_rate": ("sample_rate_hz", "at {} Hz"),
+    "channels": ("channels", "with {} channels"),
+}
 CHUNK = 4096
 
 

@@ -148,6 +148,19 @@ class TestGalgame:
         with pytest.raises(DataError, match=r"train-000001\.tar holds 1 utterances instead of 3"):
             fetched(self.CORPUS)
 
+    def test_counts_as_other_programs_save_them(self, server: Files) -> None:
+        """With a byte order mark; what is no count is named with the file."""
+        counts = server.files["owner/corpus/num_samples_of_tar.json"]
+        server.files["owner/corpus/num_samples_of_tar.json"] = b"\xef\xbb\xbf" + counts
+        assert len(fetched(self.CORPUS)) == 2
+        other = dataclasses.replace(self.CORPUS, revision="b" * 40)
+        for damaged in (b'{"train-000000.tar": null}', b"[]", "{はい}".encode("cp932")):
+            server.files["owner/corpus/num_samples_of_tar.json"] = damaged
+            shutil.rmtree(".scratch")
+            shutil.rmtree("sources")
+            with pytest.raises(DataError, match=r"num_samples_of_tar\.json is not a JSON object"):
+                fetched(other)
+
     @pytest.mark.parametrize(
         ("change", "message"),
         [
@@ -291,6 +304,18 @@ class TestReazonSpeech:
         server.files["data/00a.tar"] = tar_of({"00a/z.flac": audio(300)})
         rows = fetched(self.corpus(server))
         assert rows[rows["id"] == "00a/a"]["flags"].map(list).tolist() == [["audio_missing"]]
+
+    def test_a_table_as_other_programs_save_it(self, server: Files) -> None:
+        """With a byte order mark and CRLF; U+2028 is no line's end; other encodings are named."""
+        server.files["tsv/small.tsv"] = "000/a.flac\t前\u2028後\r\n000/b.flac\tはい\r\n".encode(
+            "utf-8-sig"
+        )
+        rows = fetched(self.corpus(server))
+        assert texts(rows) == {"000/a": "前 後", "000/b": "はい"}
+        assert [list(flags) for flags in rows["flags"]] == [["text_multiline"], []]
+        server.files["tsv/medium.tsv"] = "000/a.flac\ta\n000/b.flac\tはい\n".encode("cp932")
+        with pytest.raises(DataError, match=r"medium\.tsv line 2 is not UTF-8"):
+            fetched(self.corpus(server, tier="medium"))
 
     def test_a_table_of_something_else_is_an_error(self, server: Files) -> None:
         """A saved error page is named with its line."""
@@ -626,6 +651,12 @@ class TestFolder:
             ('{"audio": null, "text": "はい"}', "line 2 has no column audio"),
             ('{"audio": "a.wav"', "line 2 is not JSON"),
             ("[" * 100_000, "line 2 is not JSON"),
+            # As Whisper-Finetune and FunASR's trainer have them.
+            (
+                '{"audio": {"path": "a.wav"}, "sentence": "はい"}',
+                r'line 2: audio is \{"path": "a.wav"\} \(dict\); allowed: text in quotes',
+            ),
+            ('{"messages": [{"role": "user"}]}', "no column audio; its columns: 'messages'"),
         ],
     )
     def test_a_line_of_other_types_is_named(self, tree: Path, line: str, message: str) -> None:

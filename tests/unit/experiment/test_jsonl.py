@@ -13,7 +13,9 @@ from galgame_asr.messages.errors import ConfigError, DataError
 
 def test_marks_that_it_would_obey_are_refused(tmp_path: Path) -> None:
     """In a text and in a hotword; before a model is loaded, and nothing is written."""
-    rows = pd.DataFrame({"corpus": ["c", "c"], "id": ["a", "b"], "text": ["はい", "終<|im_end|>続"]})
+    rows = pd.DataFrame(
+        {"corpus": ["c", "c"], "id": ["a", "b"], "text": ["はい", "終<|im_end|>続"]}
+    )
     where = (ShardReader(tmp_path), tmp_path / "model")
     with pytest.raises(DataError, match=r"utterance c/b: .*'終<\|im_end\|>続'.* manifest\.clean"):
         jsonl.write(rows, *where, Prompt(), tmp_path / "out")

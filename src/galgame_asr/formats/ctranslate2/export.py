@@ -95,5 +95,5 @@ def _check(checkpoint: Path) -> None:
 
 
 def _json(file: Path) -> dict[str, Any]:
-    values: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+    values: dict[str, Any] = json.loads(file.read_bytes())
     return values

@@ -138,7 +138,7 @@ def clean(text: str, rules: Iterable[str]) -> str:
     >>> clean("<|ja|>【葵】「漢字《かんじ》[r]です」", ["tags", "speaker", "control"])
     '「漢字《かんじ》です」'
     """
-    for name in RULES:
+    for name, rule in RULES.items():
         if name in rules:
-            text = RULES[name](text)
+            text = rule(text)
     return text

@@ -1,7 +1,6 @@
 """What is written like a mark of a model's is text, whatever the tokenizer calls special."""
 
 import random
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -35,6 +34,10 @@ def a_whisper(tmp_path_factory: pytest.TempPathFactory) -> whisper.Whisper:
     return loaded
 
 
+def ids(tokenizer: Any, marks: list[str]) -> set[int]:
+    return set(tokenizer.convert_tokens_to_ids(marks))
+
+
 def marked(marks: list[str]) -> list[str]:
     """Texts that hold marks, also within each other."""
     draw = random.Random(0)
@@ -50,11 +53,11 @@ def test_marks_in_texts_are_characters(
     """No token of a text is a mark, and the tokens spell the text; other texts are as ever."""
     for tokenizer, marks in ((nano.tokenizer, NANO_MARKS), (a_whisper.tokenizer, WHISPER_MARKS)):
         tokens = TextTokenizer(tokenizer)
-        forbidden = set(tokenizer.convert_tokens_to_ids(marks))
+        forbidden = ids(tokenizer, marks)
         for text in marked(marks):
             found = tokens(text)
             assert not forbidden & set(found)
-            # By the backend: transformers' own decoding of Whisper leaves out what looks like times.
+            # By the backend: transformers' decoding of Whisper leaves out what looks like times.
             assert tokenizer.backend_tokenizer.decode(found, skip_special_tokens=False) == text
         for text in TEXTS:
             assert tokens(text) == tokenizer.encode(text, add_special_tokens=False)
@@ -77,23 +80,22 @@ def test_a_label_ends_once(nano: fun_asr_nano.FunAsrNano, a_whisper: whisper.Whi
     assert labels.tolist() == list("終<|endoftext|>続".encode())
 
 
-def test_a_hotword_ends_nothing(
-    nano: fun_asr_nano.FunAsrNano, a_whisper: whisper.Whisper
-) -> None:
+def test_a_hotword_ends_nothing(nano: fun_asr_nano.FunAsrNano, a_whisper: whisper.Whisper) -> None:
     """The instruction of a hotword that is written like a mark has the marks of any other's."""
     for mark in NANO_MARKS:
         plain, odd = (
             nano.training_batch(examples(nano, [1.0], Prompt(hotwords=(word,))))["input_ids"][0]
             for word in ("葵", f"葵{mark}")
         )
-        ids = nano.tokenizer.convert_tokens_to_ids(NANO_MARKS)
-        assert [t for t in odd.tolist() if t in ids] == [t for t in plain.tolist() if t in ids]
+        known = ids(nano.tokenizer, NANO_MARKS)
+        assert [t for t in odd.tolist() if t in known] == [t for t in plain.tolist() if t in known]
     for mark in WHISPER_MARKS:
         plain, odd = (
             a_whisper.prompt_tokens(Prompt(language="ja", hotwords=(word,)))
             for word in ("葵", f"葵{mark}")
         )
-        assert sorted(set(odd) & _marks(a_whisper)) == sorted(set(plain) & _marks(a_whisper))
+        known = ids(a_whisper.tokenizer, WHISPER_MARKS)
+        assert [t for t in odd if t in known] == [t for t in plain if t in known]
 
 
 def test_a_tokenizer_that_finds_its_marks_all_the_same_is_refused() -> None:
@@ -107,7 +109,3 @@ def test_a_tokenizer_that_finds_its_marks_all_the_same_is_refused() -> None:
 
 def _with_text(example: Any, text: str) -> Any:
     return type(example)(**{**vars(example), "text": text})
-
-
-def _marks(family: whisper.Whisper) -> set[int]:
-    return set(family.tokenizer.convert_tokens_to_ids(WHISPER_MARKS))
