@@ -34,6 +34,7 @@ from galgame_asr.manifests.params import FlagSeverity, ManifestParams
 from galgame_asr.messages.errors import ConfigError, DataError, GalgameAsrError
 from galgame_asr.shards import folder as shards
 from galgame_asr.shards import tar
+from tests import recordings
 from tests.conftest import REPOSITORY, tone
 from tests.servers import Files, serving
 
@@ -599,8 +600,11 @@ class TestFolder:
 
     def test_kaldi_has_a_row_for_each_side(self, tree: Path) -> None:
         """An id of text or of wav.scp alone is flagged; a tab parts as well as a space."""
-        (tree / "wav.scp").write_text(f"u1\t{tree / 'a.wav'}\nu2 b/一.opus\n")
-        (tree / "text").write_text("\ufeffu1\tはい そう\r\nu3 ない\r\n", encoding="utf-8")
+        (tree / "sub dir").mkdir()
+        (tree / "b/一.opus").rename(tree / "sub dir/音 1.opus")
+        scp = f"u1\t{tree / 'a.wav'}\r\nu2 sub dir/音 1.opus\r\n"
+        (tree / "wav.scp").write_text(scp, "utf-8-sig", newline="")
+        (tree / "text").write_text("u1\tはい そう\r\nu3 ない\r\n", "utf-8-sig", newline="")
         rows = fetched(self.corpus(tree))
         assert texts(rows) == {"u1": "はい そう", "u2": "", "u3": "ない"}
         flags = [list(flags) for flags in rows["flags"]]
@@ -680,6 +684,31 @@ class TestFolder:
         (tree / "text").write_bytes("u1 はい\nu2 うん\n".encode("cp932"))
         with pytest.raises(DataError, match=r"text line 1 is not UTF-8 .*iconv -f cp932"):
             fetched(self.corpus(tree))
+
+    def test_what_was_written_to_a_pipe(self, tmp_path: Path) -> None:
+        """Its headers claim lengths that no file has, or none: all of it is one's recording."""
+        samples = recordings.speak("葵、おはよう。")
+        buffer = io.BytesIO()
+        sf.write(buffer, samples, 16_000, format="WAV")
+        wav = buffer.getvalue()
+        claims = {"arecord": 0x8000_0000, "sox": 0x7FFF_FFFF - 36, "ffmpeg": 0xFFFF_FFFF}
+        for number, (name, claim) in enumerate(claims.items()):
+            own = wav[:40] + claim.to_bytes(4, "little") + wav[44:]
+            (tmp_path / f"{name}.wav").write_bytes(own[: len(own) - 2 * number])
+        sf.write(buffer := io.BytesIO(), samples, 16_000, format="FLAC")
+        flac = bytearray(buffer.getvalue())
+        flac[21:26] = bytes([flac[21] & 0xF0, 0, 0, 0, 0])  # the number of samples
+        (tmp_path / "flac.flac").write_bytes(flac)
+        for path in list(tmp_path.iterdir()):
+            path.with_suffix(".txt").write_text(f"葵、おはよう。{path.stem}", encoding="utf-8")
+        shards_of = Path("data/raw/c")
+        shards_of.mkdir(parents=True)
+        corpora.fetch("c", self.corpus(tmp_path), shards_of)
+        index(Corpus("c", shards_of, MANIFEST), Path("c.parquet"), Path(".scratch/index"))
+        rows = utterances.read(Path("c.parquet"))
+        found = dict(zip(rows["id"], (rows["duration_s"] * 16_000).round(), strict=True))
+        lengths = {name: len(samples) - number for number, name in enumerate(claims)}
+        assert found == lengths | {"flac": len(samples)}
 
     def test_what_is_not_there_is_an_error(self, tmp_path: Path) -> None:
         """An empty or missing folder, and a table without its column."""
