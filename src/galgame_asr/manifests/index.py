@@ -155,9 +155,10 @@ class _Counts:
                 self.failed += 1
                 if len(self.shown) < SHOWN:
                     row = table.slice(number, 1).to_pylist()[0]
+                    length = f"{row['duration_s']:.2f} s, " if row["duration_s"] else ""
                     self.shown.append(
                         f"  {row['shard']} {row['id']}: {', '.join(flags[number])} "
-                        f"({row['duration_s']:.2f} s, text {row['text']!r})"
+                        f"({length}text {row['text']!r})"
                     )
 
     def refuse_failed(self) -> None:

@@ -5,6 +5,7 @@ Each rule is a function with its cases. A rule takes out what is surely markup: 
 that mark nothing up by them.
 """
 
+import html
 import re
 from collections.abc import Callable, Iterable
 
@@ -22,7 +23,9 @@ _TAGS = re.compile(
     r"</?[A-Za-z][A-Za-z0-9]*(?:[ =/][^<>]*)?>"
     r"|\[/?[a-z][a-z0-9_]*(?: [^\[\]]*)?\]"
     r"|\{/?[a-z]+(?:=[^{}]*)?\}"
+    r"|［＃[^［］]*］"
 )
+_ENTITY = re.compile(r"&(?:[A-Za-z]{2,8}|#[0-9]{1,6}|#x[0-9A-Fa-f]{1,6});")
 _BREAK_CODE = re.compile(r"(?<=[A-Za-z0-9])\\n(?=[A-Za-z0-9])")
 _CODES = re.compile(
     r"(?<![0-9０-９])%[a-z]-?[0-9]*;?(?![a-z])"
@@ -31,7 +34,7 @@ _CODES = re.compile(
 _SPEAKER = re.compile(
     r"\s*(?:(?:【[^【】]{1,20}】\s*)+"
     r"|[^\s「『（【。、！？…:：]{1,12}[:：]\s*(?=[「『（])"
-    r"|[一-鿿々ァ-ヺー・A-Za-zＡ-Ｚａ-ｚ0-9０-９？?]{1,12}(?=「[^「」]+」\s*$))"
+    r"|[一-鿿々ァ-ヺー・A-Za-zＡ-Ｚａ-ｚ0-9０-９？?]{1,12}(?=[\r\n]*「[^「」]+」\s*$))"
 )
 
 
@@ -66,7 +69,9 @@ def ruby(text: str) -> str:
 
 
 def tags(text: str) -> str:
-    """Tags in <> as of HTML and Unity, in [] as of KiriKiri, in {} as of Ren'Py.
+    """Tags: <> of HTML and Unity, [] of KiriKiri, {} of Ren'Py, ［＃］ of Aozora Bunko.
+
+    What HTML writes by name becomes the character.
 
     >>> tags("改行<br>タグ[r]です[l]")
     '改行タグです'
@@ -74,9 +79,12 @@ def tags(text: str) -> str:
     '赤い花だ'
     >>> tags("Hello<br>World")
     'Hello World'
+    >>> tags("薔薇［＃「薔薇」に傍点］&amp;百合、A&B")
+    '薔薇&百合、A&B'
     >>> tags("(>_<) <3 [笑] ［ｒ］ 1<2 {笑} [OK]")
     '(>_<) <3 [笑] ［ｒ］ 1<2 {笑} [OK]'
     """
+    text = _ENTITY.sub(lambda found: html.unescape(found[0]), text)
     return _TAGS.sub("", _BREAK_TAG.sub(" ", text))
 
 
