@@ -86,7 +86,8 @@ def split_and_mix(root: Path) -> None:
     )  # fmt: skip
     start = time.monotonic()
     rows = utterances.read(root / "c.parquet")
-    parts, _ = split(rows, split_params, Checks(severity, signal, ShardReader(root)))
+    severities = dict.fromkeys(rows["corpus"].unique(), severity)
+    parts, _ = split(rows, split_params, Checks(severities, signal, ShardReader(root)))
     for name, part in parts.items():
         utterances.write(root / f"{name}.parquet", part)
     print(f"split: {time.monotonic() - start:.1f} s;", {n: len(p) for n, p in parts.items()})

@@ -1,8 +1,14 @@
 """Bad params and damaged files: one clear message, exit status 1, and repair works."""
 
+import numpy as np
+import pandas as pd
+import soundfile as sf
+import soxr
 import torch
 
+from galgame_asr.core.paths import SETS
 from galgame_asr.shards import tar
+from tests import recordings
 from tests.conftest import list_shards, tone
 from tests.pipeline.conftest import Workspace
 
@@ -82,6 +88,34 @@ def test_an_empty_text(workspace: Workspace) -> None:
     workspace.edit(lambda values: values["manifest"]["severity"].update(text_empty="drop"))
     output = workspace.stage("manifest", "vn")
     assert "61 utterances, 60 usable" in output
+
+
+def test_recordings_at_other_rates(workspace: Workspace) -> None:
+    """A folder of one's own at 24 and 44.1 kHz comes through at the default severities."""
+    folder = workspace.root / "recordings"
+    folder.mkdir()
+    for number, text in enumerate(recordings.lines()[:6]):
+        samples = recordings.speak(text, number)
+        rate_hz = (24_000, 44_100)[number % 2]
+        stereo = np.stack([soxr.resample(samples, 16_000, rate_hz)] * 2, 1)
+        sf.write(folder / f"{number}.wav", stereo, rate_hz)
+        (folder / f"{number}.txt").write_text(f"{text}\r\n", encoding="utf-8-sig")
+    entry = {"kind": "folder", "path": "recordings", "shard_size": 10}
+    workspace.edit(lambda values: values["corpora"].update(mine=entry))
+    workspace.stage("fetch", "mine")
+    output = workspace.stage("manifest", "mine")
+    assert "mine: 6 utterances, 6 usable" in output
+    assert "sample_rate 6 (3 at 24000 Hz, 3 at 44100 Hz)" in output
+    workspace.stage("split")
+    sets = [pd.read_parquet(workspace.root / f"data/split/{name}.parquet") for name in SETS]
+    rows = pd.concat(sets).query("corpus == 'mine'")
+    assert len(rows) == 6
+    assert set(rows["sample_rate_hz"]) == {24_000, 44_100}
+    workspace.edit(
+        lambda values: values["manifest"]["exceptions"].update(mine={"sample_rate": "fail"})
+    )
+    message = one_message(workspace.stage("manifest", "mine", check=False), "DataError")
+    assert "6 of 6 utterances of mine have a flag that must not occur: sample_rate 6 (3" in message
 
 
 def test_a_checkpoint_that_lacks_keys(workspace: Workspace) -> None:

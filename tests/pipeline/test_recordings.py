@@ -186,14 +186,15 @@ def test_each_file_stands_for_itself(
 ) -> None:
     """What is shorter than a frame has an empty text; what cannot be read is named at the end."""
     write(here / "a.wav", speak(SENTENCES[0]))
-    write(here / "short.wav", noise(0.01))
+    write(here / "10ms.wav", noise(0.01))
+    write(here / "100ms.wav", speak(SENTENCES[0])[:1600])
     (here / "page.wav").write_text("<html>")
-    names = ["short.wav", "none.wav", "page.wav", "a.wav"]
-    with pytest.raises(DataError, match=r"2 of 4 files failed, .*: none\.wav, page\.wav"):
+    names = ["10ms.wav", "none.wav", "page.wav", "100ms.wav", "a.wav"]
+    with pytest.raises(DataError, match=r"2 of 5 files failed, .*: none\.wav, page\.wav"):
         dispatch(["transcribe", *names, f"--model={model}"])
-    printed = capsys.readouterr().out
-    assert printed.startswith("==> short.wav <==\n==> a.wav <==\n")
-    assert len(printed.splitlines()) == 3
+    printed = capsys.readouterr().out.splitlines()
+    assert printed[:2] == ["==> 10ms.wav <==", "==> 100ms.wav <=="]
+    assert printed[-2] == "==> a.wav <=="
 
 
 @pytest.mark.parametrize(("guard", "expected"), [("keep", ""), ("mark", MARK), ("drop", None)])
@@ -216,11 +217,13 @@ def test_what_is_likely_made_up_is_named(
     assert f"repeats itself: 16 letters, likely made up ({guard})" in caplog.text
 
 
-def test_silence_says_nothing(here: Path, model: Path) -> None:
-    """Also where it is shorter than a piece, which the model would fill with a sentence."""
-    write(here / "a.wav", np.zeros(5 * RATE_HZ, np.float32))
-    dispatch(["transcribe", "a.wav", "--output=a.txt", f"--model={model}"])
-    assert (here / "a.txt").read_text() == ""
+def test_silence_and_noise_say_nothing(here: Path, model: Path) -> None:
+    """Also where they are shorter than a piece, which the model would fill with a sentence."""
+    write(here / "silence.wav", np.zeros(5 * RATE_HZ, np.float32))
+    write(here / "noise.wav", noise(6.0))
+    names = ["silence", "noise"]
+    dispatch(["transcribe", *(f"{n}.wav" for n in names), "--output=.", f"--model={model}"])
+    assert [(here / f"{name}.txt").read_text() for name in names] == ["", ""]
 
 
 def test_no_cue_outlasts_its_recording(

@@ -16,12 +16,12 @@ from ruamel.yaml import YAML
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 
 from galgame_asr.base.built import TinyBase
-from galgame_asr.families.fun_asr_nano.family import SYSTEM, WEIGHTS
+from galgame_asr.families.fun_asr_nano.family import END, SYSTEM, WEIGHTS
 from galgame_asr.families.fun_asr_nano.network import Model
 from galgame_asr.families.fun_asr_nano.weights import read_config, save_weights
 
 LLM_DIRECTORY = "Qwen3-tiny"
-PAD, END = "<|endoftext|>", "<|im_end|>"
+PAD = "<|endoftext|>"
 # The fixed parts of the instruction as tokens of their own: in bytes or characters they
 # would be most of what the language model reads.
 INSTRUCTION_TOKENS = [

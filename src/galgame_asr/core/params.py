@@ -65,12 +65,17 @@ def entry(package: str, key: str, tag: str, *, file: Path = PARAMS_FILE) -> Any:
         ConfigError: as for `load`; of a name that is none, with the allowed ones.
     """
     value = load(dict[str, Any], key, file=file)
-    (folder,) = importlib.import_module(package).__path__
-    files = [path for path in Path(folder).glob("*/params.py") if path.parent.name != "common"]
     # Of a name that is none, all of them say which there are.
-    known = value.get(tag) in [path.parent.name for path in files]
+    known = value.get(tag) in plug_ins(package)
     module = f"{package}.{value[tag]}.params" if known else f"{package}.params"
     return parse(importlib.import_module(module).Entry, value, key, file=file)
+
+
+def plug_ins(package: str) -> list[str]:
+    """The names of a package's plug-ins, which are those of its folders."""
+    (folder,) = importlib.import_module(package).__path__
+    names = sorted(path.parent.name for path in Path(folder).glob("*/params.py"))
+    return [name for name in names if name != "common"]
 
 
 def parse(kind: TypeForm[T], value: Any, key: str, *, file: Path = PARAMS_FILE) -> T:

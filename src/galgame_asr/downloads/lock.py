@@ -36,7 +36,8 @@ class Lock:
         self.files: dict[str, File] = {}
         if not path.is_file():
             return
-        head, *lines = path.read_text(encoding="utf-8").splitlines() or [""]
+        # Not by splitlines: U+2028 and the like may stand in names.
+        head, *lines = path.read_text(encoding="utf-8-sig").split("\n")
         if head != f"# {source}":
             return  # of another revision: this one starts anew
         try:

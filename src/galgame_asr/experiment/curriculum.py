@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from galgame_asr.core.params import plug_ins
 from galgame_asr.messages.errors import ConfigError
 
 Values = Mapping[str, Any]  # of params.yaml
@@ -114,6 +115,7 @@ def _check_corpora(values: Values) -> None:
     used = {
         "split.out_of_domain": values["split"]["out_of_domain"],
         "manifest.charset": values["manifest"]["charset"],
+        "manifest.clean": values["manifest"]["clean"],
     }
     for name, phase in values["train"]["phases"].items():
         used[f"train.phases.{name}.mix"] = phase["mix"]
@@ -123,6 +125,10 @@ def _check_corpora(values: Values) -> None:
             used[f"base.built.{kind}.texts"] = recipe["texts"]
     for key, names in used.items():
         _refuse_unknown(key, names, values["corpora"], "corpora")
+    known = {*values["corpora"], *plug_ins("galgame_asr.corpora")}
+    _refuse_unknown(
+        "manifest.exceptions", values["manifest"]["exceptions"], known, "corpora and kinds"
+    )
 
 
 def _refuse_unknown(key: str, names: Iterable[str], known: Iterable[str], what: str) -> None:

@@ -15,7 +15,9 @@ import soundfile as sf
 from galgame_asr.core.files import atomic_directory
 from galgame_asr.core.reader import SAMPLE_RATE_HZ, ShardReader
 from galgame_asr.families.common.params import Prompt
+from galgame_asr.families.common.text_tokens import MARK
 from galgame_asr.families.fun_asr_nano import family as fun_asr_nano
+from galgame_asr.families.fun_asr_nano.texts import refuse_marks
 from galgame_asr.messages.console import Progress
 from galgame_asr.messages.errors import DataError
 
@@ -38,9 +40,13 @@ def write(
         directory: must not exist.
 
     Raises:
-        DataError: the directory exists, or an utterance cannot be read.
+        DataError: the directory exists, an utterance cannot be read, or its text holds a mark
+            of the model's, which FunASR does not take for text.
+        ConfigError: the prompt holds one.
         CheckpointError: the model cannot be loaded.
     """
+    refuse_marks(prompt, "FunASR's trainer")
+    _refuse_marks(rows)
     if directory.exists():
         raise DataError(f"{directory} exists; remove it, or name another folder")
     family = fun_asr_nano.load(model)
@@ -65,7 +71,16 @@ def write(
                     {"role": "assistant", "content": row["text"]},
                 ],
                 "speech_length": round(len(audio) / SAMPLE_RATE_HZ * FRAMES_PER_S),
-                "text_length": len(family.tokenizer.encode(row["text"])),
+                "text_length": len(family.text_tokens(row["text"])),
             }
             stream.write(json.dumps(line, ensure_ascii=False) + "\n")
             progress.update(1)
+
+
+def _refuse_marks(rows: pd.DataFrame) -> None:
+    for row in rows[rows["text"].str.contains(MARK)].head(1).to_dict("records"):
+        raise DataError(
+            f"utterance {row['corpus']}/{row['id']}: FunASR's trainer would take what is written "
+            f"in {row['text']!r} for a mark of the model's; take it out by manifest.clean, or "
+            "leave the row out by manifest.severity.text_markup: drop"
+        )

@@ -6,7 +6,7 @@ from typing import Any
 
 from ruamel.yaml import YAML, CommentToken
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
-from ruamel.yaml.error import CommentMark
+from ruamel.yaml.error import CommentMark, YAMLError
 
 from galgame_asr.core import params
 from galgame_asr.core.files import write_text
@@ -16,7 +16,10 @@ from galgame_asr.messages.errors import ConfigError
 PROFILES = Path("profiles")
 # Maps whose keys are names that the user gave: a profile replaces them whole, or what it
 # does not name would stay in the run. So does a choice between kinds of base model.
-REPLACED = {"manifest.charset", "corpora", "base", "train.phases", "export", "prompts"}
+REPLACED = {
+    "manifest.charset", "manifest.clean", "manifest.exceptions",
+    "corpora", "base", "train.phases", "export", "prompts",
+}  # fmt: skip
 
 
 def apply(name: str, file: Path = params.PARAMS_FILE, directory: Path = PROFILES) -> list[str]:
@@ -31,7 +34,7 @@ def apply(name: str, file: Path = params.PARAMS_FILE, directory: Path = PROFILES
         known = ", ".join(sorted(path.stem for path in directory.glob("*.yaml"))) or "none"
         raise ConfigError(f"there is no profile '{name}'; profiles: {known}")
     yaml = _round_trip()
-    whole, overlay = yaml.load(file), yaml.load(source)
+    whole, overlay = _read(yaml, file), _read(yaml, source)
     keys = _overlay(whole, overlay, "", source)
     buffer = io.StringIO()
     yaml.dump(whole, buffer)
@@ -55,6 +58,16 @@ def _overlay(target: Any, overlay: Any, path: str, source: Path) -> list[str]:
             _put_comment_below(target, name, below)
             keys.append(key)
     return keys
+
+
+def _read(yaml: YAML, file: Path) -> CommentedMap:
+    try:
+        found = yaml.load(file)
+    except YAMLError as error:
+        raise ConfigError(f"{file} is not valid YAML: {error}") from None
+    if not isinstance(found, CommentedMap):
+        raise ConfigError(f"{file} is no map; allowed: keys of params.yaml")
+    return found
 
 
 def _round_trip() -> YAML:

@@ -6,7 +6,7 @@ are then found over all parts by their hashes, and the parts are joined.
 
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import asdict, dataclass, field, fields
 from functools import partial
 from pathlib import Path
@@ -26,14 +26,19 @@ from galgame_asr.manifests.checks import text as text_checks
 from galgame_asr.manifests.group import group_text
 from galgame_asr.manifests.hashing import unit_hash
 from galgame_asr.manifests.params import ManifestParams
-from galgame_asr.messages.console import Progress
+from galgame_asr.messages.console import Progress, log
 from galgame_asr.messages.errors import DataError
 from galgame_asr.shards import folder as shards
 from galgame_asr.shards import tar
 from galgame_asr.shards.folder import Shard
 from galgame_asr.text.letters import letters
 
-SHOWN = 10  # utterances named in a message
+SHOWN = 3  # utterances named in a message
+# What was found where the name of a flag does not say it: a column, and how it is told.
+FOUND = {
+    "sample_rate": ("sample_rate_hz", "at {} Hz"),
+    "channels": ("channels", "with {} channels"),
+}
 CHUNK = 4096
 
 
@@ -61,6 +66,7 @@ class Part:
     audio: repeats.Keys
     texts: repeats.Keys
     checked: int  # rows whose signal was checked
+    found: Counter[tuple[str, str]]  # rows by flag and what was found; see FOUND
 
 
 def index(corpus: Corpus, output: Path, scratch: Path) -> dict[str, Any]:
@@ -89,9 +95,10 @@ def index(corpus: Corpus, output: Path, scratch: Path) -> dict[str, Any]:
         for part in pool.map(partial(_index_shard, corpus=corpus, scratch=directory), found):
             parts.append(part)
             progress.update(1)
-        counts = _Counts(corpus)
+        counts = _Counts(corpus, parts)
         utterances.write_parts(output, _joined(parts, counts))
-        return counts.summary(sum(part.checked for part in parts))
+        log.info("%s", counts)
+        return counts.summary()
 
 
 def _joined(parts: list[Part], counts: "_Counts") -> Iterator[pa.Table]:
@@ -124,9 +131,11 @@ def _joined(parts: list[Part], counts: "_Counts") -> Iterator[pa.Table]:
 class _Counts:
     """Counts over all parts, and the first utterances that must not be."""
 
-    def __init__(self, corpus: Corpus) -> None:
+    def __init__(self, corpus: Corpus, parts: list[Part]) -> None:
         self.corpus = corpus
         self.severity = asdict(corpus.params.severity)
+        self.checked = sum(part.checked for part in parts)
+        self.found = sum((part.found for part in parts), Counter[tuple[str, str]]())
         self.flags: Counter[str] = Counter()
         self.utterances = self.usable = self.failed = 0
         self.seconds = self.usable_s = 0.0
@@ -146,27 +155,44 @@ class _Counts:
                 self.failed += 1
                 if len(self.shown) < SHOWN:
                     row = table.slice(number, 1).to_pylist()[0]
+                    length = f"{row['duration_s']:.2f} s, " if row["duration_s"] else ""
                     self.shown.append(
                         f"  {row['shard']} {row['id']}: {', '.join(flags[number])} "
-                        f"(text {row['text']!r})"
+                        f"({length}text {row['text']!r})"
                     )
 
     def refuse_failed(self) -> None:
         if self.failed:
-            shown = "\n".join(self.shown)
+            name, shown = self.corpus.name, "\n".join(self.shown)
+            fatal = {flag for flag, effect in self.severity.items() if effect == "fail"}
             raise DataError(
-                f"{self.failed} of {self.utterances} utterances of {self.corpus.name} have a flag "
-                f"that must not occur:\n{shown}\n"
-                "repair them, or set manifest.severity of the flag to drop or warn"
+                f"{self.failed} of {self.utterances} utterances of {name} have a flag that must "
+                f"not occur: {self.counted(fatal)}\n{shown}\n"
+                f"repair them, or set manifest.exceptions.{name}.FLAG to drop or warn"
             )
 
-    def summary(self, checked: int) -> dict[str, Any]:
+    def counted(self, flags: Collection[str]) -> str:
+        """How many utterances have each of these flags, and what was found in them."""
+        told = []
+        for flag, count in self.flags.most_common():
+            if flag in flags:
+                found = [f"{n} {what}" for (f, what), n in self.found.most_common() if f == flag]
+                told.append(f"{flag} {count}" + (f" ({', '.join(found)})" if found else ""))
+        return ", ".join(told)
+
+    def __str__(self) -> str:
+        return (
+            f"{self.corpus.name}: {self.utterances} utterances, {self.usable} usable, "
+            f"{self.seconds / 3600:.2f} hours; flags: {self.counted(self.severity) or 'none'}"
+        )
+
+    def summary(self) -> dict[str, Any]:
         return {
             "utterances": self.utterances,
             "usable": self.usable,
             "hours": round(self.seconds / 3600, 4),
             "usable_hours": round(self.usable_s / 3600, 4),
-            "signal_checked": checked,
+            "signal_checked": self.checked,
             "flags": {flag: self.flags[flag] for flag in self.severity},
         }
 
@@ -181,6 +207,7 @@ class _Row:
     audio_hash: str = ""
     duration_s: float = 0.0
     sample_rate_hz: int = 0
+    channels: int = 0  # no column of the table
     text: str = ""
     flags: list[str] = field(default_factory=list)
 
@@ -209,6 +236,12 @@ def _index_shard(shard: Shard, corpus: Corpus, scratch: Path) -> Part:
             for number, row in enumerate(rows)
         ),
         checked=checked,
+        found=Counter(
+            (flag, how.format(getattr(row, column)))
+            for row in rows
+            for flag, (column, how) in FOUND.items()
+            if flag in row.flags
+        ),
     )
 
 
@@ -248,9 +281,9 @@ def _rows(shard: Path, corpus: Corpus) -> tuple[list[_Row], int]:
     for stem in texts.keys() - {row.id for row in rows}:
         rows.append(_Row(stem))
         _describe_audio(rows[-1], None, corpus.params)
-    charset = corpus.charset
+    charset, clean = corpus.charset, corpus.params.clean.get(corpus.name, ())
     for row in rows:
-        row.text, flags = text_checks.check(texts.get(row.id), charset)
+        row.text, flags = text_checks.check(texts.get(row.id), charset, clean)
         row.flags += flags
         row.flags += audio_checks.check_rate(len(letters(row.text)), row.duration_s, corpus.params)
         if row.id in repeated:
@@ -267,6 +300,7 @@ def _describe_audio(row: _Row, data: bytes | None, params: ManifestParams) -> bo
     if header is None or data is None:
         return False
     row.duration_s, row.sample_rate_hz = header.duration_s, header.sample_rate_hz
+    row.channels = header.channels
     if unit_hash(row.id, "signal") >= params.signal.share:
         return False
     row.flags += signal.check(data, row.duration_s, params.signal)

@@ -1,13 +1,17 @@
 """Section `manifest`: which utterances are usable."""
 
 import re
+from dataclasses import fields, replace
 from typing import Annotated, Literal
 
 from pydantic import Field, field_validator
 
-from galgame_asr.core.params import section
+from galgame_asr.core.params import hint, section
 
 Severity = Literal["fail", "drop", "warn"]
+Markup = Literal["control", "ruby", "tags", "codes", "speaker"]  # rules of checks/markup.py
+# By kind of corpus or by its name: flags whose severity is another there.
+Exceptions = dict[str, dict[str, Severity]]
 Share = Annotated[float, Field(ge=0, le=1)]
 
 
@@ -36,12 +40,14 @@ class FlagSeverity:
     text_missing: Severity
     audio_missing: Severity
     # The text file: nothing but space, no letter and no number, NUL characters, not UTF-8,
-    # a byte order mark, more than one line, characters outside the corpus's charset.
+    # a byte order mark, markup that nobody says, more than one line, characters outside the
+    # corpus's charset.
     text_empty: Severity
     text_symbols: Severity
     text_nul: Severity
     text_not_utf8: Severity
     text_bom: Severity
+    text_markup: Severity
     text_multiline: Severity
     text_charset: Severity
     # The audio file by its headers: no bytes, no audio, cut short, not 16 kHz, not mono,
@@ -79,8 +85,11 @@ class ManifestParams:
     max_letters_per_s: Annotated[float, Field(gt=0)]
     # By corpus: a regular expression of the characters its texts may have.
     charset: dict[str, str]
+    # By corpus: what of the markup in its texts is taken out.
+    clean: dict[str, tuple[Markup, ...]]
     signal: SignalParams
     severity: FlagSeverity
+    exceptions: Exceptions
 
     @field_validator("charset")
     @classmethod
@@ -93,3 +102,19 @@ class ManifestParams:
                     f"{corpus}: {pattern!r} is no regular expression: {error}"
                 ) from None
         return charset
+
+    @field_validator("exceptions")
+    @classmethod
+    def _flags_exist(cls, exceptions: Exceptions) -> Exceptions:
+        known = [flag.name for flag in fields(FlagSeverity)]
+        for corpus, flags in exceptions.items():
+            for flag in flags.keys() - set(known):
+                raise ValueError(f"{corpus}: there is no flag '{flag}'. {hint(flag, known)}")
+        return exceptions
+
+
+def severity_of(
+    corpus: str, kind: str, severity: FlagSeverity, exceptions: Exceptions
+) -> FlagSeverity:
+    """What flags do in one corpus: exceptions of its name count before those of its kind."""
+    return replace(severity, **exceptions.get(kind, {}) | exceptions.get(corpus, {}))

@@ -6,8 +6,8 @@ from pathlib import Path
 from dvc.exceptions import DvcException
 from dvc.repo import Repo
 from dvc.scm import NoSCM, SCMError
-from ruamel.yaml import YAML
 
+from galgame_asr.core.params import read_yaml
 from galgame_asr.messages.errors import ExportError
 
 
@@ -31,7 +31,7 @@ def of_export(name: str, checkpoint: Path, export: Path) -> Provenance:
     """
     stages = [f"export@{name}", f"verify@{name}"]
     lock_file = Path("dvc.lock")
-    lock = YAML(typ="safe").load(lock_file)["stages"] if lock_file.is_file() else {}
+    lock = read_yaml(lock_file)["stages"] if lock_file.is_file() else {}
     advice = f"`dvc repro verify@{name}` brings it up to date"
     if missing := [stage for stage in stages if stage not in lock]:
         raise ExportError(f"stage {missing[0]} has not run here; {advice}")

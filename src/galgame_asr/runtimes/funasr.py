@@ -19,9 +19,10 @@ from torch import nn
 
 from galgame_asr.families.common.family import Search
 from galgame_asr.families.common.params import Prompt
+from galgame_asr.families.common.text_tokens import TextTokenizer
 from galgame_asr.families.common.transcript import Transcript
 from galgame_asr.families.fun_asr_nano import funasr_parts  # noqa: F401  registers what the model is made of
-from galgame_asr.families.fun_asr_nano.texts import refuse_timestamps
+from galgame_asr.families.fun_asr_nano.texts import refuse_marks, refuse_timestamps
 from galgame_asr.messages.errors import CheckpointError, ConfigError
 
 WINDOW_S = None
@@ -53,7 +54,7 @@ class FunAsrNanoAutoModel:
 
         Raises:
             CheckpointError: funasr cannot load the directory, or finds tensors missing.
-            ConfigError: the search has beams, or the prompt asks for timestamps.
+            ConfigError: the search has beams, or the prompt asks for timestamps or holds marks.
         """
         if search.beams > 1:
             raise ConfigError(
@@ -61,6 +62,7 @@ class FunAsrNanoAutoModel:
                 "or decode by family fun_asr_nano"
             )
         refuse_timestamps(prompt)
+        refuse_marks(prompt, "AutoModel")
         return [
             self._transcribe(item[:, 0], prompt, limit, search.no_repeat_ngram_size)
             for item, limit in zip(features, search.max_new_tokens, strict=True)
@@ -79,8 +81,12 @@ class FunAsrNanoAutoModel:
             llm_kwargs={"do_sample": False, "no_repeat_ngram_size": no_repeat_ngram_size},
         )
         text: str = found["text"]
-        num_tokens = len(self._runtime.kwargs["tokenizer"].encode(text))
+        num_tokens = len(self._text_tokens(text))
         return Transcript(text, min(num_tokens + 1, limit), None)
+
+    @cached_property
+    def _text_tokens(self) -> TextTokenizer:
+        return TextTokenizer(self._runtime.kwargs["tokenizer"])
 
     @cached_property
     def _runtime(self) -> Any:

@@ -19,8 +19,9 @@ from torch import nn
 from galgame_asr.core.reader import SAMPLE_RATE_HZ
 from galgame_asr.families.common.family import Search
 from galgame_asr.families.common.params import Prompt
+from galgame_asr.families.common.text_tokens import MARK
 from galgame_asr.families.common.transcript import Transcript
-from galgame_asr.families.fun_asr_nano.texts import refuse_timestamps, tidy
+from galgame_asr.families.fun_asr_nano.texts import refuse_marks, refuse_timestamps, tidy
 from galgame_asr.messages.errors import CheckpointError, ConfigError
 from galgame_asr.runtimes.extras import require
 
@@ -34,8 +35,6 @@ MIN_SAMPLES = 80
 USER_PROMPT = "语音转写："
 # What the runtime takes for the end of a hotword, or leaves out at its ends.
 UNFIT = re.compile(r"[,;\n\t，；]|^\s|\s$|^$")
-
-SPECIAL = re.compile(r"<\|[^|]*\|>")
 
 
 def graph_file(directory: Path, name: str, *, int8: bool) -> Path:
@@ -134,6 +133,7 @@ class FunAsrNanoSherpa:
 
 def _check(prompt: Prompt) -> None:
     refuse_timestamps(prompt)
+    refuse_marks(prompt, "sherpa-onnx")
     if wrong := [word for word in prompt.hotwords if UNFIT.search(word)]:
         raise ConfigError(
             f"hotwords: sherpa-onnx would split or trim {wrong[0]!r}; write words without "
@@ -151,7 +151,7 @@ def transcript(pieces: Sequence[str], limit: int) -> Transcript:
     said = list(pieces[:limit])
     if said and (said[-1].endswith("\ufffd") or (not said[-1] and len(pieces) > limit)):
         said[-1] = said[-1].rstrip("\ufffd") + "\ufffd"
-    text = "".join(piece for piece in said if not SPECIAL.fullmatch(piece))
+    text = "".join(piece for piece in said if not MARK.fullmatch(piece))
     return Transcript(tidy(text), len(said) + (len(said) < limit), None)
 
 

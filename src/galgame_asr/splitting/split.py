@@ -1,5 +1,7 @@
 """Which utterance belongs to which set, and the gate that no utterance leaks between them."""
 
+from collections import Counter
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -15,14 +17,15 @@ from galgame_asr.messages.errors import ConfigError, DataError
 from galgame_asr.splitting.params import SplitParams
 
 LEFT_OUT = "left_out"  # the table of rows that are in no set
-SHOWN = 10  # rows named in a message
+SHOWN = 10  # pairs named in a message
+SHOWN_FAILED = 3  # rows
 
 
 @dataclass(frozen=True)
 class Checks:
-    """What flags do, and how the signal of dev and test rows is checked."""
+    """What flags do in each corpus, and how the signal of dev and test rows is checked."""
 
-    severity: FlagSeverity
+    severities: Mapping[str, FlagSeverity]
     signal: SignalParams
     reader: ShardReader
 
@@ -46,7 +49,7 @@ def split(
     rows = rows.sort_values(["corpus", "id"], ignore_index=True)
     keys = _keys(rows, params)
     placed = place(rows, keys, params)
-    placed = placed.where(usable(rows, checks.severity), LEFT_OUT)
+    placed = placed.where(usable(rows, checks.severities), LEFT_OUT)
     # Before the checks, which need not know rows that are in no set.
     for name in TEST_SETS:
         kept = limited(rows["id"][placed == name], params)
@@ -55,8 +58,8 @@ def split(
     held = placed.isin(SETS[1:])
     found = signal.check_rows(rows[held], checks.reader, checks.signal)
     rows.loc[held, "flags"] = pd.Series(found, index=rows.index[held], dtype=object)
-    _refuse_failed(rows[held], checks.severity)
-    placed = placed.where(usable(rows, checks.severity), LEFT_OUT)
+    _refuse_failed(rows[held], checks.severities)
+    placed = placed.where(usable(rows, checks.severities), LEFT_OUT)
     pairs = leaks(rows, keys, placed)
     if params.on_leak == "fail":
         refuse(pairs, rows)
@@ -70,10 +73,22 @@ def split(
     return parts, _count(parts)
 
 
-def usable(rows: pd.DataFrame, severity: FlagSeverity) -> "pd.Series[bool]":
-    """Which rows have no flag that keeps them out."""
-    excluding = {flag for flag, effect in asdict(severity).items() if effect != "warn"}
-    return rows["flags"].map(excluding.isdisjoint).astype(bool)
+def usable(rows: pd.DataFrame, severities: Mapping[str, FlagSeverity]) -> "pd.Series[bool]":
+    """Which rows have no flag that keeps them out, by the severities of their corpora."""
+    return _without(rows, severities, {"fail", "drop"})
+
+
+def _without(
+    rows: pd.DataFrame, severities: Mapping[str, FlagSeverity], effects: set[str]
+) -> "pd.Series[bool]":
+    """Which rows have no flag that has one of these effects in their corpus."""
+    named = {
+        corpus: {flag for flag, effect in asdict(severity).items() if effect in effects}
+        for corpus, severity in severities.items()
+    }
+    pairs = zip(rows["corpus"], rows["flags"], strict=True)
+    found = [named[corpus].isdisjoint(flags) for corpus, flags in pairs]
+    return pd.Series(found, index=rows.index, dtype=bool)
 
 
 def _keys(rows: pd.DataFrame, params: SplitParams) -> pd.DataFrame:
@@ -117,18 +132,24 @@ def place(rows: pd.DataFrame, keys: pd.DataFrame, params: SplitParams) -> "pd.Se
     return placed.mask((placed == "test") & is_ood, "ood")
 
 
-def _refuse_failed(rows: pd.DataFrame, severity: FlagSeverity) -> None:
-    fatal = {flag for flag, effect in asdict(severity).items() if effect == "fail"}
-    failed = rows[~rows["flags"].map(fatal.isdisjoint).astype(bool)]
+def _refuse_failed(rows: pd.DataFrame, severities: Mapping[str, FlagSeverity]) -> None:
+    failed = rows[~_without(rows, severities, {"fail"})]
     if failed.empty:
         return
+    counts = Counter(
+        flag
+        for corpus, flags in zip(failed["corpus"], failed["flags"], strict=True)
+        for flag in flags
+        if getattr(severities[corpus], flag) == "fail"
+    )
     lines = "\n".join(
         f"  {row['corpus']} {row['id']}: {', '.join(row['flags'])}"
-        for row in failed.head(SHOWN).to_dict("records")
+        for row in failed.head(SHOWN_FAILED).to_dict("records")
     )
     raise DataError(
-        f"{len(failed)} utterances of dev and test sets have a flag that must not occur:\n{lines}\n"
-        "repair them, or set manifest.severity of the flag to drop or warn"
+        f"{len(failed)} utterances of dev and test sets have a flag that must not occur: "
+        f"{', '.join(f'{flag} {count}' for flag, count in counts.most_common())}\n{lines}\n"
+        "repair them, or set manifest.exceptions.CORPUS.FLAG to drop or warn"
     )
 
 

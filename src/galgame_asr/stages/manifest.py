@@ -2,29 +2,27 @@
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 
 from galgame_asr.core.files import write_text
 from galgame_asr.core.params import load
 from galgame_asr.core.paths import MANIFEST, METRICS, RAW, scratch_root
 from galgame_asr.manifests.index import Corpus, index
-from galgame_asr.manifests.params import ManifestParams
-from galgame_asr.messages.console import log, run
+from galgame_asr.manifests.params import ManifestParams, severity_of
+from galgame_asr.messages.console import run
 
 
 def main(arguments: Sequence[str]) -> None:
     """Index the corpus named by the only argument."""
     (name,) = arguments
     params = load(ManifestParams, "manifest")
+    kind = load(str, f"corpora.{name}.kind")
+    severity = severity_of(name, kind, params.severity, params.exceptions)
     counts = index(
-        Corpus(name, RAW / name, params),
+        Corpus(name, RAW / name, replace(params, severity=severity)),
         MANIFEST / f"{name}.parquet",
         scratch_root() / f"manifest@{name}",
     )
-    log.info(
-        "%s: %d utterances, %d usable, %.2f hours; flags: %s",
-        name, counts["utterances"], counts["usable"], counts["hours"],
-        ", ".join(f"{flag} {count}" for flag, count in counts["flags"].items() if count) or "none",
-    )  # fmt: skip
     write_text(METRICS / "quality" / f"{name}.json", json.dumps(counts, indent=1) + "\n")
 
 

@@ -11,7 +11,7 @@ from galgame_asr.core.files import prune, write_text
 from galgame_asr.core.params import load
 from galgame_asr.core.paths import MANIFEST, METRICS, RAW, SPLIT
 from galgame_asr.core.reader import ShardReader
-from galgame_asr.manifests.params import FlagSeverity, SignalParams
+from galgame_asr.manifests.params import Exceptions, FlagSeverity, SignalParams, severity_of
 from galgame_asr.messages.console import log, run
 from galgame_asr.splitting.params import SplitParams
 from galgame_asr.splitting.split import Checks, split
@@ -19,15 +19,18 @@ from galgame_asr.splitting.split import Checks, split
 
 def main(_arguments: Sequence[str]) -> None:
     """Split the manifests of all corpora in params."""
-    names = sorted(load(dict[str, Any], "corpora"))
+    kinds = {name: entry["kind"] for name, entry in load(dict[str, Any], "corpora").items()}
+    names = sorted(kinds)
     # DVC hashes the folder, so what other params left behind there must go.
     prune(MANIFEST, {f"{name}.parquet" for name in names})
     prune(METRICS / "quality", {f"{name}.json" for name in names})
     rows = pd.concat(
         [utterances.read(MANIFEST / f"{name}.parquet") for name in names], ignore_index=True
     )
+    severity = load(FlagSeverity, "manifest.severity")
+    exceptions = load(Exceptions, "manifest.exceptions")
     checks = Checks(
-        load(FlagSeverity, "manifest.severity"),
+        {name: severity_of(name, kinds[name], severity, exceptions) for name in names},
         load(SignalParams, "manifest.signal"),
         ShardReader(RAW),
     )

@@ -1,6 +1,8 @@
 """The lines of text files that people and other programs wrote."""
 
 import codecs
+import io
+from collections.abc import Iterable, Iterator
 
 from galgame_asr.messages.errors import DataError
 
@@ -18,16 +20,20 @@ def lines(data: bytes, name: str) -> list[str]:
     Raises:
         DataError: a line is not UTF-8; the message has its number.
     """
-    found = []
-    for number, line in enumerate(data.removeprefix(codecs.BOM_UTF8).split(b"\n"), 1):
+    return list(of_stream(io.BytesIO(data), name))
+
+
+def of_stream(stream: Iterable[bytes], name: str) -> Iterator[str]:
+    """The same of a file that is open as bytes, one line at a time, for tables of any size."""
+    for number, line in enumerate(stream, 1):
+        own = line.removeprefix(codecs.BOM_UTF8) if number == 1 else line
         try:
-            found.append(line.removesuffix(b"\r").decode("utf-8"))
+            yield own.removesuffix(b"\n").removesuffix(b"\r").decode("utf-8")
         except UnicodeDecodeError as error:
             raise DataError(
                 f"{name} line {number} is not UTF-8 ({error.reason} at byte {error.start}); save "
                 "it as UTF-8, from Shift_JIS by `iconv -f cp932 -t utf-8`"
             ) from None
-    return found[:-1] if not found[-1] else found
 
 
 def by_id(data: bytes, name: str) -> dict[str, str]:

@@ -230,10 +230,11 @@ def test_equal_checkpoints_give_equal_bytes(checkpoint: Path, export: Path, tmp_
         ("generation_config.json", {"lang_to_id": None}, "has no lang_to_id"),
         ("config.json", {"max_source_positions": 500}, "max_source_positions is 500; faster-wh"),
         ("config.json", {"max_target_positions": 99}, "max_target_positions is 99; faster-whisp"),
+        ("generation_config.json", "{はい", "generation_config.json cannot be read"),
     ],
 )
 def test_what_the_runtime_would_get_wrong_is_refused(
-    checkpoint: Path, tmp_path: Path, file: str, change: dict[str, Any] | None, message: str
+    checkpoint: Path, tmp_path: Path, file: str, change: dict[str, Any] | str | None, message: str
 ) -> None:
     """Before anything is written; also an unfit tokenizer."""
     directory = tmp_path / "base"
@@ -241,6 +242,8 @@ def test_what_the_runtime_would_get_wrong_is_refused(
     path = directory / file
     if change is None:
         path.unlink()
+    elif isinstance(change, str):
+        path.write_text(change, encoding="cp932")
     else:
         path.write_text(json.dumps(json.loads(path.read_text()) | change))
     with pytest.raises(ExportError, match=message):

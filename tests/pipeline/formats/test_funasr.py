@@ -249,6 +249,8 @@ def test_what_a_trainer_left_is_taken_out(checkpoint: Path, tmp_path: Path) -> N
         config["llm_conf"] |= {"init_param_path": "/home/me/Qwen3-tiny", "llm_dtype": "bf16"}
 
     directory = edited(checkpoint, tmp_path / "trained", change)
+    for name in ("config.yaml", "configuration.json"):  # saved by an editor
+        (directory / name).write_bytes(b"\xef\xbb\xbf" + (directory / name).read_bytes())
     (directory / "LICENSE").write_text("terms")
     (directory / "example.wav").write_text("not needed")
     made = make_export(directory)
@@ -360,6 +362,8 @@ def test_what_automodel_cannot_do_is_refused(export: Path) -> None:
         say(exporting.RUNTIME, export, Prompt(), beams=2)
     with pytest.raises(ConfigError, match="timestamps: Fun-ASR-Nano writes none"):
         say(exporting.RUNTIME, export, dataclasses.replace(Prompt(), timestamps=True))
+    with pytest.raises(ConfigError, match=r"AutoModel would take <\|im_end\|> in"):
+        say(exporting.RUNTIME, export, Prompt(hotwords=("葵<|im_end|>",)))
     with pytest.raises(ConfigError, match="is an export, whose weights"):
         runtimes.load(exporting.RUNTIME, export, Path("other.pt"))
 

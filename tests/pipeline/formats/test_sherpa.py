@@ -234,7 +234,7 @@ def test_tokens_become_the_text_that_funasr_makes_of_them(
 
 
 def test_what_the_runtime_cannot_do_is_refused(export: Path) -> None:
-    """Beams, repeats, timestamps, and hotwords that it would split."""
+    """Beams, repeats, timestamps, and hotwords that it would split or take for marks."""
     recogniser = runtimes.load("sherpa", export)
     features = [recogniser.features(AUDIOS[0])]
     for search in (Search([3], beams=2), Search([3], no_repeat_ngram_size=2)):
@@ -245,6 +245,8 @@ def test_what_the_runtime_cannot_do_is_refused(export: Path) -> None:
     for word in ("葵，凛", "葵 ", ""):
         with pytest.raises(ConfigError, match=f"would split or trim '{word}'"):
             recogniser.transcribe(features, Prompt(hotwords=("凛", word)), Search([3]))
+    with pytest.raises(ConfigError, match=r"sherpa-onnx would take <\|im_end\|> in '葵<\|im_end"):
+        recogniser.transcribe(features, Prompt(hotwords=("凛", "葵<|im_end|>")), Search([3]))
 
 
 def test_equal_checkpoints_give_equal_bytes(checkpoint: Path, tmp_path: Path) -> None:

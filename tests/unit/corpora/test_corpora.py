@@ -34,6 +34,7 @@ from galgame_asr.manifests.params import FlagSeverity, ManifestParams
 from galgame_asr.messages.errors import ConfigError, DataError, GalgameAsrError
 from galgame_asr.shards import folder as shards
 from galgame_asr.shards import tar
+from tests import recordings
 from tests.conftest import REPOSITORY, tone
 from tests.servers import Files, serving
 
@@ -147,6 +148,19 @@ class TestGalgame:
         )
         with pytest.raises(DataError, match=r"train-000001\.tar holds 1 utterances instead of 3"):
             fetched(self.CORPUS)
+
+    def test_counts_as_other_programs_save_them(self, server: Files) -> None:
+        """With a byte order mark; what is no count is named with the file."""
+        counts = server.files["owner/corpus/num_samples_of_tar.json"]
+        server.files["owner/corpus/num_samples_of_tar.json"] = b"\xef\xbb\xbf" + counts
+        assert len(fetched(self.CORPUS)) == 2
+        other = dataclasses.replace(self.CORPUS, revision="b" * 40)
+        for damaged in (b'{"train-000000.tar": null}', b"[]", "{はい}".encode("cp932")):
+            server.files["owner/corpus/num_samples_of_tar.json"] = damaged
+            shutil.rmtree(".scratch")
+            shutil.rmtree("sources")
+            with pytest.raises(DataError, match=r"num_samples_of_tar\.json is not a JSON object"):
+                fetched(other)
 
     @pytest.mark.parametrize(
         ("change", "message"),
@@ -291,6 +305,18 @@ class TestReazonSpeech:
         server.files["data/00a.tar"] = tar_of({"00a/z.flac": audio(300)})
         rows = fetched(self.corpus(server))
         assert rows[rows["id"] == "00a/a"]["flags"].map(list).tolist() == [["audio_missing"]]
+
+    def test_a_table_as_other_programs_save_it(self, server: Files) -> None:
+        """With a byte order mark and CRLF; U+2028 is no line's end; other encodings are named."""
+        server.files["tsv/small.tsv"] = "000/a.flac\t前\u2028後\r\n000/b.flac\tはい\r\n".encode(
+            "utf-8-sig"
+        )
+        rows = fetched(self.corpus(server))
+        assert texts(rows) == {"000/a": "前 後", "000/b": "はい"}
+        assert [list(flags) for flags in rows["flags"]] == [["text_multiline"], []]
+        server.files["tsv/medium.tsv"] = "000/a.flac\ta\n000/b.flac\tはい\n".encode("cp932")
+        with pytest.raises(DataError, match=r"medium\.tsv line 2 is not UTF-8"):
+            fetched(self.corpus(server, tier="medium"))
 
     def test_a_table_of_something_else_is_an_error(self, server: Files) -> None:
         """A saved error page is named with its line."""
@@ -574,8 +600,11 @@ class TestFolder:
 
     def test_kaldi_has_a_row_for_each_side(self, tree: Path) -> None:
         """An id of text or of wav.scp alone is flagged; a tab parts as well as a space."""
-        (tree / "wav.scp").write_text(f"u1\t{tree / 'a.wav'}\nu2 b/一.opus\n")
-        (tree / "text").write_text("\ufeffu1\tはい そう\r\nu3 ない\r\n", encoding="utf-8")
+        (tree / "sub dir").mkdir()
+        (tree / "b/一.opus").rename(tree / "sub dir/音 1.opus")
+        scp = f"u1\t{tree / 'a.wav'}\r\nu2 sub dir/音 1.opus\r\n"
+        (tree / "wav.scp").write_text(scp, "utf-8-sig", newline="")
+        (tree / "text").write_text("u1\tはい そう\r\nu3 ない\r\n", "utf-8-sig", newline="")
         rows = fetched(self.corpus(tree))
         assert texts(rows) == {"u1": "はい そう", "u2": "", "u3": "ない"}
         flags = [list(flags) for flags in rows["flags"]]
@@ -626,6 +655,12 @@ class TestFolder:
             ('{"audio": null, "text": "はい"}', "line 2 has no column audio"),
             ('{"audio": "a.wav"', "line 2 is not JSON"),
             ("[" * 100_000, "line 2 is not JSON"),
+            # As Whisper-Finetune and FunASR's trainer have them.
+            (
+                '{"audio": {"path": "a.wav"}, "sentence": "はい"}',
+                r'line 2: audio is \{"path": "a.wav"\} \(dict\); allowed: text in quotes',
+            ),
+            ('{"messages": [{"role": "user"}]}', "no column audio; its columns: 'messages'"),
         ],
     )
     def test_a_line_of_other_types_is_named(self, tree: Path, line: str, message: str) -> None:
@@ -649,6 +684,31 @@ class TestFolder:
         (tree / "text").write_bytes("u1 はい\nu2 うん\n".encode("cp932"))
         with pytest.raises(DataError, match=r"text line 1 is not UTF-8 .*iconv -f cp932"):
             fetched(self.corpus(tree))
+
+    def test_what_was_written_to_a_pipe(self, tmp_path: Path) -> None:
+        """Its headers claim lengths that no file has, or none: all of it is one's recording."""
+        samples = recordings.speak("葵、おはよう。")
+        buffer = io.BytesIO()
+        sf.write(buffer, samples, 16_000, format="WAV")
+        wav = buffer.getvalue()
+        claims = {"arecord": 0x8000_0000, "sox": 0x7FFF_FFFF - 36, "ffmpeg": 0xFFFF_FFFF}
+        for number, (name, claim) in enumerate(claims.items()):
+            own = wav[:40] + claim.to_bytes(4, "little") + wav[44:]
+            (tmp_path / f"{name}.wav").write_bytes(own[: len(own) - 2 * number])
+        sf.write(buffer := io.BytesIO(), samples, 16_000, format="FLAC")
+        flac = bytearray(buffer.getvalue())
+        flac[21:26] = bytes([flac[21] & 0xF0, 0, 0, 0, 0])  # the number of samples
+        (tmp_path / "flac.flac").write_bytes(flac)
+        for path in list(tmp_path.iterdir()):
+            path.with_suffix(".txt").write_text(f"葵、おはよう。{path.stem}", encoding="utf-8")
+        shards_of = Path("data/raw/c")
+        shards_of.mkdir(parents=True)
+        corpora.fetch("c", self.corpus(tmp_path), shards_of)
+        index(Corpus("c", shards_of, MANIFEST), Path("c.parquet"), Path(".scratch/index"))
+        rows = utterances.read(Path("c.parquet"))
+        found = dict(zip(rows["id"], (rows["duration_s"] * 16_000).round(), strict=True))
+        lengths = {name: len(samples) - number for number, name in enumerate(claims)}
+        assert found == lengths | {"flac": len(samples)}
 
     def test_what_is_not_there_is_an_error(self, tmp_path: Path) -> None:
         """An empty or missing folder, and a table without its column."""

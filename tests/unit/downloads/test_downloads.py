@@ -202,6 +202,16 @@ def test_a_damaged_lock_is_an_error(tmp_path: Path) -> None:
         Lock(lock, "a")
 
 
+def test_a_lock_as_git_and_editors_leave_it(tmp_path: Path) -> None:
+    """CRLF and a byte order mark do no harm, nor do names at which str.splitlines would cut."""
+    lock = tmp_path / "a.tsv"
+    text = f"# a\r\npath\tbytes\tsha256\r\nx\u2028y.tar\t5\t{'0' * 64}\r\n"
+    lock.write_bytes(text.encode("utf-8-sig"))
+    assert {n: (f.size, f.sha256) for n, f in Lock(lock, "a").files.items()} == {
+        "x\u2028y.tar": (5, "0" * 64)
+    }
+
+
 def test_http_goes_on_where_it_was_cut(tmp_path: Path) -> None:
     """Each run asks only for what is missing, and the bytes are the server's."""
     with serving() as server:

@@ -137,6 +137,13 @@ def _fields(kind: Any, found: dict[str, Any] | None = None) -> dict[str, Any]:
     ("section", "key", "value", "message"),
     [
         ("split", "out_of_domain", ["readng"], "split.out_of_domain names readng; corpora: readi"),
+        ("manifest", "clean", {"nine": ["tags"]}, r"manifest\.clean names nine; corpora: reading"),
+        (
+            "manifest",
+            "exceptions",
+            {"foldr": {"silent": "drop"}},
+            r"manifest\.exceptions names foldr; corpora and kinds: aishell, folder",
+        ),
         (
             "decode",
             "checkpoints",

@@ -56,17 +56,29 @@ def test_comments_outside_replaced_maps_stay(params: Path) -> None:
         ("trian: {common: {seed: 1}}", "unknown key trian. Did you mean 'train'"),
         ("train: {common: {sed: 1}}", "unknown key train.common.sed. Did you mean 'seed'"),
         ("train: {common: {seed: x}}", "train.common.seed is 'x'"),
+        ("train: {", r"bad\.yaml is not valid YAML"),
+        ("- train", r"bad\.yaml is no map; allowed: keys of params\.yaml"),
+        ("", r"bad\.yaml is no map; allowed"),
+        ("train: はい".encode("cp932"), r"bad\.yaml is not valid YAML: .*invalid start byte"),
     ],
 )
 def test_a_bad_profile_changes_nothing(
-    params: Path, tmp_path: Path, text: str, message: str
+    params: Path, tmp_path: Path, text: str | bytes, message: str
 ) -> None:
-    """Unknown keys and invalid values are refused before the file is written."""
+    """Unknown keys, invalid values and damage are refused before the file is written."""
     before = params.read_bytes()
-    (tmp_path / "bad.yaml").write_text(text)
+    (tmp_path / "bad.yaml").write_bytes(text if isinstance(text, bytes) else text.encode())
     with pytest.raises(ConfigError, match=message):
         profile.apply("bad", params, tmp_path)
     assert params.read_bytes() == before
+
+
+def test_a_byte_order_mark_is_taken_off(params: Path, tmp_path: Path) -> None:
+    """Of a profile, and of params.yaml itself."""
+    (tmp_path / "mine.yaml").write_text("train: {common: {seed: 7}}\r\n", encoding="utf-8-sig")
+    params.write_bytes(b"\xef\xbb\xbf" + params.read_bytes())
+    assert profile.apply("mine", params, tmp_path) == ["train.common.seed"]
+    assert read_yaml(params)["train"]["common"]["seed"] == 7
 
 
 def test_an_unknown_profile_lists_the_known(params: Path) -> None:

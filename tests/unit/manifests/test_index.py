@@ -17,7 +17,7 @@ from galgame_asr.core.params import parse, read_yaml
 from galgame_asr.core.reader import ShardReader
 from galgame_asr.corpora.synthetic import ogg
 from galgame_asr.manifests.index import Corpus, index
-from galgame_asr.manifests.params import FlagSeverity, ManifestParams
+from galgame_asr.manifests.params import FlagSeverity, ManifestParams, severity_of
 from galgame_asr.messages.errors import DataError
 from galgame_asr.shards import folder as shards
 from galgame_asr.shards.folder import Shard
@@ -100,6 +100,7 @@ FAULTS = {
     "text_nul": pair(text="おは\0よう".encode()),
     "text_not_utf8": pair(text="おはよう".encode("cp932")),
     "text_bom": pair(text="おはよう".encode("utf-8-sig")),
+    "text_markup": pair(text="おは<br>よう".encode()),
     "text_multiline": pair(text="おはよう\u2028葵".encode()),
     "text_charset": pair(text="おはようQ".encode()),
     "audio_empty": pair(b""),
@@ -180,14 +181,49 @@ def test_severities(make_shard: MakeShard) -> None:
     shard = make_shard(GOOD | pair(text=b"..."))
     charset = dataclasses.replace(PARAMS, charset={})
     rows, counts = indexed(shard, charset)
-    assert rows[usable(rows, DROP)]["id"].tolist() == ["a"]
-    assert usable(rows, dataclasses.replace(DROP, text_symbols="warn")).all()
+    assert rows[usable(rows, {"vn": DROP})]["id"].tolist() == ["a"]
+    assert usable(rows, {"vn": dataclasses.replace(DROP, text_symbols="warn")}).all()
     assert (counts["utterances"], counts["usable"], counts["flags"]["text_symbols"]) == (2, 1, 1)
     strict = dataclasses.replace(charset, severity=dataclasses.replace(DROP, text_symbols="fail"))
     before = (shard.parents[3] / "vn.parquet").read_bytes()
-    with pytest.raises(DataError, match=r"vn/vn-000000\.tar b: text_symbols \(text '\.\.\.'\)"):
+    with pytest.raises(
+        DataError, match=r"vn/vn-000000\.tar b: text_symbols \(0\.50 s, text '\.\.\.'\)"
+    ):
         indexed(shard, strict)
     assert (shard.parents[3] / "vn.parquet").read_bytes() == before
+
+
+def test_the_message_begins_with_counts_and_what_was_found(make_shard: MakeShard) -> None:
+    """How many of each flag, at which rates; then three rows, not all, and what can be set."""
+    files: dict[str, bytes] = {}
+    for number, rate_hz in enumerate([44_100, 44_100, 44_100, 24_000, 16_000]):
+        sound = encoded(0.5 + number / 10, rate_hz, channels=1 + number % 2)
+        files |= {f"{number}.flac": sound, f"{number}.txt": f"おはよう{number}".encode()}
+    shard = make_shard(files)
+    with pytest.raises(DataError) as caught:
+        indexed(shard, DEFAULT)
+    first, *rows, last = str(caught.value).splitlines()
+    assert first == (
+        "4 of 5 utterances of vn have a flag that must not occur: "
+        "sample_rate 4 (3 at 44100 Hz, 1 at 24000 Hz), channels 2 (2 with 2 channels)"
+    )
+    assert [row.split()[1] for row in rows] == ["0:", "1:", "2:"]
+    assert rows[1] == "  vn/vn-000000.tar 1: sample_rate, channels (0.60 s, text 'おはよう1')"
+    assert last.endswith("set manifest.exceptions.vn.FLAG to drop or warn")
+
+
+@pytest.mark.parametrize("kind", ["folder", "hub_dataset"])
+def test_peoples_recordings_pass_at_the_default(make_shard: MakeShard, kind: str) -> None:
+    """What reading makes good is counted in their kinds of corpora, and stops the others."""
+    sound = encoded(0.5, 44_100, channels=2)
+    shard = make_shard({"a.flac": sound, "a.txt": "\ufeffおはよう\r\nございます\r\n".encode()})
+    severity = severity_of("vn", kind, DEFAULT.severity, DEFAULT.exceptions)
+    rows, counts = indexed(shard, dataclasses.replace(DEFAULT, severity=severity))
+    assert (rows["text"][0], counts["usable"]) == ("おはよう ございます", 1)
+    flags = {"sample_rate", "channels", "text_bom", "text_multiline"}
+    assert {flag for flag, count in counts["flags"].items() if count} == flags
+    severity = severity_of("vn", "galgame", DEFAULT.severity, DEFAULT.exceptions)
+    assert not flags & {flag for flag in flags if getattr(severity, flag) != "fail"}
 
 
 def test_a_missing_or_cut_shard_is_an_error(make_shard: MakeShard) -> None:

@@ -329,6 +329,13 @@ def test_a_stage_that_never_ran_is_named(root: Path) -> None:
         made()
 
 
+def test_a_lock_that_a_merge_left_is_named(root: Path) -> None:
+    """It is no YAML any more."""
+    (root / "dvc.lock").write_text("<<<<<<< HEAD\nschema: '2.0'\n")
+    with pytest.raises(ConfigError, match=r"dvc\.lock is not valid YAML"):
+        made()
+
+
 def test_uncommitted_changes_are_told(root: Path) -> None:
     """On the card and as a warning: the commit alone would not give this model again."""
     with (root / "params.yaml").open("a") as file:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from galgame_asr.cli import dispatch
 from galgame_asr.messages.errors import DataError
 from galgame_asr.scoring import compute_wer
 from galgame_asr.scoring.compute_wer import Counts, align, count, count_pair, read_scp, tokens
@@ -55,6 +56,27 @@ def test_an_empty_reference_is_never_wrong() -> None:
     found = count([("", "うそ"), ("はい", "はい")])
     assert (found.overall.insertions, found.wrong_sentences) == (2, 0)
     assert str(count([])).startswith("Overall -> 0.00 % N=0")
+
+
+def test_files_of_other_tools(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Ids in any order, tabs, spaces, no text; an id less, none, or one twice is an error."""
+    reference, hypothesis = tmp_path / "ref", tmp_path / "hyp"
+    reference.write_text("u1 明日は晴れ\nu2\nu3 テスト  です\nu4 \nu5\t東京タワー\n", "utf-8-sig")
+    hypothesis.write_text("u5\t東京タワ\r\nu1 明日は雨\r\nu2 はい\r\nu3 テストです\r\nu4\r\n")
+    dispatch(["compute-wer", str(reference), str(hypothesis)])
+    # 5 + 5 + 5 characters: 晴れ is 雨, ー is lost, はい is made up.
+    assert "Overall -> 33.33 % N=15 Cor=12 Sub=1 Del=2 Ins=2" in capsys.readouterr().out
+    for text, message in (
+        ("u1 明日は雨\nu2 はい\n", "3 transcripts are missing: u3, u4, u5"),
+        ("", "5 transcripts are missing: u1"),
+        ("u1 あ\nu1 い\n", r"hyp:2: utterance 'u1' has a line above already"),
+    ):
+        hypothesis.write_text(text)
+        with pytest.raises(DataError, match=message):
+            dispatch(["compute-wer", str(reference), str(hypothesis)])
+    for gone in (tmp_path / "none", tmp_path):
+        with pytest.raises(DataError, match=f"{gone.name} cannot be read: "):
+            dispatch(["compute-wer", str(reference), str(gone)])
 
 
 def test_scp_files(tmp_path: Path) -> None:

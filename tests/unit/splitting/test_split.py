@@ -42,7 +42,11 @@ def checks(tmp_path_factory: pytest.TempPathFactory) -> Checks:
     silence = ogg.encode(np.zeros(16_000, np.int16), 16_000)
     tar.write(root / "a.tar", [("a.ogg", tone(1.0)), ("b.ogg", silence)])
     signal = dataclasses.replace(MANIFEST.signal, max_length_error_s=60.0)  # durations are drawn
-    return Checks(DROP, signal, ShardReader(root))
+    return Checks(everywhere(DROP), signal, ShardReader(root))
+
+
+def everywhere(severity: FlagSeverity) -> dict[str, FlagSeverity]:
+    return dict.fromkeys(("vn", "reading"), severity)
 
 
 def rows(count: int, checks: Checks, corpus: str = "vn", seed: int = 0) -> pd.DataFrame:
@@ -181,10 +185,14 @@ def test_dev_and_test_signals_are_all_checked(checks: Checks) -> None:
     data[["offset", "size"]] = [silent.offset, silent.size]
     with pytest.raises(DataError, match="the dev set is empty"):
         split(data, PARAMS, checks)
-    strict = dataclasses.replace(checks, severity=dataclasses.replace(DROP, silent="fail"))
-    with pytest.raises(DataError, match=r"utterances of dev and test sets .*\n  vn vn.*: silent"):
+    strict, warned = (
+        dataclasses.replace(checks, severities=everywhere(dataclasses.replace(DROP, silent=effect)))
+        for effect in ("fail", "warn")
+    )
+    with pytest.raises(
+        DataError, match=r"utterances of dev and test sets .*occur: silent \d+\n  vn vn.*: silent"
+    ):
         split(data, PARAMS, strict)
-    warned = dataclasses.replace(checks, severity=dataclasses.replace(DROP, silent="warn"))
     parts, _ = split(data, PARAMS, warned)
     assert {tuple(flags) for flags in parts["dev"]["flags"]} == {("silent",)}
     assert {tuple(flags) for flags in parts["train"]["flags"]} == {()}

@@ -38,7 +38,7 @@ def _shard(path: Path, utterances: dict[str, int], corpus: Galgame) -> Shard:
 def _counts(path: Path) -> dict[str, int]:
     """Utterances by file name, from JSON like {"data/NAME.tar": 32768}."""
     try:
-        counts = json.loads(path.read_text(encoding="utf-8"))
+        counts = json.loads(path.read_bytes())  # which takes a byte order mark off
         return {Path(name).with_suffix(".tar").name: int(count) for name, count in counts.items()}
     except (ValueError, TypeError, AttributeError) as error:
         raise DataError(

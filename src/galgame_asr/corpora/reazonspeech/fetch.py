@@ -22,6 +22,7 @@ from galgame_asr.messages.errors import ConfigError, DataError
 from galgame_asr.shards import folder as shards
 from galgame_asr.shards import tar
 from galgame_asr.shards.folder import Shard, Utterance
+from galgame_asr.text.lines import of_stream
 
 # Raise it when the same tables and tars give other shards: those that are kept are then left.
 SHARDS_VERSION = 1
@@ -71,9 +72,9 @@ def _texts(tier: Tier, corpus: ReazonSpeech, directory: Path, lock: Lock) -> dic
     """Text by path, out of the table of a tier."""
     table = _download(f"tsv/{tier}.tsv", corpus, directory, lock)
     texts = {}
-    with table.open(encoding="utf-8", newline="\n") as stream:
-        for number, line in enumerate(stream, 1):
-            path, tab, text = line.rstrip("\r\n").partition("\t")
+    with table.open("rb") as stream:
+        for number, line in enumerate(of_stream(stream, table.name), 1):
+            path, tab, text = line.partition("\t")
             if not tab or "/" not in path:
                 raise DataError(f"{tier}.tsv line {number} is no path, tab and text: {line!r}")
             texts[path] = text

@@ -9,6 +9,7 @@ The language model gets only the first ceil(T/8) adaptor frames
 
 import shutil
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from transformers import AutoTokenizer
 
 from galgame_asr.families.common.family import Example, Search
 from galgame_asr.families.common.params import Prompt
+from galgame_asr.families.common.text_tokens import TextTokenizer
 from galgame_asr.families.common.transcript import Transcript
 from galgame_asr.families.fun_asr_nano.funasr_parts import WavFrontend, tables
 from galgame_asr.families.fun_asr_nano.network import CTC_BRANCH, IGNORED, Model
@@ -32,6 +34,7 @@ PARTS = {"encoder": "audio_encoder.", "adaptor": "audio_adaptor.", "llm": "llm."
 WEIGHTS = "model.pt"
 WINDOW_S = None
 SYSTEM = "You are a helpful assistant."
+END = "<|im_end|>"
 
 
 class FunAsrNano:
@@ -56,6 +59,11 @@ class FunAsrNano:
         self.num_mels: int = frontend.n_mels
         # Of the CTC branch, once it is to be trained.
         self.ctc_tokenizer: Any = None
+
+    @cached_property
+    def text_tokens(self) -> TextTokenizer:
+        """The tokens of labels and hotwords."""
+        return TextTokenizer(self.tokenizer)
 
     @property
     def layers(self) -> list[nn.Module]:
@@ -84,9 +92,10 @@ class FunAsrNano:
         instruction: the tokens that all rows begin with. ctc_labels (B, L), with a CTC loss.
         """
         rows = []
+        end = self.tokenizer.convert_tokens_to_ids(END)
         for example in examples:
             source, start, num_speech = self._prompt_tokens(example.features, example.prompt)
-            target = self.tokenizer.encode(f"{example.text}<|im_end|>")
+            target = [*self.text_tokens(example.text), end]
             rows.append((source, target, start, num_speech))
         batch = {
             **self._speech([example.features for example in examples]),
@@ -220,10 +229,10 @@ class FunAsrNano:
         """
         refuse_timestamps(prompt)
         user = self.model.get_prompt(list(prompt.hotwords), prompt.language, prompt.itn)
-        before = self.tokenizer.encode(
-            f"<|im_start|>system\n{SYSTEM}<|im_end|>\n<|im_start|>user\n{user}"
+        before = self.text_tokens(
+            user, after=f"<|im_start|>system\n{SYSTEM}{END}\n<|im_start|>user\n"
         )
-        after = self.tokenizer.encode("<|im_end|>\n<|im_start|>assistant\n")
+        after = self.tokenizer.encode(f"{END}\n<|im_start|>assistant\n")
         num_speech = (
             num_speech_tokens(len(features)) if self.model.use_low_frame_rate else len(features)
         )

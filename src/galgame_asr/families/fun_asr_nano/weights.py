@@ -2,12 +2,13 @@
 
 import json
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
 from torch import nn
 
 from galgame_asr.core.files import atomic_path
@@ -21,21 +22,30 @@ def read_config(directory: Path) -> dict[str, Any]:
     """Read config.yaml, with the files that configuration.json names as absolute paths.
 
     Raises:
-        CheckpointError: a file is missing.
+        CheckpointError: a file is missing or damaged.
     """
-    try:
-        config: dict[str, Any] = YAML(typ="safe").load(directory / "config.yaml")
-        entries = json.loads((directory / "configuration.json").read_text())["file_path_metas"]
-    except FileNotFoundError as error:
-        raise CheckpointError(
-            f"{directory} is no FunASR model directory: {error.filename} is missing"
-        ) from None
-    for section, files in entries.items():
+    config = _read_map(directory / "config.yaml", YAML(typ="safe").load)
+    entries = _read_map(directory / "configuration.json", json.loads)
+    for section, files in entries.get("file_path_metas", {}).items():
         if isinstance(files, dict):
             for key, name in files.items():
                 # The published config.yaml has the CTC tokenizer's section elsewhere.
                 config.setdefault(section, {})[key] = str(directory / name)
     return config
+
+
+def _read_map(file: Path, read: Callable[[bytes], Any]) -> dict[str, Any]:
+    try:
+        found = read(file.read_bytes())  # both formats take a byte order mark off
+    except FileNotFoundError:
+        raise CheckpointError(
+            f"{file.parent} is no FunASR model directory: {file} is missing"
+        ) from None
+    except (YAMLError, ValueError) as error:
+        raise CheckpointError(f"{file} cannot be read: {error}") from None
+    if not isinstance(found, dict):
+        raise CheckpointError(f"{file} is {type(found).__name__}; allowed: a map")
+    return found
 
 
 def save_weights(

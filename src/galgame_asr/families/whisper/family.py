@@ -218,7 +218,7 @@ class Whisper(FrontEnd):
 
     def _target_tokens(self, example: Example) -> list[int]:
         """The text, between its timestamps if the prompt asks for them."""
-        tokens: list[int] = self.tokenizer.encode(example.text, add_special_tokens=False)
+        tokens = self.text_tokens(example.text)
         if not example.prompt.timestamps:
             return tokens
         first = self.token("<|0.00|>")

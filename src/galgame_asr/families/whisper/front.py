@@ -6,6 +6,7 @@ which is one value, so that caches stay small and SpecAugment masks speech.
 
 import math
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from typing import cast
 
 import numpy as np
@@ -15,6 +16,7 @@ from transformers import WhisperFeatureExtractor, WhisperTokenizer
 from transformers.models.whisper.tokenization_whisper import TO_LANGUAGE_CODE
 
 from galgame_asr.families.common.params import Prompt
+from galgame_asr.families.common.text_tokens import TextTokenizer
 from galgame_asr.messages.errors import ConfigError, DataError
 
 WINDOW_S = 30.0
@@ -42,6 +44,11 @@ class FrontEnd:
     ) -> None:
         self.tokenizer, self.extractor = tokenizer, extractor
         self.languages, self.positions = languages, positions
+
+    @cached_property
+    def text_tokens(self) -> TextTokenizer:
+        """The tokens of labels and hotwords."""
+        return TextTokenizer(self.tokenizer)
 
     @property
     def end(self) -> int:
@@ -81,7 +88,7 @@ class FrontEnd:
             )
         earlier = []
         if prompt.hotwords:
-            words = self.tokenizer.encode(hotwords_text(prompt), add_special_tokens=False)
+            words = self.text_tokens(hotwords_text(prompt))
             room = self.positions // 2 - 1
             if len(words) > room:
                 raise ConfigError(

@@ -90,7 +90,13 @@ def load_model(directory: Path, weights: Path | None = None) -> Model:
                 f"{directory} is no Whisper model directory: {name} is missing; "
                 "WhisperForConditionalGeneration.save_pretrained writes it"
             )
-    config = WhisperConfig.from_pretrained(directory, local_files_only=True)
+    try:
+        config = WhisperConfig.from_pretrained(directory, local_files_only=True)
+        generation_config = GenerationConfig.from_pretrained(directory, local_files_only=True)
+    except (OSError, ValueError, TypeError) as error:
+        raise CheckpointError(
+            f"{directory}: {CONFIG} or {GENERATION} is damaged: {error}"
+        ) from None
     # What augments speech here are the phase's own settings, whose draws can be resumed.
     config.apply_spec_augment = False
     with torch.device("meta"):
@@ -100,7 +106,7 @@ def load_model(directory: Path, weights: Path | None = None) -> Model:
     _refuse_other(model, saved, source)
     model.load_state_dict(saved, strict=False, assign=True)
     model.tie_weights()
-    model.generation_config = GenerationConfig.from_pretrained(directory, local_files_only=True)
+    model.generation_config = generation_config
     if not getattr(model.generation_config, "lang_to_id", None):
         raise CheckpointError(
             f"{directory / GENERATION} has no lang_to_id; only multilingual Whisper models, "

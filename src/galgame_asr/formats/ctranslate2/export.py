@@ -95,5 +95,8 @@ def _check(checkpoint: Path) -> None:
 
 
 def _json(file: Path) -> dict[str, Any]:
-    values: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+    try:
+        values: dict[str, Any] = json.loads(file.read_bytes())
+    except ValueError as error:
+        raise ExportError(f"{file} cannot be read: {error}") from None
     return values

@@ -52,7 +52,7 @@ def export(checkpoint: Path, output: Path, precision: str) -> None:
     """
     fun_asr_nano_exportable.check(checkpoint, "funasr")
     config: dict[str, Any] = YAML(typ="safe").load(checkpoint / CONFIG)
-    configuration = json.loads((checkpoint / CONFIGURATION).read_text(encoding="utf-8"))
+    configuration = json.loads((checkpoint / CONFIGURATION).read_bytes())
     metas = configuration["file_path_metas"] = {
         **configuration["file_path_metas"], "init_param": WEIGHTS, "config": CONFIG,
     }  # fmt: skip

@@ -1,7 +1,9 @@
 """Checks of an utterance's text file."""
 
 import re
+from collections.abc import Iterable
 
+from galgame_asr.manifests.checks import markup
 from galgame_asr.text.letters import letters
 
 BOM = "\ufeff"
@@ -9,12 +11,15 @@ BOM = "\ufeff"
 LINE_BREAKS = re.compile("[\r\n\t\v\f\x1c-\x1e\x85\u2028\u2029]+")
 
 
-def check(data: bytes | None, charset: re.Pattern[str] | None) -> tuple[str, list[str]]:
+def check(
+    data: bytes | None, charset: re.Pattern[str] | None, clean: Iterable[str] = ()
+) -> tuple[str, list[str]]:
     """The text of a file, cleaned so that it is one line, and what is wrong with it.
 
     Args:
         data: the file's bytes; None if there is no file.
         charset: matches the characters this corpus may have; None allows all.
+        clean: rules of `markup`, whose finds are taken out.
     """
     if data is None:
         return "", ["text_missing"]
@@ -30,6 +35,9 @@ def check(data: bytes | None, charset: re.Pattern[str] | None) -> tuple[str, lis
     if "\0" in text:
         flags.append("text_nul")
         text = text.replace("\0", "")
+    if markup.holds_markup(text):
+        flags.append("text_markup")
+        text = markup.clean(text, clean)
     text = text.strip()
     if LINE_BREAKS.search(text):
         flags.append("text_multiline")

@@ -307,6 +307,21 @@ def test_a_directory_with_a_missing_file_is_named(
         load("fun_asr_nano", tmp_path / "m")
 
 
+def test_files_that_people_edited(family: FunAsrNano, tmp_path: Path) -> None:
+    """Byte order marks do no harm; damage, another encoding or another type is one message."""
+    family.save(tmp_path / "m")
+    for name in ("config.yaml", "configuration.json"):
+        file = tmp_path / "m" / name
+        whole, expected = file.read_bytes(), read_config(tmp_path / "m")
+        file.write_bytes(b"\xef\xbb\xbf" + whole.replace(b"\n", b"\r\n"))
+        assert read_config(tmp_path / "m") == expected
+        for damaged in (b"{", b"[]", "{a: はい}".encode("cp932")):
+            file.write_bytes(damaged)
+            with pytest.raises(CheckpointError, match=rf"{name} (cannot be read|is list; allowed)"):
+                load("fun_asr_nano", tmp_path / "m")
+        file.write_bytes(whole)
+
+
 def test_a_truncated_checkpoint_is_named(family: FunAsrNano, tmp_path: Path) -> None:
     """Half a file is an error, not half a model."""
     family.save(tmp_path / "m")

@@ -329,6 +329,13 @@ def test_damaged_and_missing_files_are_named(family: Whisper, tmp_path: Path) ->
     (tmp_path / "m/generation_config.json").write_text(json.dumps(values))
     with pytest.raises(CheckpointError, match=r"has no lang_to_id; only multilingual"):
         load("whisper", tmp_path / "m")
+    for name in ("generation_config.json", "config.json"):
+        whole = (tmp_path / "m" / name).read_bytes()
+        for damaged in (whole[:50], b"\xff\xfe" + whole, b"[]"):
+            (tmp_path / "m" / name).write_bytes(damaged)
+            with pytest.raises(CheckpointError, match=r"generation_config.json is damaged"):
+                load("whisper", tmp_path / "m")
+        (tmp_path / "m" / name).write_bytes(whole)
     (tmp_path / "m/generation_config.json").unlink()
     with pytest.raises(CheckpointError, match=r"generation_config.json is missing"):
         load("whisper", tmp_path / "m")
