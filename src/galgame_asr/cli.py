@@ -13,12 +13,15 @@ from galgame_asr.commands import (
     readme,
     recordings,
     report,
+    scratch,
     stale,
 )
 from galgame_asr.messages.console import run
 
 # In the order of --help.
-COMMANDS = (profile, stale, fsck, jsonl, plan, compute_wer, report, recordings, publish, readme)
+COMMANDS = (
+    profile, stale, scratch, fsck, jsonl, plan, compute_wer, report, recordings, publish, readme,
+)  # fmt: skip
 
 
 def main() -> None:

@@ -90,6 +90,16 @@ def write_text(path: Path, text: str) -> None:
         temporary.write_text(text, encoding="utf-8", newline="\n")
 
 
+def link_or_copy(file: Path | str, target: Path | str) -> OSError | None:
+    """Make `target` the same file, or a copy where the disk cannot link: then, why."""
+    try:
+        os.link(file, target)
+    except OSError as error:
+        shutil.copyfile(file, target)
+        return error
+    return None
+
+
 def remove(path: Path) -> None:
     """Remove a file or a whole directory if it is there."""
     if path.is_dir() and not path.is_symlink():

@@ -32,8 +32,9 @@ TEST_SETS = SETS[2:]
 
 
 def scratch_root() -> Path:
-    """Where unfinished work lies: the repository's .scratch.
+    """Where unfinished work and downloads lie: $GALGAME_ASR_SCRATCH, or the repository's .scratch.
 
     DVC_ROOT is the repository also inside the copies that `dvc exp run --temp` makes.
     """
-    return Path(os.environ.get("DVC_ROOT", ".")) / ".scratch"
+    root = Path(os.environ.get("DVC_ROOT", "."))
+    return Path(os.environ.get("GALGAME_ASR_SCRATCH", root / ".scratch"))

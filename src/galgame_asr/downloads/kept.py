@@ -6,12 +6,10 @@ to the same file. So nobody may write into a kept file, only put another in its 
 """
 
 import hashlib
-import os
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
-from galgame_asr.core.files import atomic_path, remove
+from galgame_asr.core.files import atomic_path, link_or_copy, remove
 from galgame_asr.core.paths import scratch_root
 from galgame_asr.downloads.lock import Lock, describe
 from galgame_asr.messages.console import log
@@ -29,13 +27,10 @@ def link(files: Mapping[str, Path], directory: Path) -> None:
     for name, file in files.items():
         target = directory / name
         with atomic_path(target) as temporary:
-            try:
-                os.link(file, temporary)
-            except OSError as error:
-                if not copied:
-                    log.info("%s is copied, since it cannot be linked: %s", directory, error)
-                copied = True
-                shutil.copyfile(file, temporary)
+            error = link_or_copy(file, temporary)
+        if error and not copied:
+            log.info("%s is copied, since it cannot be linked: %s", directory, error)
+            copied = True
 
 
 class Shards:

@@ -8,7 +8,7 @@ from tempfile import TemporaryDirectory
 
 from galgame_asr.base.built import BuiltBase
 from galgame_asr.core import utterances
-from galgame_asr.core.files import atomic_directory
+from galgame_asr.core.files import atomic_directory, link_or_copy
 from galgame_asr.core.params import load
 from galgame_asr.core.paths import LOGS, MACHINE, MIX, MODELS, RAW
 from galgame_asr.families.common import compute
@@ -49,7 +49,9 @@ def main(arguments: Sequence[str]) -> None:
         builder = importlib.import_module(f"galgame_asr.base.tiny_{family}")
         builder.build(inputs.init, recipe, texts=texts, seed=common.seed)
         with trained(inputs) as results, atomic_directory(MODELS / "base") as output:
-            shutil.copytree(results / "p100", output, dirs_exist_ok=True)
+            shutil.copytree(
+                results / "p100", output, dirs_exist_ok=True, copy_function=link_or_copy
+            )
 
 
 if __name__ == "__main__":

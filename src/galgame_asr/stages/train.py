@@ -3,7 +3,7 @@
 import shutil
 from collections.abc import Sequence
 
-from galgame_asr.core.files import atomic_directory
+from galgame_asr.core.files import atomic_directory, link_or_copy
 from galgame_asr.core.params import load
 from galgame_asr.core.paths import LOGS, MACHINE, MIX, MODELS, RAW, RECORDS
 from galgame_asr.families.common import compute
@@ -37,8 +37,12 @@ def main(arguments: Sequence[str]) -> None:
         trained(inputs) as results,
         atomic_directory(MODELS / name) as output,
     ):
-        for part in (*RECORDS, *(f"p{percent}" for percent in params.checkpoints)):
-            shutil.move(results / part, output / part)
+        # The results stay where they are until all are in their place: a kill loses none.
+        for record in RECORDS:
+            link_or_copy(results / record, output / record)
+        for percent in params.checkpoints:
+            name_ = f"p{percent}"
+            shutil.copytree(results / name_, output / name_, copy_function=link_or_copy)
 
 
 if __name__ == "__main__":

@@ -55,7 +55,7 @@ def trained(inputs: PhaseInputs) -> Iterator[Path]:
     """
     values = {
         "family": inputs.family,
-        "params": inputs.params,
+        "phase": inputs.params,
         "common": inputs.common,
         "compute": inputs.compute,
         "checkpoints": inputs.checkpoints,

@@ -3,7 +3,7 @@
 DVC deletes a stage's outputs before it runs, so an unfinished run must live
 elsewhere: in .scratch/STAGE/FINGERPRINT/, where the fingerprint covers all that
 the result depends on. Other params, data or code have another fingerprint and
-start anew.
+start anew; what differs is said.
 """
 
 import hashlib
@@ -12,12 +12,17 @@ import os
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import asdict, dataclass, is_dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from galgame_asr.core.files import content_hash, locked, remove
+from galgame_asr.core.files import content_hash, locked, remove, write_text
 from galgame_asr.core.paths import scratch_root
+from galgame_asr.messages.console import log
+from galgame_asr.training import states
+
+DEPENDS = "depends.json"  # what the work in a folder depends on
 
 
 @contextmanager
@@ -26,20 +31,27 @@ def scratch(inputs: list[Path], params: Mapping[str, Any]) -> Iterator[Path]:
 
     Args:
         inputs: files and directories the result depends on.
-        params: values it depends on; anything whose `str` tells them apart.
+        params: values it depends on: plain ones, or dataclasses of them.
 
     Raises:
         DataError: another process is working in it.
     """
     stage = os.environ.get("DVC_STAGE", "manual").replace("/", "_")
-    directory = scratch_root() / stage / fingerprint(inputs, params)
+    depends = dependencies(inputs, params)
+    digest = hashlib.sha256(json.dumps(depends, sort_keys=True).encode()).hexdigest()[:16]
+    directory = scratch_root() / stage / digest
     with locked(directory):
+        if not (directory / DEPENDS).exists():
+            for other in unfinished(stage):
+                differ = "; ".join(differences(other.depends, depends))
+                log.warning("%s is left where it is, and a new run starts: %s", other, differ)
+            write_text(directory / DEPENDS, json.dumps(depends, ensure_ascii=False, indent=1))
         yield directory
         remove(directory)
 
 
-def fingerprint(inputs: list[Path], params: Mapping[str, Any]) -> str:
-    """Hash of inputs, params, this project's loaded code and the versions of its engines.
+def dependencies(inputs: list[Path], params: Mapping[str, Any]) -> dict[str, str]:
+    """All that a result depends on, by name: inputs, params, code and its engines' versions.
 
     Without what only people see: a better progress bar costs nobody a run.
     """
@@ -49,10 +61,63 @@ def fingerprint(inputs: list[Path], params: Mapping[str, Any]) -> str:
         if name.startswith("galgame_asr") and module.__file__
         if not name.startswith("galgame_asr.messages")
     ]
-    parts = {
-        "inputs": content_hash(inputs),
-        "params": {name: str(value) for name, value in params.items()},
+    return {
+        **{f"input {path.name}": content_hash([path]) for path in inputs},
+        **_flat(params),
         "code": content_hash(code),
-        "versions": [version(name) for name in ("torch", "transformers", "funasr")],
+        **{name: version(name) for name in ("torch", "transformers", "funasr")},
     }
-    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _flat(values: Mapping[str, Any], before: str = "") -> dict[str, str]:
+    flat: dict[str, str] = {}
+    for name, value in values.items():
+        plain = asdict(value) if is_dataclass(value) and not isinstance(value, type) else value
+        if isinstance(plain, Mapping):
+            flat |= _flat(plain, f"{before}{name}.")
+        else:
+            flat[f"{before}{name}"] = str(plain)
+    return flat
+
+
+def differences(before: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
+    """What differs, in words; hashes say nothing to people."""
+    told = []
+    for name in sorted(before.keys() | now.keys()):
+        first, second = before.get(name, "absent"), now.get(name, "absent")
+        if first != second:
+            hashed = name == "code" or name.startswith("input ")
+            told.append(f"{name} changed" if hashed else f"{name} was {first} and is {second}")
+    return told
+
+
+@dataclass(frozen=True)
+class Unfinished:
+    """Work that an interrupted stage left."""
+
+    directory: Path
+    depends: dict[str, str]
+
+    @property
+    def name(self) -> str:
+        """STAGE/FINGERPRINT."""
+        return f"{self.directory.parent.name}/{self.directory.name}"
+
+    @property
+    def step(self) -> int:
+        """The step of its newest state; 0 if it has none."""
+        return states.step(states.newest(self.directory))
+
+    @property
+    def size_bytes(self) -> int:
+        """Of all its files."""
+        return sum(file.stat().st_size for file in self.directory.rglob("*") if file.is_file())
+
+    def __str__(self) -> str:
+        return f"unfinished work {self.name} (step {self.step})"
+
+
+def unfinished(stage: str = "*") -> list[Unfinished]:
+    """The unfinished work of a stage, or of all."""
+    files = sorted(scratch_root().glob(f"{stage}/*/{DEPENDS}"))
+    return [Unfinished(file.parent, json.loads(file.read_text(encoding="utf-8"))) for file in files]

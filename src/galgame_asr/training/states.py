@@ -47,8 +47,12 @@ def path(directory: Path, step: int) -> Path:
 
 def newest(directory: Path) -> Path | None:
     """The state that a run goes on from."""
-    found = directory.glob("state-*/")
-    return max(found, key=lambda state: int(state.name.split("-")[-1]), default=None)
+    return max(directory.glob("state-*/"), key=step, default=None)
+
+
+def step(state: Path | None) -> int:
+    """The step that a state is of; 0 without one."""
+    return int(state.name.split("-")[-1]) if state else 0
 
 
 def remove_others(directory: Path, *kept: str) -> None:

@@ -7,8 +7,11 @@ from types import ModuleType
 
 import pytest
 
-from galgame_asr.messages.errors import DataError
-from galgame_asr.training.resume import fingerprint, scratch
+from galgame_asr.cli import dispatch
+from galgame_asr.messages.errors import ConfigError, DataError
+from galgame_asr.training import states
+from galgame_asr.training.params import AugmentParams
+from galgame_asr.training.resume import dependencies, scratch
 
 
 @pytest.fixture(autouse=True)
@@ -40,7 +43,7 @@ def test_the_same_run_finds_its_work_and_success_removes_it(table: Path, tmp_pat
     assert not directory.exists()
 
 
-def test_anything_that_changes_the_result_changes_the_fingerprint(
+def test_anything_that_changes_the_result_is_a_dependency(
     table: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Params, data and code each start anew; a dependency's release too."""
@@ -49,27 +52,27 @@ def test_anything_that_changes_the_result_changes_the_fingerprint(
     module = ModuleType("galgame_asr.added_by_a_test")
     module.__file__ = str(code)
     monkeypatch.setitem(sys.modules, module.__name__, module)
-    seen = [fingerprint([table], {"lr": 0.1}), fingerprint([table], {"lr": 0.2})]
+    seen = [dependencies([table], {"lr": 0.1}), dependencies([table], {"lr": 0.2})]
     table.write_bytes(b"other rows")
-    seen.append(fingerprint([table], {"lr": 0.1}))
+    seen.append(dependencies([table], {"lr": 0.1}))
     code.write_text("a = 2")
-    seen.append(fingerprint([table], {"lr": 0.1}))
+    seen.append(dependencies([table], {"lr": 0.1}))
     monkeypatch.setattr("galgame_asr.training.resume.version", lambda name: f"{name} 9")
-    seen.append(fingerprint([table], {"lr": 0.1}))
-    assert len(set(seen)) == len(seen)
+    seen.append(dependencies([table], {"lr": 0.1}))
+    assert len({str(one) for one in seen}) == len(seen)
 
 
-def test_what_only_people_see_does_not_change_the_fingerprint(
+def test_what_only_people_see_is_none(
     table: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A better progress bar costs nobody a run; other code does."""
-    before = fingerprint([table], {})
+    before = dependencies([table], {})
     for room, same in (("messages", True), ("core", False)):
         module = ModuleType(f"galgame_asr.{room}.new")
         module.__file__ = str(tmp_path / f"{room}.py")
         Path(module.__file__).write_text("# new")
         monkeypatch.setitem(sys.modules, module.__name__, module)
-        assert (fingerprint([table], {}) == before) is same
+        assert (dependencies([table], {}) == before) is same
 
 
 def test_two_processes_never_share_a_run(table: Path) -> None:
@@ -80,3 +83,46 @@ def test_two_processes_never_share_a_run(table: Path) -> None:
         scratch([table], {}),
     ):
         pass
+
+
+def test_a_run_that_starts_anew_says_what_differs(
+    table: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    """And how far the other work was; the command lists both, and removes what is named."""
+
+    def interrupted(**params: object) -> None:
+        with scratch([table], {"phase": {"lr": 0.1, "epochs": 2}, **params}) as directory:
+            with states.writing(states.path(directory, 40)) as state:
+                (state / "weights").write_bytes(bytes(3_000_000))
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        interrupted(augment=AugmentParams())
+    assert not caplog.records
+    table.write_bytes(b"other")
+    with pytest.raises(RuntimeError):
+        interrupted(augment=AugmentParams(mel_masks=2))
+    assert "train@adaptor/" in caplog.text
+    assert "(step 40) is left where it is, and a new run starts: " in caplog.text
+    assert "augment.mel_masks was 0 and is 2; input train.parquet changed" in caplog.text
+    dispatch(["scratch"])
+    listed = capsys.readouterr().out.splitlines()
+    assert sorted(listed[1::2]) == ["    augment.mel_masks: 0", "    augment.mel_masks: 2"]
+    assert all(line.endswith("step 40, 3 MB") for line in listed[::2])
+    name = listed[0].split()[0]
+    with pytest.raises(ConfigError, match=f"no unfinished work 'x'. Allowed: .*{name}"):
+        dispatch(["scratch", "--remove", "x"])
+    dispatch(["scratch", "--remove", name])
+    dispatch(["scratch"])
+    assert capsys.readouterr().out.splitlines()[1:] == [listed[2]]
+    assert not (tmp_path / ".scratch" / name).exists()
+
+
+def test_the_folder_can_lie_elsewhere(
+    table: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a larger disk."""
+    monkeypatch.setenv("GALGAME_ASR_SCRATCH", str(tmp_path / "big"))
+    with scratch([table], {}) as directory:
+        assert directory.is_relative_to(tmp_path / "big" / "train@adaptor")
