@@ -24,7 +24,7 @@ from galgame_asr.families.fun_asr_nano import family as fun_asr_nano
 from galgame_asr.families.whisper import network as whisper_model
 from galgame_asr.messages.errors import CheckpointError, ConfigError, DataError
 from galgame_asr.runtimes import load as runtimes
-from galgame_asr.training import freezing, states
+from galgame_asr.training import dev_cer, freezing, states
 from galgame_asr.training.batches import Pick
 from galgame_asr.training.dataset import MicroBatch
 from galgame_asr.training.params import CommonParams, PhaseParams
@@ -674,3 +674,57 @@ def test_a_missing_shard_is_no_bad_utterance(
     gone = rows[:8].assign(shard="gone.tar")
     with pytest.raises(DataError, match=r"shard .*gone.tar is missing"):
         train(dataclasses.replace(phase, common=common, train_rows=gone))
+
+
+@pytest.mark.parametrize("family", ["fun_asr_nano", "whisper"])
+def test_the_dev_cer_is_that_of_the_checkpoint(
+    make_phase: Callable[..., Phase], monkeypatch: pytest.MonkeyPatch, family: str
+) -> None:
+    """Decoded while the phase runs or from the files it wrote; resumed or not; no bit moves."""
+
+    def make(name: str, count: int = 2) -> Phase:
+        phase = make_phase(name, family)
+        common = dataclasses.replace(phase.common, dev_cer_utterances=count)
+        return dataclasses.replace(phase, common=common)
+
+    train(whole := make("whole"))
+    train(plain := make("plain", 0))
+    written = results(whole)
+    assert {name: b for name, b in results(plain).items() if name != "dev.tsv"} == {
+        name: b for name, b in written.items() if name != "dev.tsv"
+    }
+    dev = pd.read_csv(whole.directory / "dev.tsv", sep="\t")
+    assert dev.columns.tolist() == ["step", "dev_loss", "dev_cer"]
+    for percent, cer in zip((50, 100), dev["dev_cer"], strict=True):
+        loaded = families.load(family, whole.directory / f"p{percent}")
+        utterances = Trainer(dataclasses.replace(make("again"), family=loaded)).dev_examples
+        picks = dev_cer.sample(whole.dev_rows, 2)
+        prompt = whole.params.prompts[-1]
+        errors, characters = dev_cer.count_errors(loaded, utterances, picks, prompt, 6000)
+        assert characters > 10
+        assert cer == pytest.approx(errors / characters, rel=1e-5)
+    with monkeypatch.context() as patch:
+        kill_before(8, patch)
+        with pytest.raises(KilledError):
+            train(make("broken"))
+    train(broken := make("broken"))
+    assert results(broken) == written
+
+
+def test_a_phase_can_stop_by_the_dev_cer(make_phase: Callable[..., Phase]) -> None:
+    """The best by it becomes p100; without a sample, an error says which key to set."""
+    early = {"every": 10, "patience": 2, "by": "dev_cer"}
+    phase = make_phase(epochs=8, early_stopping=early, checkpoints=[100])
+    with pytest.raises(ConfigError, match=r"set train.common.dev_cer_utterances"):
+        train(phase)
+    common = dataclasses.replace(phase.common, dev_cer_utterances=2)
+    train(phase := dataclasses.replace(phase, common=common))
+    dev = pd.read_csv(phase.directory / "dev.tsv", sep="\t")
+    assert len(dev) - 1 - int(dev["dev_cer"].argmin()) == 2
+
+
+def test_a_sample_stays_the_same_when_others_leave(rows: pd.DataFrame) -> None:
+    """Chosen by the utterances' own ids."""
+    chosen = {rows["id"].iloc[pick.row] for pick in dev_cer.sample(rows, 3)}
+    fewer = rows[rows["id"].isin(chosen) | (rows.index % 2 == 0)].reset_index(drop=True)
+    assert {fewer["id"].iloc[pick.row] for pick in dev_cer.sample(fewer, 3)} == chosen

@@ -14,7 +14,7 @@ from galgame_asr.messages.errors import DataError
 
 COLUMNS = {
     LOG: ("step", "epoch", "loss", "lr", "grad_norm", "audio_s"),
-    DEV: ("step", "dev_loss"),
+    DEV: ("step", "dev_loss", "dev_cer"),
     LEFT_OUT: ("id", "reason"),
 }
 
@@ -68,19 +68,19 @@ class History:
                 f"train.common.max_left_out is {max_share:g}: {named}"
             )
 
-    @property
-    def best_step(self) -> int:
-        """The step with the lowest dev loss, the first of equals."""
-        best = min(self.dev, key=lambda row: row["dev_loss"])
+    def best_step(self, by: str) -> int:
+        """The step with the lowest score of the dev set, the first of equals."""
+        best = min(self.dev, key=lambda row: row[by])
         return int(best["step"])
 
-    def has_stopped(self, patience: int) -> bool:
-        """Whether the last `patience` dev losses are no better than one before them."""
+    def has_stopped(self, patience: int, by: str) -> bool:
+        """Whether the last `patience` scores are no better than one before them."""
         steps = [row["step"] for row in self.dev]
-        return bool(steps) and len(steps) - 1 - steps.index(self.best_step) >= patience
+        return bool(steps) and len(steps) - 1 - steps.index(self.best_step(by)) >= patience
 
 
 def _write_tsv(file: Path, columns: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> None:
+    columns = [name for name in columns if not rows or name in rows[0]]
     lines = ["\t".join(columns)]
     for row in rows:
         cells = (row[column] for column in columns)

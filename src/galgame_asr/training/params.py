@@ -34,6 +34,9 @@ class CommonParams:
     max_grad_norm: Annotated[float, Field(gt=0)]
     # Steps between two rows of log.tsv.
     log_steps: Annotated[int, Field(ge=1)]
+    # Dev utterances that are decoded, too, each time the dev set is scored: dev_cer in dev.tsv.
+    # 0: none. The same ones in every phase; greedily, with the phase's last prompt.
+    dev_cer_utterances: Annotated[int, Field(ge=0)]
     # Share of the utterances that may turn out to be unusable (undecodable, shorter than a
     # frame, of another length than announced) before a phase stops; left_out.tsv names them.
     max_left_out: Annotated[float, Field(ge=0, le=1)]
@@ -82,6 +85,8 @@ class EarlyStoppingParams:
     every: Percent
     # Stop after so many scores in a row that are not better than the best.
     patience: Annotated[int, Field(ge=1)]
+    # What decides which is better: the dev loss, or the CER (train.common.dev_cer_utterances).
+    by: Literal["dev_loss", "dev_cer"] = "dev_loss"
 
 
 @section

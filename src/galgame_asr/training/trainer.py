@@ -36,8 +36,8 @@ from galgame_asr.messages.errors import (
     InterruptionError,
     OutOfMemoryError,
 )
+from galgame_asr.training import dev_cer, states
 from galgame_asr.training import optimizer as optimizers
-from galgame_asr.training import states
 from galgame_asr.training.batches import Division, Pick, Steps
 from galgame_asr.training.dataset import (
     MicroBatch,
@@ -125,6 +125,10 @@ class Trainer:
                 f"machine.accelerate asks for {wanted}, and accelerate runs "
                 f"{self.accelerator.distributed_type.value}: it shards on GPUs alone"
             )
+        if self.sharded and common.dev_cer_utterances:
+            raise ConfigError(
+                "a sharded model is not decoded: set train.common.dev_cer_utterances to 0"
+            )
         if self.sharded and phase.precision == "fp16":
             raise ConfigError("fp16 does not train sharded; set compute.precision to bf16")
         self.scaler = torch.amp.GradScaler(phase.device.type, enabled=phase.precision == "fp16")
@@ -142,6 +146,8 @@ class Trainer:
         self.dev_steps = _steps(phase.dev_rows, common)
         self.exports = _at(len(self.steps), phase.checkpoints)
         early = params.early_stopping
+        if early and early.by == "dev_cer" and not common.dev_cer_utterances:
+            raise ConfigError("early_stopping.by is dev_cer: set train.common.dev_cer_utterances")
         every = range(early.every, 100, early.every) if early else ()
         self.scored = {*self.exports, *_at(len(self.steps), every)}
         self.encoder_cache = encoder_cache(self.family, phase.params, phase.machine)
@@ -164,7 +170,7 @@ class Trainer:
     def is_over(self) -> bool:
         """Whether the last step is done, or the dev loss no longer falls."""
         early = self.phase.params.early_stopping
-        stopped = early is not None and self.history.has_stopped(early.patience)
+        stopped = early is not None and self.history.has_stopped(early.patience, early.by)
         return stopped or self.history.step == len(self.steps)
 
     def run(self) -> History:
@@ -324,17 +330,18 @@ class Trainer:
     def _score(self) -> None:
         """Score the dev set, and save the checkpoints that are due at this step."""
         step, early = self.history.step, self.phase.params.early_stopping
-        self.history.dev.append({"step": step, "dev_loss": self.dev_loss()})
+        self.history.dev.append({"step": step, "dev_loss": self.dev_loss(), **self._dev_cer()})
         self._collect()
         self.watch.dev(self.history.dev[-1])
         percent = self.exports.get(step)
         if percent is not None and not (early and self.is_over):
             self._export(f"p{percent}")
-        if early and self.history.best_step == step:
+        if early and self.history.best_step(early.by) == step:
             self._export(f"best-{step}")
         if early and self.is_over and self.is_main:
-            log.info("step %d: the best dev loss was at step %d", step, self.history.best_step)
-            best = self.phase.directory / f"best-{self.history.best_step}"
+            best_step = self.history.best_step(early.by)
+            log.info("step %d: the best %s was at step %d", step, early.by, best_step)
+            best = self.phase.directory / f"best-{best_step}"
             for number in {100, *(p for at, p in self.exports.items() if at >= step)}:
                 with states.writing(self.phase.directory / f"p{number}") as directory:
                     shutil.copytree(best, directory, dirs_exist_ok=True)
@@ -353,6 +360,22 @@ class Trainer:
                         labels += batch.num_labels
                 total, labels = self._sum([total, labels])
                 return total / labels
+
+    def _dev_cer(self) -> dict[str, float]:
+        """The CER of a sample of the dev set, if it is asked for."""
+        picks = dev_cer.sample(self.phase.dev_rows, self.phase.common.dev_cer_utterances)
+        if not picks:
+            return {}
+        with compute.autocast(self.phase.device, self.phase.precision):
+            counts = dev_cer.count_errors(
+                self.family,
+                self.dev_examples,
+                picks[self.process :: self.processes],
+                self.phase.params.prompts[-1],
+                self.phase.machine.decode_batch_frames,
+            )
+        errors, characters = self._sum(counts)
+        return {"dev_cer": errors / max(characters, 1)}
 
     def _export(self, name: str) -> None:
         """Save the present weights as a complete model directory."""
@@ -373,8 +396,8 @@ class Trainer:
         if self.is_main:
             self._write(state)
             kept = {state.name}
-            if self.phase.params.early_stopping and self.history.dev:
-                kept.add(f"best-{self.history.best_step}")
+            if (early := self.phase.params.early_stopping) and self.history.dev:
+                kept.add(f"best-{self.history.best_step(early.by)}")
             states.remove_others(self.phase.directory, *kept)
         self.accelerator.wait_for_everyone()
         self._saved_at = time.monotonic()

@@ -1,0 +1,70 @@
+"""The character error rate of a phase while it runs, on a fixed sample of its dev set."""
+
+import math
+import unicodedata
+import zlib
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+import torch
+from rapidfuzz.distance import Levenshtein
+
+from galgame_asr.families.common.batching import by_length, window_frames
+from galgame_asr.families.common.family import Family, Search
+from galgame_asr.families.common.params import Prompt
+from galgame_asr.messages.errors import UtteranceError
+from galgame_asr.training.batches import Pick
+from galgame_asr.training.dataset import Utterances
+
+# No one says more: a text that goes on is a loop.
+TOKENS_PER_S, EXTRA_TOKENS = 25, 8
+
+
+def sample(rows: pd.DataFrame, count: int) -> list[Pick]:
+    """The same utterances in every run, whatever others the dev set has: a hash chooses them."""
+    order = sorted(range(len(rows)), key=lambda row: zlib.crc32(rows["id"].iloc[row].encode()))
+    return [Pick(0, row, 1.0) for row in sorted(order[:count])]
+
+
+@torch.no_grad()
+def count_errors(
+    family: Family, utterances: Utterances, picks: Sequence[Pick], prompt: Prompt, budget: int
+) -> tuple[int, int]:
+    """Decode utterances greedily; wrong characters and characters of their references.
+
+    Letters and numbers count, as they are written; stage score knows more. What cannot be
+    read is left out.
+
+    Args:
+        family: its model is in eval mode afterwards.
+        utterances: what `picks` are of.
+        picks: which ones.
+        prompt: what the model is told.
+        budget: 10 ms frames of a batch, padding included.
+    """
+    family.model.eval()
+    frames = utterances.frames(picks) if picks else np.zeros(0, dtype=np.int64)
+    errors = characters = 0
+    order = np.argsort(frames, kind="stable")
+    for batch in by_length(order, frames, budget, window_frames(family.window_s)):
+        examples = []
+        for index in batch:
+            try:
+                examples.append(utterances[picks[index]])
+            except UtteranceError:  # the dev loss, which reads it too, names it
+                continue
+        if not examples:
+            continue
+        limits = [math.ceil(e.duration_s * TOKENS_PER_S) + EXTRA_TOKENS for e in examples]
+        found = family.transcribe([e.features for e in examples], prompt, Search(limits))
+        for example, transcript in zip(examples, found, strict=True):
+            said, heard = _letters(example.text), _letters(transcript.text)
+            errors += Levenshtein.distance(said, heard)
+            characters += len(said)
+    return errors, characters
+
+
+def _letters(text: str) -> str:
+    compatible = unicodedata.normalize("NFKC", text)
+    return "".join(character for character in compatible if character.isalnum())
