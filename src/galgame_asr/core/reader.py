@@ -15,33 +15,42 @@ from galgame_asr.core.paths import HOW_TO_GET_SHARDS
 from galgame_asr.messages.errors import DataError
 
 SAMPLE_RATE_HZ = 16_000
-BLOCK = 1 << 20  # frames decoded at once where nobody knows how many there are
+RATES_HZ = range(1_000, 1_000_001)  # any other in a header is damage
+BLOCK = 1 << 20  # samples decoded at once where nobody knows how many there are
 UNCOUNTED = 1 << 62  # libsndfile's largest number, nearly: frames of FLAC written to a pipe
+# More frames than that are only claimed: silence as FLAC has about 400 in a byte.
+MOST_FRAMES_PER_BYTE = 1_000
 
 
 def decode(data: bytes) -> tuple[NDArray[np.float32], int]:
     """All samples of an audio file, (frames, channels) in [-1, 1], and their rate in Hz.
 
     Raises:
-        DataError: libsndfile cannot decode it.
+        DataError: libsndfile cannot decode it, or it has samples that are no numbers.
     """
     try:
         with sf.SoundFile(io.BytesIO(data)) as file:
-            if file.frames >= UNCOUNTED:
-                return _to_the_end(file), file.samplerate
-            return file.read(dtype="float32", always_2d=True), file.samplerate
-    except (sf.SoundFileError, ValueError, MemoryError) as error:
+            if file.samplerate not in RATES_HZ:
+                raise ValueError(f"{file.samplerate} Hz")
+            if file.frames > BLOCK + MOST_FRAMES_PER_BYTE * len(data):
+                samples = _to_the_end(file)
+            else:
+                samples = file.read(dtype="float32", always_2d=True)
+            if not np.isfinite(samples).all():
+                raise ValueError("samples that are no numbers")
+            return samples, file.samplerate
+    except (sf.SoundFileError, ValueError) as error:
         raise DataError(f"no audio ({error})") from None
 
 
 def _to_the_end(file: sf.SoundFile) -> NDArray[np.float32]:
-    """Read a file that claims no length.
+    """Read a file that claims no length, or one that it cannot have.
 
     At its end soundfile has filled part of the array and fails to seek by the whole of it.
     """
     blocks: list[NDArray[np.float32]] = []
     while not blocks or not np.isnan(blocks[-1][-1, 0]):
-        blocks.append(np.full((BLOCK, file.channels), np.nan, np.float32))
+        blocks.append(np.full((BLOCK // file.channels, file.channels), np.nan, np.float32))
         try:
             file.read(out=blocks[-1])
         except sf.LibsndfileError:

@@ -21,7 +21,7 @@ def read(path: Path, schema: pa.Schema) -> pd.DataFrame:
         table = pq.read_table(path)
     except FileNotFoundError:
         raise DataError(f"{path} is missing; `dvc repro` makes it") from None
-    except pa.ArrowInvalid as error:
+    except (pa.ArrowException, OSError) as error:
         raise DataError(f"{path} is no parquet file: {error}") from None
     if table.schema.names != schema.names:
         raise DataError(f"{path} has columns {table.schema.names} instead of {schema.names}")

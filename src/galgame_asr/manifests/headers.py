@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import soundfile as sf
 
-from galgame_asr.core.reader import UNCOUNTED, decode
+from galgame_asr.core.reader import RATES_HZ, UNCOUNTED, decode
 from galgame_asr.messages.errors import DataError
 
 OPUS_CLOCK_HZ = 48_000
@@ -43,15 +43,22 @@ def read(data: bytes) -> AudioHeader:
         DataError: the bytes are no audio that libsndfile can read.
     """
     try:
-        if data.startswith(b"OggS"):
-            return _ogg(data)
-        if data.startswith(b"fLaC"):
-            return _flac(data)
-        if data.startswith(b"RIFF") and data[8:12] == b"WAVE":
-            return _wav(data)
-        return _by_libsndfile(data)
+        header = _read(data)
     except (struct.error, IndexError, ValueError, ZeroDivisionError, sf.SoundFileError) as error:
         raise DataError(f"no audio: {error}") from None
+    if header.sample_rate_hz not in RATES_HZ or not header.channels:
+        raise DataError(f"no audio: {header.channels} channels at {header.sample_rate_hz} Hz")
+    return header
+
+
+def _read(data: bytes) -> AudioHeader:
+    if data.startswith(b"OggS"):
+        return _ogg(data)
+    if data.startswith(b"fLaC"):
+        return _flac(data)
+    if data.startswith(b"RIFF") and data[8:12] == b"WAVE":
+        return _wav(data)
+    return _by_libsndfile(data)
 
 
 def _ogg(data: bytes) -> AudioHeader:
@@ -64,7 +71,8 @@ def _ogg(data: bytes) -> AudioHeader:
     if data[packet : packet + 8] == b"OpusHead":
         channels, pre_skip, rate_hz = struct.unpack_from("<BHI", data, packet + 9)
         rate_hz = rate_hz if rate_hz in OPUS_RATES_HZ else OPUS_CLOCK_HZ
-        return AudioHeader(rate_hz, channels, (granule - pre_skip) / OPUS_CLOCK_HZ, complete)
+        samples = max(0, granule - pre_skip)
+        return AudioHeader(rate_hz, channels, samples / OPUS_CLOCK_HZ, complete)
     return _by_libsndfile(data)
 
 

@@ -87,7 +87,7 @@ def _walk(stream: BinaryIO, path: Path) -> Iterator[Member]:
         if kind == tarfile.GNUTYPE_LONGNAME:
             long_name = _text(stream.read(size))
         elif kind == tarfile.XHDTYPE:
-            long_name = _pax_path(stream.read(size)) or long_name
+            long_name = _pax_path(stream.read(size), path, offset) or long_name
         else:
             if kind in REGULAR:
                 yield Member(long_name or name, offset, size)
@@ -105,6 +105,8 @@ def _parse(header: bytes, path: Path, position: int) -> tuple[str, int, bytes]:
         # The first bit marks a size too large for octal digits, in base 256.
         large = header[124] & 0x80
         size = int.from_bytes(header[125:136]) if large else int(header[124:136].rstrip(b" \0"), 8)
+        if size < 0:
+            raise ValueError(f"a size of {size}")
     except ValueError as error:
         raise DataError(f"shard {path} is not a tar at byte {position}: {error}") from None
     name = _text(header[:100])
@@ -118,14 +120,20 @@ def _text(field: bytes) -> str:
     return field.split(b"\0", 1)[0].decode("utf-8", "backslashreplace")
 
 
-def _pax_path(records: bytes) -> str | None:
+def _pax_path(records: bytes, path: Path, position: int) -> str | None:
     """The `path` among pax records of the form "LENGTH KEY=VALUE" and a newline."""
     while records:
-        length = int(records.split(b" ", 1)[0])
-        key, _, value = records[:length].split(b" ", 1)[1].rstrip(b"\n").partition(b"=")
+        digits = records[:20].split(b" ", 1)[0]
+        length = int(digits) if digits.isdigit() else 0
+        # It counts its own digits and the space too: else the next record is this one again.
+        if not len(digits) < length <= len(records):
+            raise DataError(
+                f"shard {path} is not a tar at byte {position}: no pax record: {records[:20]!r}"
+            )
+        record, records = records[:length], records[length:]
+        key, _, value = record[len(digits) + 1 :].rstrip(b"\n").partition(b"=")
         if key == b"path":
             return value.decode("utf-8", "backslashreplace")
-        records = records[length:]
     return None
 
 

@@ -2,6 +2,8 @@
 
 import io
 import json
+import os
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +25,7 @@ OTHER_MEDIA = {
     ".wv", ".caf", ".avi", ".ts",
 }  # fmt: skip
 SHOWN = 5
+NO_ID = re.compile("[\0\ud800-\udfff]")  # ends a name in a tar, or is half of a character
 
 
 @dataclass(frozen=True)
@@ -37,7 +40,25 @@ class Recording:
 
 def fetch(name: str, corpus: Folder, directory: Path) -> list[Shard]:
     """Copy the recordings into shards, sorted by id; see `corpora.fetch`."""
-    path = Path(corpus.path)
+    try:
+        found = recordings(Path(corpus.path))
+    except DataError as error:
+        raise DataError(f"corpora.{name}.path: {error}") from None
+
+    def utterances(start: int) -> Iterator[Utterance]:
+        for recording in found[start:]:
+            extension, audio = _audio(recording)
+            yield Utterance(recording.id, extension, audio, recording.text)
+
+    return shards.write(directory, name, utterances, shard_size=corpus.shard_size, total=len(found))
+
+
+def recordings(path: Path) -> list[Recording]:
+    """The recordings of a folder or table, sorted by id.
+
+    Raises:
+        DataError: it is neither, holds none, or says what cannot be; the message names the line.
+    """
     if path.suffix in (".tsv", ".jsonl") and path.is_file():
         found = _table(path)
     elif (path / "wav.scp").is_file():
@@ -45,31 +66,26 @@ def fetch(name: str, corpus: Folder, directory: Path) -> list[Shard]:
     elif path.is_dir():
         found = _tree(path)
     else:
-        raise DataError(
-            f"corpora.{name}.path: {path} is neither a folder nor a .tsv or .jsonl file"
-        )
-    recordings = sorted(found, key=lambda recording: recording.id)
-    if not recordings:
-        kinds = ", ".join(sorted(EXTENSIONS))
-        raise DataError(f"corpora.{name}.path: {path} holds no recording ({kinds})")
-
-    def utterances(start: int) -> Iterator[Utterance]:
-        for recording in recordings[start:]:
-            extension, audio = _audio(recording)
-            yield Utterance(recording.id, extension, audio, recording.text)
-
-    return shards.write(
-        directory, name, utterances, shard_size=corpus.shard_size, total=len(recordings)
-    )
+        raise DataError(f"{path} is neither a folder nor a .tsv or .jsonl file")
+    by_id = sorted(found, key=lambda recording: recording.id)
+    if not by_id:
+        raise DataError(f"{path} holds no recording ({', '.join(sorted(EXTENSIONS))})")
+    for recording in by_id:
+        if NO_ID.search(recording.id):
+            raise DataError(f"{path}: {recording.id!r} is no id; allowed: whole characters, no NUL")
+    return by_id
 
 
 def _audio(recording: Recording) -> tuple[str, bytes | None]:
     """Extension and bytes of an utterance's audio; without bytes where there is no file."""
     path = recording.audio
-    if path is None or not path.is_file():
-        return "wav", None
-    if recording.span_s is None:
-        return path.suffix.lstrip(".").lower(), path.read_bytes()
+    try:
+        if path is None or not path.is_file():
+            return "wav", None
+        if recording.span_s is None:
+            return path.suffix.lstrip(".").lower(), path.read_bytes()
+    except OSError as error:  # also of a name that is too long to be one
+        raise DataError(f"{recording.id!r}: {path} cannot be read: {error.strerror}") from None
     start_s, end_s = recording.span_s
     try:
         with sf.SoundFile(path) as file:
@@ -94,7 +110,9 @@ def _tree(root: Path) -> Iterator[Recording]:
     texts: dict[str, Path] = {}
     others = []
     for path in sorted(root.rglob("*")):
-        id_, suffix = path.relative_to(root).with_suffix("").as_posix(), path.suffix.lower()
+        name, suffix = path.relative_to(root).with_suffix(""), path.suffix.lower()
+        # Names that came out of a zip of a Japanese Windows need not be UTF-8.
+        id_ = os.fsencode(name).decode("utf-8", "backslashreplace")
         if suffix in EXTENSIONS:
             audio.setdefault(id_, []).append(path)
         elif suffix == ".txt":
@@ -120,6 +138,8 @@ def _table(path: Path) -> Iterator[Recording]:
         audio = _value(row, "audio", where)
         if not audio:
             raise DataError(f"{where} has no column audio; its columns: {_shown(row)}")
+        if not Path(audio).name:
+            raise DataError(f"{where}: audio is {audio!r}; allowed: the path of a file")
         id_ = _value(row, "id", where) or Path(audio).with_suffix("").as_posix().lstrip("./")
         yield Recording(id_, path.parent / audio, _value(row, "text", where))
 
