@@ -34,7 +34,7 @@ DEADLINE_S = 20.0
 # Address space and resident memory beyond what the process has before an input of a few kB.
 MAX_ASKED = 1 << 30
 MAX_USED = 256 << 20
-SMALLEST_S = 2.0  # for the search of a smallest input
+SMALLEST_S = 10.0  # for the search of a smallest input
 EXTREMES = (0, 1, 2, 0x7F, 0x80, 0x7FFF, 0x8000, 0x7FFF_FFFF, 0x8000_0000, 1 << 62, 1 << 63)
 MB = 1 << 20
 
@@ -85,23 +85,23 @@ def _changed(data: bytes, other: bytes, words: Sequence[bytes], draw: random.Ran
     at = draw.randrange(min(reach, len(data) + 1))
     end = min(len(data), at + draw.choice((1, 2, 4, 16, 64, 512, 4096)))
     kind = draw.choice(("flip", "number", "number", "cut", "remove", "repeat", "splice", "word"))
+    new = draw.randbytes(end - at)
     if kind == "word" and words:
-        return data[:at] + draw.choice(words) + data[draw.choice((at, end)) :]
-    if kind == "number":
+        new, end = draw.choice(words), draw.choice((at, end))
+    elif kind == "number":
         size, order = draw.choice((1, 2, 3, 4, 8)), draw.choice(("little", "big"))
-        value = (draw.choice((1, -1)) * draw.choice(EXTREMES) + draw.choice((0, 0, -1))) % (
-            1 << 8 * size
-        )
-        return data[:at] + value.to_bytes(size, order) + data[at + size :]  # type: ignore[arg-type]
-    if kind == "cut":
-        return data[:at]
-    if kind == "remove":
-        return data[:at] + data[end:]
-    if kind == "repeat":
-        return data[:end] + data[at:end] * draw.choice((1, 2, 50)) + data[end:]
-    if kind == "splice":
-        return data[:at] + other[draw.randrange(len(other) + 1) :]
-    return data[:at] + draw.randbytes(end - at) + data[end:]
+        value = draw.choice((1, -1)) * draw.choice(EXTREMES) + draw.choice((0, 0, -1))
+        new = (value % (1 << 8 * size)).to_bytes(size, order)  # type: ignore[arg-type]
+        end = at + size
+    elif kind == "cut":
+        new, end = b"", len(data)
+    elif kind == "remove":
+        new = b""
+    elif kind == "repeat":
+        new = data[at:end] * draw.choice((2, 3, 51))
+    elif kind == "splice":
+        new, end = other[draw.randrange(len(other) + 1) :], len(data)
+    return data[:at] + new + data[end:]
 
 
 def fault(reader: Reader, files: Files) -> str | None:
@@ -162,10 +162,10 @@ def _resident() -> int:
 
 def smallest(reader: Reader, files: Files, found: str) -> Files:
     """An input that does the same with as few bytes as a short search gives."""
-    kind, end = found.split(":")[0], time.monotonic() + SMALLEST_S
+    kind, end = found.split(":", maxsplit=1)[0], time.monotonic() + SMALLEST_S
 
     def same(tried: Files) -> bool:
-        return (fault(reader, tried) or "").split(":")[0] == kind
+        return (fault(reader, tried) or "").split(":", maxsplit=1)[0] == kind
 
     for name in list(files):
         size = len(files[name])

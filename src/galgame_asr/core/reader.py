@@ -32,15 +32,20 @@ def decode(data: bytes) -> tuple[NDArray[np.float32], int]:
         with sf.SoundFile(io.BytesIO(data)) as file:
             if file.samplerate not in RATES_HZ:
                 raise ValueError(f"{file.samplerate} Hz")
-            if file.frames > BLOCK + MOST_FRAMES_PER_BYTE * len(data):
-                samples = _to_the_end(file)
-            else:
+            if is_counted(file, len(data)):
                 samples = file.read(dtype="float32", always_2d=True)
+            else:
+                samples = _to_the_end(file)
             if not np.isfinite(samples).all():
                 raise ValueError("samples that are no numbers")
             return samples, file.samplerate
     except (sf.SoundFileError, ValueError) as error:
         raise DataError(f"no audio ({error})") from None
+
+
+def is_counted(file: sf.SoundFile, size: int) -> bool:
+    """Whether a file of so many bytes can have the frames that its header claims."""
+    return bool(file.frames <= BLOCK + MOST_FRAMES_PER_BYTE * size)
 
 
 def _to_the_end(file: sf.SoundFile) -> NDArray[np.float32]:

@@ -31,10 +31,10 @@ def apply(name: str, file: Path = params.PARAMS_FILE, directory: Path = PROFILES
         known = ", ".join(sorted(path.stem for path in directory.glob("*.yaml"))) or "none"
         raise ConfigError(f"there is no profile '{name}'; profiles: {known}")
     yaml = _round_trip()
-    whole, overlay = params.read_yaml(file, yaml), params.read_yaml(source, yaml)
-    for path, values in ((file, whole), (source, overlay)):
-        if not isinstance(values, dict):
+    for path in (file, source):
+        if not isinstance(params.read_yaml(path), dict):  # as plain values, without Python's own
             raise ConfigError(f"{path} is no map of sections; see params.yaml as it is committed")
+    whole, overlay = params.read_yaml(file, yaml), params.read_yaml(source, yaml)
     keys = _overlay(whole, overlay, "", source)
     buffer = io.StringIO()
     yaml.dump(whole, buffer)
@@ -49,7 +49,9 @@ def _overlay(target: Any, overlay: Any, path: str, source: Path) -> list[str]:
     for name, value in overlay.items():
         key = f"{path}.{name}".lstrip(".")
         if name not in target:
-            raise ConfigError(f"{source}: unknown key {key}. {params.hint(str(name), list(target))}")
+            raise ConfigError(
+                f"{source}: unknown key {key}. {params.hint(str(name), list(target))}"
+            )
         if isinstance(value, dict) and isinstance(target[name], dict) and key not in REPLACED:
             keys += _overlay(target[name], value, key, source)
         else:

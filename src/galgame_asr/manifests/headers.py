@@ -17,7 +17,7 @@ from galgame_asr.messages.errors import DataError
 OPUS_CLOCK_HZ = 48_000
 # What libsndfile decodes Opus at: the rate of the original if Opus has it, else 48 kHz.
 OPUS_RATES_HZ = {8000, 12_000, 16_000, 24_000, 48_000}
-OGG_END_OF_STREAM = 4
+OGG_START_OF_STREAM, OGG_END_OF_STREAM = 2, 4
 OGG_NO_GRANULE = 0xFFFF_FFFF_FFFF_FFFF
 # Lengths of a WAV's samples that nobody counted: what wrote to a pipe puts 0 there, or about what
 # the field holds (arecord 0x80000000, sox 0x7FFFFFFF - 36, GStreamer 0xFFFFFFFF - 36).
@@ -62,6 +62,8 @@ def _read(data: bytes) -> AudioHeader:
 
 
 def _ogg(data: bytes) -> AudioHeader:
+    if _is_chained(data):
+        raise ValueError("several Ogg streams in a row, of which libsndfile decodes one")
     packet = 27 + data[26]
     page, complete = _last_page(data)
     (granule,) = struct.unpack_from("<Q", data, page + 6)
@@ -74,6 +76,19 @@ def _ogg(data: bytes) -> AudioHeader:
         samples = max(0, granule - pre_skip)
         return AudioHeader(rate_hz, channels, samples / OPUS_CLOCK_HZ, complete)
     return _by_libsndfile(data)
+
+
+def _is_chained(data: bytes) -> bool:
+    """Whether a stream starts after another one had its pages, as in joined recordings."""
+    page, begun = 0, False
+    while data.startswith(b"OggS", page) and page + 27 <= len(data):
+        starts = bool(data[page + 5] & OGG_START_OF_STREAM)
+        if starts and begun:
+            return True
+        begun |= not starts
+        segments = data[page + 27 : page + 27 + data[page + 26]]
+        page += 27 + len(segments) + sum(segments)
+    return False
 
 
 def _last_page(data: bytes) -> tuple[int, bool]:

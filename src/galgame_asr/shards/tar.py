@@ -20,6 +20,8 @@ from galgame_asr.messages.errors import DataError
 BLOCK = 512
 END = bytes(BLOCK)
 REGULAR = (tarfile.REGTYPE, tarfile.AREGTYPE)
+# Links and sparse files: taken for no files, they would be lost without a word.
+ELSEWHERE = (tarfile.LNKTYPE, tarfile.SYMTYPE, tarfile.GNUTYPE_SPARSE)
 READ_AHEAD = 1 << 20
 
 
@@ -39,8 +41,9 @@ def members(path: Path) -> Iterator[Member]:
     or holds something else is an error: a lost tail must not look like less data.
 
     Raises:
-        DataError: the file is missing, is no tar, or ends inside a member or
-            before its end marker; the message names the byte offset.
+        DataError: the file is missing, is no tar, ends inside a member or
+            before its end marker, or goes on behind it; the message names the
+            byte offset. Or a member is a link.
     """
     with _opened(path) as stream:
         yield from _walk(stream, path)
@@ -75,6 +78,7 @@ def _walk(stream: BinaryIO, path: Path) -> Iterator[Member]:
         if len(header) < BLOCK:
             raise DataError(f"shard {path} is truncated at byte {position}: no end marker")
         if header == END:
+            _refuse_more(stream, path)
             return
         name, size, kind = _parse(header, path, position)
         offset = position + BLOCK
@@ -89,9 +93,24 @@ def _walk(stream: BinaryIO, path: Path) -> Iterator[Member]:
         elif kind == tarfile.XHDTYPE:
             long_name = _pax_path(stream.read(size), path, offset) or long_name
         else:
+            if kind in ELSEWHERE:
+                raise DataError(
+                    f"shard {path}: the bytes of member {long_name or name} are elsewhere, it is a "
+                    "link; pack it by `tar --dereference --hard-dereference`"
+                )
             if kind in REGULAR:
                 yield Member(long_name or name, offset, size)
             long_name = None
+
+
+def _refuse_more(stream: BinaryIO, path: Path) -> None:
+    """Read to the end of the file, where zeros alone follow the end marker."""
+    while block := stream.read(READ_AHEAD):
+        if block.strip(b"\0"):
+            raise DataError(
+                f"shard {path} goes on behind its end marker, before byte {stream.tell()}: several "
+                "tars in one file? unpack them by `tar --ignore-zeros`"
+            )
 
 
 def _parse(header: bytes, path: Path, position: int) -> tuple[str, int, bytes]:

@@ -409,7 +409,7 @@ class TestHubDataset:
         assert digest(again(self.on_hub(folder))) == (
             "be23871969c5c035ae5a3ecfe8c54937f4ebe9ca9a70011f64723a9435931fa9"
         )
-        assert hub_dataset.SHARDS_VERSION == 1
+        assert hub_dataset.SHARDS_VERSION == 2
 
     def test_what_is_not_there_is_an_error(self, folder: Path) -> None:
         """A column, a split, a revision: each is named with what there is."""

@@ -130,7 +130,7 @@ def _members(
 def _readable(archive: Path) -> Iterator[None]:
     try:
         yield
-    except (tarfile.TarError, zlib.error, EOFError, OSError) as error:
+    except (tarfile.TarError, zlib.error, EOFError, OSError, ValueError, MemoryError) as error:
         raise DataError(f"{archive} cannot be read: {error}") from None
 
 
