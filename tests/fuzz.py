@@ -121,8 +121,9 @@ def fault(reader: Reader, files: Files) -> str | None:
 
 
 def _raised(reader: Reader, folder: Path, files: Files) -> str | None:
+    unseen: list[str] = []
     try:
-        with _bounded(), contextlib.redirect_stdout(io.StringIO()):
+        with _bounded(), _hooked(unseen), contextlib.redirect_stdout(io.StringIO()):
             reader.read(folder)
     except GalgameAsrError as error:
         if reader.quiet or not any(name in str(error) for name in (str(folder), *files)):
@@ -132,7 +133,18 @@ def _raised(reader: Reader, folder: Path, files: Files) -> str | None:
         ours = [frame for frame in frames if "galgame_asr" in frame.filename] or frames
         where = f"{Path(ours[-1].filename).name}:{ours[-1].lineno}"
         return f"{type(error).__name__} at {where}: {error!s:.200}"
-    return None
+    return unseen[0] if unseen else None
+
+
+@contextlib.contextmanager
+def _hooked(unseen: list[str]) -> Iterator[None]:
+    """Note exceptions of what C calls, of which Python only prints a traceback."""
+    previous = sys.unraisablehook
+    sys.unraisablehook = lambda one: unseen.append(f"{one.exc_type.__name__} below C: {one}")
+    try:
+        yield
+    finally:
+        sys.unraisablehook = previous
 
 
 @contextlib.contextmanager

@@ -67,7 +67,7 @@ def large(_folder: Path) -> None:
 def test_what_a_fault_is(
     monkeypatch: pytest.MonkeyPatch, read: Callable[[Path], None], found: str | None
 ) -> None:
-    """An error that names no file, any other exception, no end, and memory by the word of a header."""
+    """An error that names no file, any other exception, no end, memory that a header asks for."""
     monkeypatch.setattr(fuzz, "DEADLINE_S", 0.2)
     fault = fuzz.fault(Reader([FILES], read, 1), FILES)
     assert fault is None if found is None else str(fault).startswith(found)

@@ -18,6 +18,8 @@ SAMPLE_RATE_HZ = 16_000
 RATES_HZ = range(1_000, 1_000_001)  # any other in a header is damage
 BLOCK = 1 << 20  # samples decoded at once where nobody knows how many there are
 UNCOUNTED = 1 << 62  # libsndfile's largest number, nearly: frames of FLAC written to a pipe
+# Floats need not be in [-1, 1]: some programs write whole numbers as they are, of 32 bits at most.
+LARGEST_SAMPLE = 2.0**32
 # More frames than that are only claimed: silence as FLAC has about 400 in a byte.
 MOST_FRAMES_PER_BYTE = 1_000
 
@@ -26,21 +28,40 @@ def decode(data: bytes) -> tuple[NDArray[np.float32], int]:
     """All samples of an audio file, (frames, channels) in [-1, 1], and their rate in Hz.
 
     Raises:
-        DataError: libsndfile cannot decode it, or it has samples that are no numbers.
+        DataError: libsndfile cannot decode it, or it has samples that nobody recorded.
     """
     try:
-        with sf.SoundFile(io.BytesIO(data)) as file:
+        with opened(data) as file:
             if file.samplerate not in RATES_HZ:
                 raise ValueError(f"{file.samplerate} Hz")
             if is_counted(file, len(data)):
                 samples = file.read(dtype="float32", always_2d=True)
             else:
                 samples = _to_the_end(file)
-            if not np.isfinite(samples).all():
-                raise ValueError("samples that are no numbers")
+            if not np.max(np.abs(samples), initial=0) <= LARGEST_SAMPLE:
+                raise ValueError("samples that are no numbers, or beyond all measure")
             return samples, file.samplerate
     except (sf.SoundFileError, ValueError) as error:
         raise DataError(f"no audio ({error})") from None
+
+
+class _Bytes(io.BytesIO):
+    """A file in memory; of a seek to before its start soundfile would print a traceback."""
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        try:
+            return super().seek(offset, whence)
+        except (ValueError, OverflowError):  # where a damaged header points
+            return super().seek(0)
+
+
+def opened(data: bytes) -> sf.SoundFile:
+    """The bytes of an audio file, opened.
+
+    Raises:
+        SoundFileError: libsndfile cannot read their headers.
+    """
+    return sf.SoundFile(_Bytes(data))
 
 
 def is_counted(file: sf.SoundFile, size: int) -> bool:

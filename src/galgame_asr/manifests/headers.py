@@ -5,13 +5,12 @@ RFC 7845, section 5.1), FLAC by STREAMINFO (RFC 9639, section 8.2), WAV by its c
 Anything else that libsndfile reads, such as MP3, is left to libsndfile, which is slower.
 """
 
-import io
 import struct
 from dataclasses import dataclass
 
 import soundfile as sf
 
-from galgame_asr.core.reader import RATES_HZ, UNCOUNTED, decode
+from galgame_asr.core.reader import RATES_HZ, UNCOUNTED, decode, opened
 from galgame_asr.messages.errors import DataError
 
 OPUS_CLOCK_HZ = 48_000
@@ -108,7 +107,7 @@ def _flac(data: bytes) -> AudioHeader:
     if not samples:  # a stream that was written without knowing its length
         return _by_libsndfile(data)
     # FLAC does not say how many bytes there should be: only the last sample tells.
-    with sf.SoundFile(io.BytesIO(data)) as file:
+    with opened(data) as file:
         try:
             file.seek(samples - 1)
             complete = len(file.read(1)) == 1
@@ -136,7 +135,7 @@ def _wav(data: bytes) -> AudioHeader:
 
 
 def _by_libsndfile(data: bytes) -> AudioHeader:
-    with sf.SoundFile(io.BytesIO(data)) as file:
+    with opened(data) as file:
         frames = file.frames if _knows_its_length(file, data) else len(decode(data)[0])
         return AudioHeader(file.samplerate, file.channels, frames / file.samplerate, True)
 

@@ -297,6 +297,11 @@ class TestReazonSpeech:
         server.files["tsv/small.tsv"] = b"<html>\n"
         with pytest.raises(DataError, match=r"small\.tsv line 1 is no path, tab and text"):
             fetched(self.corpus(server))
+        server.files["tsv/small.tsv"] = "000/a.flac\tはい\n".encode() + b"000/b.flac\t\xff\n"
+        shutil.rmtree(".scratch")
+        shutil.rmtree("sources", ignore_errors=True)
+        with pytest.raises(DataError, match=r"small\.tsv line 2 is no path, tab and text"):
+            fetched(self.corpus(server))
 
 
 class TestHubDataset:
@@ -489,6 +494,21 @@ class TestAishell:
             fetched(self.corpus(str(archive), archive, md5="0" * 32))
         assert archive.exists()
 
+    def test_a_damaged_archive_is_named(self, archive: Path) -> None:
+        """Cut short, no archive at all, one of a speaker that is none, a transcript of CP932."""
+        data = archive.read_bytes()
+        transcript = "data_aishell/transcript/aishell_transcript_v0.8.txt"
+        for content, message in (
+            (data[:-200], "cannot be read"),
+            (b"<html>", "cannot be read"),
+            (tar_of({transcript: b"", "data_aishell/wav/S1.tar.gz": b"<html>"}), "cannot be read"),
+            (tar_of({transcript: "a 広州".encode("cp932")}), "line 1 is not UTF-8"),
+        ):
+            archive.write_bytes(content)
+            shutil.rmtree("data", ignore_errors=True)
+            with pytest.raises(DataError, match=rf"data_aishell\.tgz.* {message}"):
+                fetched(self.corpus(str(archive), archive))
+
     def test_a_hook_restores_punctuation(
         self, archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -608,7 +628,7 @@ class TestFolder:
         read = ShardReader(Path("data/raw")).read_row(rows.iloc[1].to_dict())
         np.testing.assert_array_equal(read, whole[round(0.25 * rate_hz) : round(0.5 * rate_hz)])
         for line, message in (
-            ("rec-1 rec 0.1 9", "'rec-1' ends at 9 s"),
+            ("rec-1 rec 0.1 9", "segment 'rec-1' of .*: it ends at 9 s, and the file at 0.5 s"),
             ("rec-1 rec 0.3 0.1", "'rec-1' has 'rec 0.3 0.1'; allowed"),
             ("rec-1 rec 0.3", "'rec-1' has 'rec 0.3'; allowed"),
         ):

@@ -56,6 +56,12 @@ def test_comments_outside_replaced_maps_stay(params: Path) -> None:
         ("trian: {common: {seed: 1}}", "unknown key trian. Did you mean 'train'"),
         ("train: {common: {sed: 1}}", "unknown key train.common.sed. Did you mean 'seed'"),
         ("train: {common: {seed: x}}", "train.common.seed is 'x'"),
+        ("1: 2", "unknown key 1. Allowed: corpora"),
+        ("", r"bad\.yaml is no map of sections"),
+        ("- train", r"bad\.yaml is no map of sections"),
+        ("train: {", r"bad\.yaml is not valid YAML"),
+        ("train: !!python/name:os.system x", r"bad\.yaml is not valid YAML"),
+        ("train: {phases: {x: {mix: {none: 1.0}}}}", r"bad\.yaml: "),
     ],
 )
 def test_a_bad_profile_changes_nothing(

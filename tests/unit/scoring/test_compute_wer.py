@@ -9,7 +9,15 @@ import pytest
 
 from galgame_asr.messages.errors import DataError
 from galgame_asr.scoring import compute_wer
-from galgame_asr.scoring.compute_wer import Counts, align, count, count_pair, read_scp, tokens
+from galgame_asr.scoring.compute_wer import (
+    Counts,
+    align,
+    count,
+    count_pair,
+    read_scp,
+    read_sides,
+    tokens,
+)
 
 # Written by `python -m benchmarks.scoring --record`.
 RECORDED = json.loads(Path(__file__).with_name("compute_wer_0.2.3.json").read_text("utf-8"))
@@ -68,3 +76,16 @@ def test_scp_files(tmp_path: Path) -> None:
     path.write_bytes("a はい\n".encode("shift-jis"))
     with pytest.raises(DataError, match="is not UTF-8"):
         read_scp(path)
+
+
+def test_both_files_have_the_same_ids(tmp_path: Path) -> None:
+    """In whatever order; an id of one alone is named with both files, unseen characters shown."""
+    ref, hyp = tmp_path / "ref", tmp_path / "hyp"
+    ref.write_text("b うん\na はい\n")
+    hyp.write_text("a はい\nb\n")
+    assert read_sides(ref, hyp) == (["はい", "うん"], ["はい", ""])
+    hyp.write_text("a はい\n\u200bb うん\nc\n")
+    with pytest.raises(DataError, match=r"1 ids of .*ref are not in .*hyp: 'b'"):
+        read_sides(ref, hyp)
+    with pytest.raises(DataError, match=r"2 ids of .*hyp are not in .*ref: 'c', '\\u200bb'"):
+        read_sides(hyp, ref)

@@ -71,9 +71,12 @@ def _texts(tier: Tier, corpus: ReazonSpeech, directory: Path, lock: Lock) -> dic
     """Text by path, out of the table of a tier."""
     table = _download(f"tsv/{tier}.tsv", corpus, directory, lock)
     texts = {}
-    with table.open(encoding="utf-8", newline="\n") as stream:
+    with table.open("rb") as stream:
         for number, line in enumerate(stream, 1):
-            path, tab, text = line.rstrip("\r\n").partition("\t")
+            try:
+                path, tab, text = line.decode().rstrip("\r\n").partition("\t")
+            except UnicodeDecodeError:
+                path = tab = text = ""
             if not tab or "/" not in path:
                 raise DataError(f"{tier}.tsv line {number} is no path, tab and text: {line!r}")
             texts[path] = text
