@@ -7,7 +7,7 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 PIP_INSTALL := .venv/bin/python -m pip install --quiet --constraint constraints.txt
 
 
-.PHONY: help repro same test lint types check readme remote push pull fsck constraints clean-scratch
+.PHONY: help repro same test fuzz lint types check readme remote push pull fsck constraints clean-scratch
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -21,6 +21,9 @@ same: .venv/run ## is the committed run what this code makes here? runs the defa
 
 test: .venv/dev ## set up, run all tests
 	pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
+
+fuzz: .venv/dev ## 20,000 damaged files through everything that reads people's files
+	python -m tests.fuzz
 
 lint: .venv/dev ## format and lint, without changing anything
 	ruff format --check .

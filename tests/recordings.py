@@ -60,7 +60,7 @@ def write(
     """Write 16 kHz samples into the container that the suffix tells, with pictures if asked for."""
     codec, rate_hz = CODECS[path.suffix]
     pcm = np.round(np.clip(audio, -1, 1) * 32767).astype(np.int16)
-    with av.open(str(path), "w") as container:
+    with av.open(str(path), "w", options={"fflags": "+bitexact"}) as container:
         if video:
             pictures = container.add_stream("mpeg4", rate=5)
             assert isinstance(pictures, av.VideoStream)

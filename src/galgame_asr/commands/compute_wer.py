@@ -20,14 +20,10 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
 def run(options: argparse.Namespace) -> None:
     """Print the figures."""
     from galgame_asr.scoring import compute_wer
-    from galgame_asr.scoring.utterances import check_ids
 
-    texts = [compute_wer.read_scp(path) for path in (options.references, options.hypotheses)]
-    check_ids(*texts)
-    ids = sorted(texts[0])
-    sides = [[side[id_] for id_ in ids] for side in texts]
+    references, hypotheses = compute_wer.read_sides(options.references, options.hypotheses)
     if options.normalise:
-        from galgame_asr.scoring import seed
+        from galgame_asr.scoring.seed import seed_normalise
 
-        sides = [seed.seed_normalise(side) for side in sides]
-    print(compute_wer.count(zip(*sides, strict=True)))
+        references, hypotheses = seed_normalise(references), seed_normalise(hypotheses)
+    print(compute_wer.count(zip(references, hypotheses, strict=True)))

@@ -88,26 +88,28 @@ def parse(kind: TypeForm[T], value: Any, key: str, *, file: Path = PARAMS_FILE) 
         # In JSON mode strict validation still takes a list for a tuple.
         text = json.dumps(value, ensure_ascii=False)
         return pydantic.TypeAdapter(kind).validate_json(text)
-    except TypeError as error:
-        raise ConfigError(f"{file}: {key}: {error}") from None
     except pydantic.ValidationError as invalid:
         lines = [f"{file}: {_describe(kind, key, error)}" for error in invalid.errors()]
         # The unknown key first: what else is wrong often follows from it.
         lines.sort(key=lambda line: "unknown key" not in line)
         raise ConfigError("\n".join(lines)) from None
+    except ConfigError as error:  # of a check across sections
+        raise ConfigError(f"{file}: {error}") from None
+    except (TypeError, ValueError, RecursionError) as error:  # no JSON: dates, half of a character
+        raise ConfigError(f"{file}: {key}: {error}") from None
 
 
-def read_yaml(file: Path) -> Any:
-    """Read a YAML 1.2 file as plain values.
+def read_yaml(file: Path, yaml: YAML | None = None) -> Any:
+    """Read a YAML 1.2 file, as plain values if no other `yaml` is given.
 
     Raises:
         ConfigError: the file is missing or is not YAML.
     """
     try:
-        return YAML(typ="safe").load(file)
+        return (yaml or YAML(typ="safe")).load(file)
     except FileNotFoundError:
         raise ConfigError(f"{file} does not exist; run from the repository root") from None
-    except YAMLError as error:
+    except (YAMLError, RecursionError) as error:
         raise ConfigError(f"{file} is not valid YAML: {error}") from None
 
 
@@ -139,8 +141,7 @@ def _follow(kind: Any, location: list[int | str]) -> tuple[list[str], Any]:
     """
     names = []
     for part in location:
-        if typing.get_origin(kind) is Annotated:
-            kind = typing.get_args(kind)[0]
+        kind = _plain(kind)
         arguments = typing.get_args(kind)
         if isinstance(kind, types.UnionType):
             kind = next(option for option in arguments if part in _tags(option))
@@ -150,7 +151,17 @@ def _follow(kind: Any, location: list[int | str]) -> tuple[list[str], Any]:
             kind = typing.get_type_hints(kind, include_extras=True).get(str(part))
         else:  # a map's values or a list's items
             kind = arguments[-1 if typing.get_origin(kind) is dict else 0]
-    return names, kind
+    return names, _plain(kind)
+
+
+def _plain(kind: Any) -> Any:
+    """A type without its annotations, and without the None that it may be instead."""
+    if typing.get_origin(kind) is Annotated:
+        return _plain(typing.get_args(kind)[0])
+    if isinstance(kind, types.UnionType):
+        options = [option for option in typing.get_args(kind) if option is not types.NoneType]
+        return _plain(options[0]) if len(options) == 1 else kind
+    return kind
 
 
 def _tags(option: Any) -> tuple[Any, ...]:

@@ -17,34 +17,69 @@ from galgame_asr.messages.errors import DataError, UtteranceError
 SAMPLE_RATE_HZ = 16_000
 # Samples of one window of the front ends' filter banks, 25 ms: in less there is no speech.
 SHORTEST = SAMPLE_RATE_HZ // 40
-BLOCK = 1 << 20  # frames decoded at once where nobody knows how many there are
+RATES_HZ = range(1_000, 1_000_001)  # any other in a header is damage
+BLOCK = 1 << 20  # samples decoded at once where nobody knows how many there are
 UNCOUNTED = 1 << 62  # libsndfile's largest number, nearly: frames of FLAC written to a pipe
+# Floats need not be in [-1, 1]: some programs write whole numbers as they are, of 32 bits at most.
+LARGEST_SAMPLE = 2.0**32
+# More frames than that are only claimed: silence as FLAC has about 400 in a byte.
+MOST_FRAMES_PER_BYTE = 1_000
 
 
 def decode(data: bytes) -> tuple[NDArray[np.float32], int]:
     """All samples of an audio file, (frames, channels) in [-1, 1], and their rate in Hz.
 
     Raises:
-        DataError: libsndfile cannot decode it.
+        DataError: libsndfile cannot decode it, or it has samples that nobody recorded.
     """
     try:
-        with sf.SoundFile(io.BytesIO(data)) as file:
-            if file.frames >= UNCOUNTED:
-                return _to_the_end(file), file.samplerate
-            return file.read(dtype="float32", always_2d=True), file.samplerate
-    except (sf.SoundFileError, ValueError, MemoryError) as error:
+        with opened(data) as file:
+            if file.samplerate not in RATES_HZ:
+                raise ValueError(f"{file.samplerate} Hz")
+            if is_counted(file, len(data)):
+                samples = file.read(dtype="float32", always_2d=True)
+            else:
+                samples = _to_the_end(file)
+            if not np.max(np.abs(samples), initial=0) <= LARGEST_SAMPLE:
+                raise ValueError("samples that are no numbers, or beyond all measure")
+            return samples, file.samplerate
+    except (sf.SoundFileError, ValueError) as error:
         # libsndfile's own words: soundfile puts an address of memory before them.
         raise DataError(f"no audio ({getattr(error, 'error_string', error)})") from None
 
 
+class _Bytes(io.BytesIO):
+    """A file in memory; of a seek to before its start soundfile would print a traceback."""
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        try:
+            return super().seek(offset, whence)
+        except (ValueError, OverflowError):  # where a damaged header points
+            return super().seek(0)
+
+
+def opened(data: bytes) -> sf.SoundFile:
+    """The bytes of an audio file, opened.
+
+    Raises:
+        SoundFileError: libsndfile cannot read their headers.
+    """
+    return sf.SoundFile(_Bytes(data))
+
+
+def is_counted(file: sf.SoundFile, size: int) -> bool:
+    """Whether a file of so many bytes can have the frames that its header claims."""
+    return bool(file.frames <= BLOCK + MOST_FRAMES_PER_BYTE * size)
+
+
 def _to_the_end(file: sf.SoundFile) -> NDArray[np.float32]:
-    """Read a file that claims no length.
+    """Read a file that claims no length, or one that it cannot have.
 
     At its end soundfile has filled part of the array and fails to seek by the whole of it.
     """
     blocks: list[NDArray[np.float32]] = []
     while not blocks or not np.isnan(blocks[-1][-1, 0]):
-        blocks.append(np.full((BLOCK, file.channels), np.nan, np.float32))
+        blocks.append(np.full((BLOCK // file.channels, file.channels), np.nan, np.float32))
         try:
             file.read(out=blocks[-1])
         except sf.LibsndfileError:

@@ -19,13 +19,14 @@ def read(path: Path, schema: pa.Schema) -> pd.DataFrame:
     """
     try:
         table = pq.read_table(path)
+        names = table.schema.names
+        rows: pd.DataFrame = table.to_pandas()
     except FileNotFoundError:
         raise DataError(f"{path} is missing; `dvc repro` makes it") from None
-    except pa.ArrowInvalid as error:
+    except (pa.ArrowException, OSError, ValueError) as error:
         raise DataError(f"{path} is no parquet file: {error}") from None
-    if table.schema.names != schema.names:
-        raise DataError(f"{path} has columns {table.schema.names} instead of {schema.names}")
-    rows: pd.DataFrame = table.to_pandas()
+    if names != schema.names:
+        raise DataError(f"{path} has columns {names} instead of {schema.names}")
     return rows
 
 

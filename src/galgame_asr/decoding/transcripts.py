@@ -42,7 +42,7 @@ def read(path: Path) -> Transcripts:
     """
     transcripts: Transcripts = {}
     try:
-        lines = path.read_text(encoding="utf-8").split("\n")
+        lines = path.read_bytes().split(b"\n")
     except FileNotFoundError:
         raise DataError(f"{path} is missing; `dvc repro` makes it") from None
     for number, line in enumerate(lines[:-1], start=1):
@@ -51,7 +51,7 @@ def read(path: Path) -> Transcripts:
             by_id = transcripts.setdefault(row["set"], {})
             id_ = row["id"]
             transcript = Transcript(row["text"], row["tokens"], row["log_prob"])
-        except (json.JSONDecodeError, KeyError, TypeError) as error:
+        except (KeyError, TypeError, ValueError, RecursionError) as error:
             raise DataError(f"{path}:{number} is no transcript: {error!r}") from None
         if id_ in by_id:
             raise DataError(f"{path}:{number} repeats utterance {id_} of set {row['set']}")

@@ -6,7 +6,7 @@ from typing import Any
 
 from ruamel.yaml import YAML, CommentToken
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
-from ruamel.yaml.error import CommentMark, YAMLError
+from ruamel.yaml.error import CommentMark
 
 from galgame_asr.core import params
 from galgame_asr.core.files import write_text
@@ -34,7 +34,10 @@ def apply(name: str, file: Path = params.PARAMS_FILE, directory: Path = PROFILES
         known = ", ".join(sorted(path.stem for path in directory.glob("*.yaml"))) or "none"
         raise ConfigError(f"there is no profile '{name}'; profiles: {known}")
     yaml = _round_trip()
-    whole, overlay = _read(yaml, file), _read(yaml, source)
+    for path in (file, source):
+        if not isinstance(params.read_yaml(path), dict):  # as plain values, without Python's own
+            raise ConfigError(f"{path} is no map of sections; see params.yaml as it is committed")
+    whole, overlay = params.read_yaml(file, yaml), params.read_yaml(source, yaml)
     keys = _overlay(whole, overlay, "", source)
     buffer = io.StringIO()
     yaml.dump(whole, buffer)
@@ -49,7 +52,9 @@ def _overlay(target: Any, overlay: Any, path: str, source: Path) -> list[str]:
     for name, value in overlay.items():
         key = f"{path}.{name}".lstrip(".")
         if name not in target:
-            raise ConfigError(f"{source}: unknown key {key}. {params.hint(name, list(target))}")
+            raise ConfigError(
+                f"{source}: unknown key {key}. {params.hint(str(name), list(target))}"
+            )
         if isinstance(value, dict) and isinstance(target[name], dict) and key not in REPLACED:
             keys += _overlay(target[name], value, key, source)
         else:
@@ -58,16 +63,6 @@ def _overlay(target: Any, overlay: Any, path: str, source: Path) -> list[str]:
             _put_comment_below(target, name, below)
             keys.append(key)
     return keys
-
-
-def _read(yaml: YAML, file: Path) -> CommentedMap:
-    try:
-        found = yaml.load(file)
-    except YAMLError as error:
-        raise ConfigError(f"{file} is not valid YAML: {error}") from None
-    if not isinstance(found, CommentedMap):
-        raise ConfigError(f"{file} is no map; allowed: keys of params.yaml")
-    return found
 
 
 def _round_trip() -> YAML:

@@ -5,19 +5,18 @@ RFC 7845, section 5.1), FLAC by STREAMINFO (RFC 9639, section 8.2), WAV by its c
 Anything else that libsndfile reads, such as MP3, is left to libsndfile, which is slower.
 """
 
-import io
 import struct
 from dataclasses import dataclass
 
 import soundfile as sf
 
-from galgame_asr.core.reader import UNCOUNTED, decode
+from galgame_asr.core.reader import RATES_HZ, UNCOUNTED, decode, opened
 from galgame_asr.messages.errors import DataError
 
 OPUS_CLOCK_HZ = 48_000
 # What libsndfile decodes Opus at: the rate of the original if Opus has it, else 48 kHz.
 OPUS_RATES_HZ = {8000, 12_000, 16_000, 24_000, 48_000}
-OGG_END_OF_STREAM = 4
+OGG_START_OF_STREAM, OGG_END_OF_STREAM = 2, 4
 OGG_NO_GRANULE = 0xFFFF_FFFF_FFFF_FFFF
 # Lengths of a WAV's samples that nobody counted: what wrote to a pipe puts 0 there, or about what
 # the field holds (arecord 0x80000000, sox 0x7FFFFFFF - 36, GStreamer 0xFFFFFFFF - 36).
@@ -43,18 +42,27 @@ def read(data: bytes) -> AudioHeader:
         DataError: the bytes are no audio that libsndfile can read.
     """
     try:
-        if data.startswith(b"OggS"):
-            return _ogg(data)
-        if data.startswith(b"fLaC"):
-            return _flac(data)
-        if data.startswith(b"RIFF") and data[8:12] == b"WAVE":
-            return _wav(data)
-        return _by_libsndfile(data)
+        header = _read(data)
     except (struct.error, IndexError, ValueError, ZeroDivisionError, sf.SoundFileError) as error:
         raise DataError(f"no audio: {error}") from None
+    if header.sample_rate_hz not in RATES_HZ or not header.channels:
+        raise DataError(f"no audio: {header.channels} channels at {header.sample_rate_hz} Hz")
+    return header
+
+
+def _read(data: bytes) -> AudioHeader:
+    if data.startswith(b"OggS"):
+        return _ogg(data)
+    if data.startswith(b"fLaC"):
+        return _flac(data)
+    if data.startswith(b"RIFF") and data[8:12] == b"WAVE":
+        return _wav(data)
+    return _by_libsndfile(data)
 
 
 def _ogg(data: bytes) -> AudioHeader:
+    if _is_chained(data):
+        raise ValueError("several Ogg streams in a row, of which libsndfile decodes one")
     packet = 27 + data[26]
     page, complete = _last_page(data)
     (granule,) = struct.unpack_from("<Q", data, page + 6)
@@ -64,8 +72,22 @@ def _ogg(data: bytes) -> AudioHeader:
     if data[packet : packet + 8] == b"OpusHead":
         channels, pre_skip, rate_hz = struct.unpack_from("<BHI", data, packet + 9)
         rate_hz = rate_hz if rate_hz in OPUS_RATES_HZ else OPUS_CLOCK_HZ
-        return AudioHeader(rate_hz, channels, (granule - pre_skip) / OPUS_CLOCK_HZ, complete)
+        samples = max(0, granule - pre_skip)
+        return AudioHeader(rate_hz, channels, samples / OPUS_CLOCK_HZ, complete)
     return _by_libsndfile(data)
+
+
+def _is_chained(data: bytes) -> bool:
+    """Whether a stream starts after another one had its pages, as in joined recordings."""
+    page, begun = 0, False
+    while data.startswith(b"OggS", page) and page + 27 <= len(data):
+        starts = bool(data[page + 5] & OGG_START_OF_STREAM)
+        if starts and begun:
+            return True
+        begun |= not starts
+        segments = data[page + 27 : page + 27 + data[page + 26]]
+        page += 27 + len(segments) + sum(segments)
+    return False
 
 
 def _last_page(data: bytes) -> tuple[int, bool]:
@@ -85,7 +107,7 @@ def _flac(data: bytes) -> AudioHeader:
     if not samples:  # a stream that was written without knowing its length
         return _by_libsndfile(data)
     # FLAC does not say how many bytes there should be: only the last sample tells.
-    with sf.SoundFile(io.BytesIO(data)) as file:
+    with opened(data) as file:
         try:
             file.seek(samples - 1)
             complete = len(file.read(1)) == 1
@@ -113,7 +135,7 @@ def _wav(data: bytes) -> AudioHeader:
 
 
 def _by_libsndfile(data: bytes) -> AudioHeader:
-    with sf.SoundFile(io.BytesIO(data)) as file:
+    with opened(data) as file:
         frames = file.frames if _knows_its_length(file, data) else len(decode(data)[0])
         return AudioHeader(file.samplerate, file.channels, frames / file.samplerate, True)
 

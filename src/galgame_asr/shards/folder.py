@@ -84,11 +84,22 @@ def write(
 
 def _files(utterances: Iterable[Utterance], progress: Progress) -> Iterator[tuple[str, bytes]]:
     for utterance in utterances:
+        text = utterance.text
         if utterance.audio is not None:
             yield f"{utterance.id}.{utterance.extension}", utterance.audio
-        if utterance.text is not None:
-            yield f"{utterance.id}.txt", utterance.text.encode("utf-8", "surrogateescape")
+        elif text is None:  # a shard with nothing of it would have no row for it
+            text = ""
+        if text is not None:
+            yield f"{utterance.id}.txt", _encoded(text)
         progress.update(1)
+
+
+def _encoded(text: str) -> bytes:
+    """UTF-8; of what is none, bytes that are no UTF-8 either, which the manifest will say."""
+    try:
+        return text.encode("utf-8", "surrogateescape")  # bytes of a file that is not UTF-8
+    except UnicodeEncodeError:
+        return text.encode("utf-8", "surrogatepass")  # half of a character, cut apart in JSON
 
 
 def _count(path: Path) -> int:
@@ -109,15 +120,27 @@ def listed(directory: Path) -> list[Shard]:
     """The shards of a corpus, sorted by name.
 
     Raises:
-        DataError: there is no list, or a shard is missing, not listed, or of
-            another size than the list says.
+        DataError: there is no list, it is damaged, or a shard is missing, not
+            listed, or of another size than the list says.
     """
     try:
         with (directory / LIST).open(encoding="utf-8", newline="") as stream:
             rows = list(csv.DictReader(stream, delimiter="\t"))
+        expected = {row["name"]: int(row["bytes"]) for row in rows}
+        shards = [
+            Shard(
+                directory / row["name"],
+                int(row["utterances"]) if row["utterances"] else None,
+                row["upstream_set"] or None,
+            )
+            for row in rows
+        ]
     except FileNotFoundError:
         raise DataError(f"{directory / LIST} is missing; {HOW_TO_GET_SHARDS}") from None
-    expected = {row["name"]: int(row["bytes"]) for row in rows}
+    except (csv.Error, KeyError, TypeError, ValueError) as error:
+        raise DataError(
+            f"{directory / LIST} is no list of shards ({error!r}); {HOW_TO_GET_SHARDS}"
+        ) from None
     found = {shard.name: shard.stat().st_size for shard in directory.glob("*.tar")}
     if expected != found:
         wrong = [
@@ -131,11 +154,4 @@ def listed(directory: Path) -> list[Shard]:
         )
     if not expected:
         raise DataError(f"{directory} holds no .tar shard; {HOW_TO_GET_SHARDS}")
-    return [
-        Shard(
-            directory / row["name"],
-            int(row["utterances"]) if row["utterances"] else None,
-            row["upstream_set"] or None,
-        )
-        for row in rows
-    ]
+    return shards

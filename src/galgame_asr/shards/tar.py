@@ -20,6 +20,8 @@ from galgame_asr.messages.errors import DataError
 BLOCK = 512
 END = bytes(BLOCK)
 REGULAR = (tarfile.REGTYPE, tarfile.AREGTYPE)
+# Links and sparse files: taken for no files, they would be lost without a word.
+ELSEWHERE = (tarfile.LNKTYPE, tarfile.SYMTYPE, tarfile.GNUTYPE_SPARSE)
 READ_AHEAD = 1 << 20
 
 
@@ -39,8 +41,9 @@ def members(path: Path) -> Iterator[Member]:
     or holds something else is an error: a lost tail must not look like less data.
 
     Raises:
-        DataError: the file is missing, is no tar, or ends inside a member or
-            before its end marker; the message names the byte offset.
+        DataError: the file is missing, is no tar, ends inside a member or
+            before its end marker, or goes on behind it; the message names the
+            byte offset. Or a member is a link.
     """
     with _opened(path) as stream:
         yield from _walk(stream, path)
@@ -75,6 +78,7 @@ def _walk(stream: BinaryIO, path: Path) -> Iterator[Member]:
         if len(header) < BLOCK:
             raise DataError(f"shard {path} is truncated at byte {position}: no end marker")
         if header == END:
+            _refuse_more(stream, path)
             return
         name, size, kind = _parse(header, path, position)
         offset = position + BLOCK
@@ -87,11 +91,26 @@ def _walk(stream: BinaryIO, path: Path) -> Iterator[Member]:
         if kind == tarfile.GNUTYPE_LONGNAME:
             long_name = _text(stream.read(size))
         elif kind == tarfile.XHDTYPE:
-            long_name = _pax_path(stream.read(size)) or long_name
+            long_name = _pax_path(stream.read(size), path, offset) or long_name
         else:
+            if kind in ELSEWHERE:
+                raise DataError(
+                    f"shard {path}: the bytes of member {long_name or name} are elsewhere, it is a "
+                    "link; pack it by `tar --dereference --hard-dereference`"
+                )
             if kind in REGULAR:
                 yield Member(long_name or name, offset, size)
             long_name = None
+
+
+def _refuse_more(stream: BinaryIO, path: Path) -> None:
+    """Read to the end of the file, where zeros alone follow the end marker."""
+    while block := stream.read(READ_AHEAD):
+        if block.strip(b"\0"):
+            raise DataError(
+                f"shard {path} goes on behind its end marker, before byte {stream.tell()}: several "
+                "tars in one file? unpack them by `tar --ignore-zeros`"
+            )
 
 
 def _parse(header: bytes, path: Path, position: int) -> tuple[str, int, bytes]:
@@ -105,6 +124,8 @@ def _parse(header: bytes, path: Path, position: int) -> tuple[str, int, bytes]:
         # The first bit marks a size too large for octal digits, in base 256.
         large = header[124] & 0x80
         size = int.from_bytes(header[125:136]) if large else int(header[124:136].rstrip(b" \0"), 8)
+        if size < 0:
+            raise ValueError(f"a size of {size}")
     except ValueError as error:
         raise DataError(f"shard {path} is not a tar at byte {position}: {error}") from None
     name = _text(header[:100])
@@ -118,14 +139,20 @@ def _text(field: bytes) -> str:
     return field.split(b"\0", 1)[0].decode("utf-8", "backslashreplace")
 
 
-def _pax_path(records: bytes) -> str | None:
+def _pax_path(records: bytes, path: Path, position: int) -> str | None:
     """The `path` among pax records of the form "LENGTH KEY=VALUE" and a newline."""
     while records:
-        length = int(records.split(b" ", 1)[0])
-        key, _, value = records[:length].split(b" ", 1)[1].rstrip(b"\n").partition(b"=")
+        digits = records[:20].split(b" ", 1)[0]
+        length = int(digits) if digits.isdigit() else 0
+        # It counts its own digits and the space too: else the next record is this one again.
+        if not len(digits) < length <= len(records):
+            raise DataError(
+                f"shard {path} is not a tar at byte {position}: no pax record: {records[:20]!r}"
+            )
+        record, records = records[:length], records[length:]
+        key, _, value = record[len(digits) + 1 :].rstrip(b"\n").partition(b"=")
         if key == b"path":
             return value.decode("utf-8", "backslashreplace")
-        records = records[length:]
     return None
 
 

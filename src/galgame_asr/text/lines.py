@@ -2,9 +2,12 @@
 
 import codecs
 import io
+import re
 from collections.abc import Iterable, Iterator
 
 from galgame_asr.messages.errors import DataError
+
+BLANKS = re.compile("[ \t]+")
 
 
 def lines(data: bytes, name: str) -> list[str]:
@@ -18,8 +21,18 @@ def lines(data: bytes, name: str) -> list[str]:
         name: of the file, for messages.
 
     Raises:
-        DataError: a line is not UTF-8; the message has its number.
+        DataError: a line is not UTF-8, and the message has its number; or other line ends.
     """
+    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        raise DataError(
+            f"{name} is UTF-16, as Excel and Windows call Unicode; save it as UTF-8, by "
+            "`iconv -f utf-16 -t utf-8`"
+        )
+    if b"\n" not in data and b"\r" in data[:-1]:
+        raise DataError(
+            f"{name} ends its lines by CR alone, as Excel for Mac does; end them by LF, by "
+            r"`tr '\r' '\n'`"
+        )
     return list(of_stream(io.BytesIO(data), name))
 
 
@@ -39,6 +52,8 @@ def of_stream(stream: Iterable[bytes], name: str) -> Iterator[str]:
 def by_id(data: bytes, name: str) -> dict[str, str]:
     """Read lines `ID TEXT`, as Kaldi and compute-wer have them; an ID alone has an empty text.
 
+    Spaces and tabs part them, and not what else `str.split` takes for space: an id may hold U+3000.
+
     Raises:
         DataError: an id stands on two lines, or as for `lines`.
     """
@@ -46,10 +61,10 @@ def by_id(data: bytes, name: str) -> dict[str, str]:
     for number, line in enumerate(lines(data, name), 1):
         if not line.strip():
             continue
-        id_, *rest = line.split(maxsplit=1)
+        id_, *rest = BLANKS.split(line.strip(" \t"), maxsplit=1)
         if id_ in texts:
             raise DataError(
                 f"{name}:{number}: utterance {id_!r} has a line above already; keep one"
             )
-        texts[id_] = rest[0].strip() if rest else ""
+        texts[id_] = rest[0] if rest else ""
     return texts

@@ -323,6 +323,11 @@ class TestReazonSpeech:
         server.files["tsv/small.tsv"] = b"<html>\n"
         with pytest.raises(DataError, match=r"small\.tsv line 1 is no path, tab and text"):
             fetched(self.corpus(server))
+        server.files["tsv/small.tsv"] = "000/a.flac\tはい\n".encode() + b"000/b.flac\t\xff\n"
+        shutil.rmtree(".scratch")
+        shutil.rmtree("sources", ignore_errors=True)
+        with pytest.raises(DataError, match=r"small\.tsv line 2 is not UTF-8"):
+            fetched(self.corpus(server))
 
 
 class TestHubDataset:
@@ -435,7 +440,7 @@ class TestHubDataset:
         assert digest(again(self.on_hub(folder))) == (
             "be23871969c5c035ae5a3ecfe8c54937f4ebe9ca9a70011f64723a9435931fa9"
         )
-        assert hub_dataset.SHARDS_VERSION == 1
+        assert hub_dataset.SHARDS_VERSION == 2
 
     def test_what_is_not_there_is_an_error(self, folder: Path) -> None:
         """A column, a split, a revision: each is named with what there is."""
@@ -514,6 +519,21 @@ class TestAishell:
         with pytest.raises(DataError, match=r"data_aishell\.tgz has MD5 \w+ instead of 0{32}"):
             fetched(self.corpus(str(archive), archive, md5="0" * 32))
         assert archive.exists()
+
+    def test_a_damaged_archive_is_named(self, archive: Path) -> None:
+        """Cut short, no archive at all, one of a speaker that is none, a transcript of CP932."""
+        data = archive.read_bytes()
+        transcript = "data_aishell/transcript/aishell_transcript_v0.8.txt"
+        for content, message in (
+            (data[:-200], "cannot be read"),
+            (b"<html>", "cannot be read"),
+            (tar_of({transcript: b"", "data_aishell/wav/S1.tar.gz": b"<html>"}), "cannot be read"),
+            (tar_of({transcript: "a 広州".encode("cp932")}), "line 1 is not UTF-8"),
+        ):
+            archive.write_bytes(content)
+            shutil.rmtree("data", ignore_errors=True)
+            with pytest.raises(DataError, match=rf"data_aishell\.tgz.* {message}"):
+                fetched(self.corpus(str(archive), archive))
 
     def test_a_hook_restores_punctuation(
         self, archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -637,7 +657,7 @@ class TestFolder:
         read = ShardReader(Path("data/raw")).read_row(rows.iloc[1].to_dict())
         np.testing.assert_array_equal(read, whole[round(0.25 * rate_hz) : round(0.5 * rate_hz)])
         for line, message in (
-            ("rec-1 rec 0.1 9", "'rec-1' ends at 9 s"),
+            ("rec-1 rec 0.1 9", "segment 'rec-1' of .*: it ends at 9 s, and the file at 0.5 s"),
             ("rec-1 rec 0.3 0.1", "'rec-1' has 'rec 0.3 0.1'; allowed"),
             ("rec-1 rec 0.3", "'rec-1' has 'rec 0.3'; allowed"),
         ):

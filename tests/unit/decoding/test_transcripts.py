@@ -27,3 +27,12 @@ def test_transcripts_round_trip(tmp_path: Path) -> None:
     path.write_text('{"set": "test"}\n')
     with pytest.raises(DataError, match=r"t\.jsonl:1 is no transcript"):
         transcripts.read(path)
+
+
+@pytest.mark.parametrize("line", [b"\xff", b"[" * 100_000, b"[]", b'{"set": [], "id": "a"}'])
+def test_damage_is_named_with_its_line(tmp_path: Path, line: bytes) -> None:
+    """Bytes that are no text, depth without end, and values of other types."""
+    path = tmp_path / "t.jsonl"
+    path.write_bytes(line + b"\n")
+    with pytest.raises(DataError, match=r"t\.jsonl:1 is no transcript"):
+        transcripts.read(path)

@@ -70,6 +70,15 @@ def test_an_unknown_key_names_the_nearest_valid_one(values: dict[str, Any]) -> N
         (PhaseParams, "train.phases.full", {"prompts": [{"langage": "日文"}]}, "'language'?"),
         (Corpora, "corpora", {"vn": {"kind": "synthetc"}}, "'synthetic', 'galgame'"),
         (HubBase, "base.existing", {"repo": "a/b", "revision": "main"}, "base.existing.revision"),
+        (PhaseParams, "train.phases.full", {"lora": {"rnk": 8}}, "train.phases.full.lora.rnk"),
+        (PhaseParams, "train.phases.full", {"lora": {"rank": "x"}}, "full.lora.rank is 'x'"),
+        (
+            BaseParams,
+            "base",
+            {"built": {"tiny_whisper": {"mels": [1]}}},
+            "base.built.tiny_whisper.",
+        ),
+        (SplitParams, "split", {"salt": "\ud83d"}, "unable to parse"),
         (BaseParams, "base", {"built": {}}, "found none"),
         (BaseParams, "base", {"existing": {"directory": {"path": "a"}}}, "found directory, tiny"),
     ],
@@ -84,6 +93,22 @@ def test_a_bad_value_is_an_error(
     with pytest.raises(ConfigError) as caught:
         parse(kind, value | change, key)
     assert message in str(caught.value)
+
+
+def test_a_check_across_sections_names_the_file(values: dict[str, Any]) -> None:
+    """As all other messages do."""
+    values["split"]["out_of_domain"] = ["vm"]
+    with pytest.raises(ConfigError, match=r"^params\.yaml: split\.out_of_domain names vm"):
+        parse(Params, values, "")
+
+
+@pytest.mark.parametrize("content", [b"# \x93\xfa\n", b"a: [", b"a: " + b"[" * 5000])
+def test_what_is_no_yaml_is_named(tmp_path: Path, content: bytes) -> None:
+    """CP932, brackets that nobody closes, and depth without end."""
+    file = tmp_path / "params.yaml"
+    file.write_bytes(content)
+    with pytest.raises(ConfigError, match=r"params\.yaml is not valid YAML"):
+        read_yaml(file)
 
 
 def test_numbers_are_read_as_yaml_1_2(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import pytest
 import soundfile as sf
 
 from galgame_asr.core.reader import decode
+from galgame_asr.corpora.synthetic import ogg
 from galgame_asr.manifests import headers
 from galgame_asr.messages.errors import DataError
 
@@ -76,3 +77,39 @@ def test_mp3_of_varying_rate_without_a_count_is_counted() -> None:
     for data in (whole, tag + whole, rest, tag + rest):
         assert headers.read(data).duration_s == pytest.approx(len(samples) / RATE_HZ, abs=0.15)
         assert headers.read(data).duration_s == len(decode(data)[0]) / RATE_HZ
+
+
+@pytest.mark.parametrize("rate_hz", [0, 1, 999, 0xFF00_0000])
+def test_a_rate_that_nobody_records_at(rate_hz: int) -> None:
+    """A damaged header would make hours of a second, or a number that no table holds."""
+    data = bytearray(encoded(NOISE, "WAV"))
+    data[24:28] = rate_hz.to_bytes(4, "little")
+    for read in (headers.read, decode):
+        with pytest.raises(DataError, match="no audio"):
+            read(bytes(data))
+
+
+def test_opus_shorter_than_what_it_skips() -> None:
+    """The last position may lie in the encoder's lead-in (RFC 7845, section 4.5): no sound."""
+    data = bytearray(encoded(NOISE, "OGG", subtype="OPUS"))
+    page = data.rindex(b"OggS")
+    data[page + 6 : page + 14] = (100).to_bytes(8, "little")
+    assert headers.read(bytes(data)).duration_s == 0
+
+
+def test_streams_in_a_row_are_told_from_one_of_many_pages() -> None:
+    """Joined recordings have a second start; what libsndfile reads is the first alone."""
+    data = ogg.encode((NOISE * 3e4).astype(np.int16), RATE_HZ)
+    assert data.count(b"OggS") > 2
+    assert headers.read(data) == headers.AudioHeader(RATE_HZ, 1, 1.5, True)
+    with pytest.raises(DataError, match="several Ogg streams in a row"):
+        headers.read(data + data)
+
+
+def test_a_length_that_the_bytes_cannot_have_asks_for_no_memory() -> None:
+    """FLAC that claims 17 million seconds is read until it ends."""
+    data = bytearray(encoded(NOISE, "FLAC"))
+    data[21] |= 0x0F
+    data[22:26] = b"\xff" * 4
+    assert headers.read(bytes(data)).complete is False
+    assert len(decode(bytes(data))[0]) == len(NOISE)

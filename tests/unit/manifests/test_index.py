@@ -279,3 +279,8 @@ def test_a_damaged_table_is_an_error(tmp_path: Path) -> None:
     pd.DataFrame({"id": ["a"]}).to_parquet(path)
     with pytest.raises(DataError, match=r"columns \['id'\] instead of"):
         utterances.read(path)
+    data = path.read_bytes()
+    for damaged in (data.replace(b"id", b"\xff\xff"), data[:20] + bytes(20) + data[40:]):
+        path.write_bytes(damaged)
+        with pytest.raises(DataError, match="no parquet"):
+            utterances.read(path)

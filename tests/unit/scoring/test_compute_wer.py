@@ -10,7 +10,15 @@ import pytest
 from galgame_asr.cli import dispatch
 from galgame_asr.messages.errors import DataError
 from galgame_asr.scoring import compute_wer
-from galgame_asr.scoring.compute_wer import Counts, align, count, count_pair, read_scp, tokens
+from galgame_asr.scoring.compute_wer import (
+    Counts,
+    align,
+    count,
+    count_pair,
+    read_scp,
+    read_sides,
+    tokens,
+)
 
 # Written by `python -m benchmarks.scoring --record`.
 RECORDED = json.loads(Path(__file__).with_name("compute_wer_0.2.3.json").read_text("utf-8"))
@@ -67,8 +75,8 @@ def test_files_of_other_tools(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     # 5 + 5 + 5 characters: 晴れ is 雨, ー is lost, はい is made up.
     assert "Overall -> 33.33 % N=15 Cor=12 Sub=1 Del=2 Ins=2" in capsys.readouterr().out
     for text, message in (
-        ("u1 明日は雨\nu2 はい\n", "3 transcripts are missing: u3, u4, u5"),
-        ("", "5 transcripts are missing: u1"),
+        ("u1 明日は雨\nu2 はい\n", r"3 ids of .* are not in .*hyp: .u3., .u4., .u5."),
+        ("", r"5 ids of .* are not in .*: .u1."),
         ("u1 あ\nu1 い\n", r"hyp:2: utterance 'u1' has a line above already"),
     ):
         hypothesis.write_text(text)
@@ -90,3 +98,16 @@ def test_scp_files(tmp_path: Path) -> None:
     path.write_bytes("a はい\n".encode("shift-jis"))
     with pytest.raises(DataError, match="is not UTF-8"):
         read_scp(path)
+
+
+def test_both_files_have_the_same_ids(tmp_path: Path) -> None:
+    """In whatever order; an id of one alone is named with both files, unseen characters shown."""
+    ref, hyp = tmp_path / "ref", tmp_path / "hyp"
+    ref.write_text("b うん\na はい\n")
+    hyp.write_text("a はい\nb\n")
+    assert read_sides(ref, hyp) == (["はい", "うん"], ["はい", ""])
+    hyp.write_text("a はい\n\u200bb うん\nc\n")
+    with pytest.raises(DataError, match=r"1 ids of .*ref are not in .*hyp: 'b'"):
+        read_sides(ref, hyp)
+    with pytest.raises(DataError, match=r"2 ids of .*hyp are not in .*ref: 'c', '\\u200bb'"):
+        read_sides(hyp, ref)

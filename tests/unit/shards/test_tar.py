@@ -8,6 +8,7 @@ import pytest
 
 from galgame_asr.messages.errors import DataError
 from galgame_asr.shards import tar
+from tests.fuzz_readers import with_checksums
 
 FILES = {"a.txt": b"x" * 700, "b.ogg": b"", "c" * 90 + ".txt": bytes(512)}
 
@@ -74,3 +75,55 @@ def test_a_failed_write_leaves_nothing(tmp_path: Path) -> None:
     with pytest.raises(RuntimeError):
         tar.write(tmp_path / "a.tar", (item for _ in [0] for item in broken()))
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("record", [b"0 path=a", b"x path=a", b"-9 path=a", b"9999 path=a", b""])
+def test_a_damaged_pax_record_is_an_error(tmp_path: Path, record: bytes) -> None:
+    """One that counts nothing would be read for ever."""
+    path = tmp_path / "a.tar"
+    tar.write(path, [("あ" * 50, b"abc")])
+    data = path.read_bytes()
+    whole = data[512 : data.index(b"\0", 512)]
+    path.write_bytes(data.replace(whole, record.ljust(len(whole), b"\0")))
+    with pytest.raises(DataError, match=r"a\.tar is not a tar at byte 512: no pax record"):
+        list(tar.members(path))
+
+
+def test_a_negative_size_is_an_error(shard: Path) -> None:
+    """It would lead back to the same header."""
+    data = bytearray(shard.read_bytes())
+    data[124:136] = b"-0000001000\0"
+    shard.write_bytes(with_checksums(bytes(data)))
+    with pytest.raises(DataError, match=r"is not a tar at byte 0: a size of -512"):
+        list(tar.members(shard))
+
+
+@pytest.mark.parametrize("kind", [tarfile.LNKTYPE, tarfile.SYMTYPE])
+def test_a_link_is_an_error(tmp_path: Path, kind: bytes) -> None:
+    """GNU tar writes the second name of a file without its bytes: an utterance less."""
+    path = tmp_path / "a.tar"
+    with tarfile.open(path, "w") as archive:
+        info = tarfile.TarInfo("b.wav")
+        info.type, info.linkname = kind, "a.wav"
+        archive.addfile(info)
+    with pytest.raises(DataError, match=r"the bytes of member b\.wav are elsewhere.*--hard-deref"):
+        list(tar.members(path))
+
+
+def test_tars_in_a_row_are_an_error(shard: Path) -> None:
+    """`cat a.tar b.tar`: what follows the first end marker must not be lost."""
+    shard.write_bytes(shard.read_bytes() * 2)
+    with pytest.raises(DataError, match=r"goes on behind its end marker.*--ignore-zeros"):
+        list(tar.members(shard))
+
+
+def test_folders_and_paths_of_other_tars(tmp_path: Path) -> None:
+    """What `tar cf x.tar .` adds is no utterance, and a path may begin anywhere."""
+    path = tmp_path / "a.tar"
+    with tarfile.open(path, "w", format=tarfile.GNU_FORMAT) as archive:
+        folder = tarfile.TarInfo("./")
+        folder.type = tarfile.DIRTYPE
+        archive.addfile(folder)
+        for name in ("./a.wav", "/data/b.wav"):
+            archive.addfile(tarfile.TarInfo(name), io.BytesIO())
+    assert [member.name for member in tar.members(path)] == ["./a.wav", "/data/b.wav"]

@@ -11,7 +11,9 @@ texts can go through a function of the user's, whose edits nobody would notice.
 import importlib
 import io
 import tarfile
+import zlib
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path, PurePosixPath
 
@@ -84,13 +86,10 @@ def _write(
 
 def _transcript(archive: Path) -> dict[str, str]:
     """Text by id, without the spaces between words."""
-    with tarfile.open(archive) as outer:
-        for member in outer:
-            if PurePosixPath(member.name).name == TRANSCRIPT:
-                stream = outer.extractfile(member)
-                assert stream is not None
-                split = (line.split() for line in lines(stream.read(), TRANSCRIPT))
-                return {words[0]: "".join(words[1:]) for words in split if words}
+    for member, data in _members(archive):
+        if member.name == TRANSCRIPT:
+            split = (line.split() for line in lines(data(), f"{archive}: {TRANSCRIPT}"))
+            return {words[0]: "".join(words[1:]) for words in split if words}
     raise DataError(f"{archive} holds no {TRANSCRIPT}")
 
 
@@ -98,20 +97,41 @@ def _utterances(
     archive: Path, set_: str, texts: dict[str, str], _start: int
 ) -> Iterator[Utterance]:
     """The utterances of one set, in the order of the archive; some have no transcript."""
-    with tarfile.open(archive) as outer:
-        for speaker in outer:
-            if not speaker.name.endswith(".tar.gz"):
-                continue
-            stream = outer.extractfile(speaker)
-            assert stream is not None
-            with tarfile.open(fileobj=io.BytesIO(stream.read())) as inner:
-                for member in inner:
-                    path = PurePosixPath(member.name)
-                    if path.suffix != ".wav" or set_ not in path.parts:
-                        continue
-                    audio = inner.extractfile(member)
-                    assert audio is not None
-                    yield Utterance(path.stem, "wav", audio.read(), texts.get(path.stem))
+    for speaker, archived in _members(archive):
+        if not speaker.name.endswith(".tar.gz"):
+            continue
+        for path, data in _members(archive, io.BytesIO(archived())):
+            if path.suffix == ".wav" and set_ in path.parts:
+                yield Utterance(path.stem, "wav", data(), texts.get(path.stem))
+
+
+def _members(
+    archive: Path, inner: io.BytesIO | None = None
+) -> Iterator[tuple[PurePosixPath, Callable[[], bytes]]]:
+    """The files in an archive, or in one `inner` of it, and what reads the bytes of each.
+
+    Raises:
+        DataError: the archive is damaged, at once or while a file of it is read.
+    """
+
+    def read(member: tarfile.TarInfo) -> bytes:
+        with _readable(archive):
+            stream = opened.extractfile(member)
+            assert stream is not None  # it is a file
+            return stream.read()
+
+    with _readable(archive), tarfile.open(archive, fileobj=inner) as opened:
+        for member in opened:
+            if member.isfile():
+                yield PurePosixPath(member.name), partial(read, member)
+
+
+@contextmanager
+def _readable(archive: Path) -> Iterator[None]:
+    try:
+        yield
+    except (tarfile.TarError, zlib.error, EOFError, OSError, ValueError, MemoryError) as error:
+        raise DataError(f"{archive} cannot be read: {error}") from None
 
 
 def _punctuation(hook: str | None) -> Callable[[list[str]], list[str]] | None:

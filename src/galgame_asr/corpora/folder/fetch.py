@@ -1,14 +1,21 @@
 """The user's own recordings: a folder of audio and text files, a table, or Kaldi's lists."""
 
+import contextlib
 import io
 import json
+import math
+import os
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from unicodedata import normalize
 
+import numpy as np
 import soundfile as sf
 
+from galgame_asr.core.reader import decode, is_counted
 from galgame_asr.corpora.folder.params import Folder
 from galgame_asr.messages.console import log
 from galgame_asr.messages.errors import DataError
@@ -22,7 +29,10 @@ OTHER_MEDIA = {
     ".m4a", ".aac", ".wma", ".mp4", ".m4b", ".mkv", ".mka", ".mov", ".webm", ".amr", ".3gp", ".ape",
     ".wv", ".caf", ".avi", ".ts",
 }  # fmt: skip
+FORK = "._"  # how macOS begins the name of a second file where a disk has no room in the first
 SHOWN = 5
+MAX_OVERSHOOT_S = 0.5  # of a segment's end, which is rounded: as Kaldi's extract-segments
+NO_ID = re.compile("[\0\ud800-\udfff]")  # ends a name in a tar, or is half of a character
 
 
 @dataclass(frozen=True)
@@ -37,7 +47,29 @@ class Recording:
 
 def fetch(name: str, corpus: Folder, directory: Path) -> list[Shard]:
     """Copy the recordings into shards, sorted by id; see `corpora.fetch`."""
-    path = Path(corpus.path)
+    try:
+        found = recordings(Path(corpus.path))
+    except DataError as error:
+        raise DataError(f"corpora.{name}.path: {error}") from None
+    except OSError as error:
+        raise DataError(
+            f"corpora.{name}.path: {error.filename} cannot be read: {error.strerror}"
+        ) from None
+
+    def utterances(start: int) -> Iterator[Utterance]:
+        for recording in found[start:]:
+            extension, audio = _audio(recording)
+            yield Utterance(recording.id, extension, audio, recording.text)
+
+    return shards.write(directory, name, utterances, shard_size=corpus.shard_size, total=len(found))
+
+
+def recordings(path: Path) -> list[Recording]:
+    """The recordings of a folder or table, sorted by id.
+
+    Raises:
+        DataError: it is neither, holds none, or says what cannot be; the message names the line.
+    """
     if path.suffix in (".tsv", ".jsonl") and path.is_file():
         found = _table(path)
     elif (path / "wav.scp").is_file():
@@ -45,62 +77,77 @@ def fetch(name: str, corpus: Folder, directory: Path) -> list[Shard]:
     elif path.is_dir():
         found = _tree(path)
     else:
-        raise DataError(
-            f"corpora.{name}.path: {path} is neither a folder nor a .tsv or .jsonl file"
-        )
-    recordings = sorted(found, key=lambda recording: recording.id)
-    if not recordings:
-        kinds = ", ".join(sorted(EXTENSIONS))
-        raise DataError(f"corpora.{name}.path: {path} holds no recording ({kinds})")
-
-    def utterances(start: int) -> Iterator[Utterance]:
-        for recording in recordings[start:]:
-            extension, audio = _audio(recording)
-            yield Utterance(recording.id, extension, audio, recording.text)
-
-    return shards.write(
-        directory, name, utterances, shard_size=corpus.shard_size, total=len(recordings)
-    )
+        raise DataError(f"{path} is neither a folder nor a .tsv or .jsonl file")
+    in_order = sorted(found, key=lambda recording: recording.id)
+    if not in_order:
+        raise DataError(f"{path} holds no recording ({', '.join(sorted(EXTENSIONS))})")
+    for recording in in_order:
+        if NO_ID.search(recording.id):
+            raise DataError(f"{path}: {recording.id!r} is no id; allowed: whole characters, no NUL")
+    return in_order
 
 
 def _audio(recording: Recording) -> tuple[str, bytes | None]:
     """Extension and bytes of an utterance's audio; without bytes where there is no file."""
     path = recording.audio
-    if path is None or not path.is_file():
-        return "wav", None
-    if recording.span_s is None:
-        return path.suffix.lstrip(".").lower(), path.read_bytes()
-    start_s, end_s = recording.span_s
     try:
-        with sf.SoundFile(path) as file:
-            first, last = (round(second * file.samplerate) for second in (start_s, end_s))
-            if last > file.frames:
-                raise DataError(
-                    f"segment {recording.id!r} ends at {end_s:g} s, and {path} at "
-                    f"{file.frames / file.samplerate:g} s"
-                )
+        if path is None or not path.is_file():
+            return "wav", None
+        if recording.span_s is None:
+            return path.suffix.lstrip(".").lower(), path.read_bytes()
+    except OSError as error:  # also of a name that is too long to be one
+        raise DataError(f"{recording.id!r}: {path} cannot be read: {error.strerror}") from None
+    try:
+        return "wav", _cut(path, *recording.span_s)
+    except (DataError, sf.SoundFileError) as error:
+        raise DataError(f"segment {recording.id!r} of {path}: {error}") from None
+
+
+def _cut(path: Path, start_s: float, end_s: float) -> bytes:
+    """A part of an audio file as WAV; one that ends a little behind the file's end ends there."""
+    with sf.SoundFile(path) as file:
+        rate_hz, frames = file.samplerate, file.frames
+        first, last = round(start_s * rate_hz), round(end_s * rate_hz)
+        whole = None
+        if not is_counted(file, path.stat().st_size):
+            whole = (decode(path.read_bytes())[0] * 32768).astype(np.int16)
+            frames = len(whole)
+        if first >= frames or last > frames + MAX_OVERSHOOT_S * rate_hz:
+            raise DataError(f"it ends at {end_s:g} s, and the file at {frames / rate_hz:g} s")
+        last = min(last, frames)
+        if whole is None:
             file.seek(first)
-            samples, rate_hz = file.read(last - first, dtype="int16"), file.samplerate
-    except sf.LibsndfileError as error:
-        raise DataError(f"segment {recording.id!r}: {path} cannot be read: {error}") from None
+            samples = file.read(last - first, dtype="int16")
+        else:
+            samples = whole[first:last]
+    if len(samples) < last - first:
+        raise DataError("the file is cut short")
     buffer = io.BytesIO()
     sf.write(buffer, samples, rate_hz, format="WAV", subtype="PCM_16")
-    return "wav", buffer.getvalue()
+    return buffer.getvalue()
 
 
 def _tree(root: Path) -> Iterator[Recording]:
     """Audio anywhere below a folder and .txt of the same stem: a row for each of either."""
     audio: dict[str, list[Path]] = {}
     texts: dict[str, Path] = {}
-    others = []
+    others, num_forks = [], 0
     for path in sorted(root.rglob("*")):
-        id_, suffix = path.relative_to(root).with_suffix("").as_posix(), path.suffix.lower()
-        if suffix in EXTENSIONS:
+        id_, suffix = _id(path.relative_to(root)), path.suffix.lower()
+        if path.is_dir():
+            continue
+        if path.name.startswith(FORK):
+            num_forks += 1
+        elif suffix in EXTENSIONS:
             audio.setdefault(id_, []).append(path)
         elif suffix == ".txt":
             texts[id_] = path
         elif suffix in OTHER_MEDIA:
             others.append(path)
+    if num_forks:
+        log.info(
+            "%s: %d files %s*, which macOS keeps notes in, are left out", root, num_forks, FORK
+        )
     if others:
         shown = ", ".join(str(path.relative_to(root)) for path in others[:SHOWN])
         log.warning(
@@ -113,6 +160,15 @@ def _tree(root: Path) -> Iterator[Recording]:
             yield Recording(id_, file, text)
 
 
+def _id(path: Path) -> str:
+    """A path without its suffix: composed, as macOS does not write it, and of whole characters.
+
+    A name that came out of a zip of a Japanese Windows need not be UTF-8.
+    """
+    name = os.fsencode(path.with_suffix("")).decode("utf-8", "backslashreplace")
+    return normalize("NFC", name)
+
+
 def _table(path: Path) -> Iterator[Recording]:
     """Rows with `audio` (a path, relative to the table) and `text`; `id` if there is one."""
     for number, row in _rows(path):
@@ -120,8 +176,20 @@ def _table(path: Path) -> Iterator[Recording]:
         audio = _value(row, "audio", where)
         if not audio:
             raise DataError(f"{where} has no column audio; its columns: {_shown(row)}")
+        if not Path(audio).name:
+            raise DataError(f"{where}: audio is {audio!r}; allowed: the path of a file")
         id_ = _value(row, "id", where) or Path(audio).with_suffix("").as_posix().lstrip("./")
-        yield Recording(id_, path.parent / audio, _value(row, "text", where))
+        yield Recording(id_, _file(path.parent, audio), _value(row, "text", where))
+
+
+def _file(root: Path, name: str) -> Path:
+    """A file that a list names: as Windows or macOS spell it, where it is not there as written."""
+    with contextlib.suppress(OSError):  # no name at all; it will be said when the file is read
+        for spelt in (name, name.replace("\\", "/")):
+            for form in (spelt, normalize("NFC", spelt), normalize("NFD", spelt)):
+                if (root / form).is_file():
+                    return root / form
+    return root / name
 
 
 def _rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
@@ -180,7 +248,7 @@ def _kaldi(root: Path) -> Iterator[Recording]:
     for id_, audio in _listed(root / "wav.scp").items():
         if audio.endswith("|"):
             raise DataError(f"{root / 'wav.scp'}: {id_!r} is a command, not a file: {audio}")
-        files[id_] = root / audio
+        files[id_] = _file(root, audio)
     spans: dict[str, tuple[str, tuple[float, float] | None]]
     segments = root / "segments"
     if segments.is_file():
@@ -199,7 +267,7 @@ def _span(path: Path, id_: str, rest: str) -> tuple[str, tuple[float, float]]:
         span_s = float(start), float(end)
     except ValueError:
         span_s = 0.0, 0.0
-    if not 0 <= span_s[0] < span_s[1]:
+    if not 0 <= span_s[0] < span_s[1] < math.inf:
         raise DataError(
             f"{path}: {id_!r} has {rest!r}; allowed: a file of wav.scp, start and end in seconds"
         )

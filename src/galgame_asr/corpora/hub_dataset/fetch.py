@@ -5,6 +5,7 @@ japanese-asr/whisper_transcriptions.reazonspeech.small (columns audio, transcrip
 The rows are streamed; what stays in the scratch folder are the shards.
 """
 
+import itertools
 from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
 
@@ -21,7 +22,7 @@ from galgame_asr.shards.folder import Shard, Utterance
 EXTENSIONS = {b"OggS": "ogg", b"fLaC": "flac", b"RIFF": "wav", b"ID3": "mp3", b"\xff\xfb": "mp3"}
 
 # Raise it when the same rows give other shards: those that are kept are then left.
-SHARDS_VERSION = 1
+SHARDS_VERSION = 2
 
 
 def fetch(name: str, corpus: HubDataset, directory: Path) -> list[Shard]:
@@ -86,14 +87,26 @@ def _rows(corpus: HubDataset, split: str) -> datasets.IterableDataset:
         return rows.cast_column(corpus.audio_column, datasets.Audio(decode=False))
     except ConfigError:
         raise
-    except Exception as error:  # hub, HTTP and parquet errors share no base
-        raise DataError(f"{corpus.repo} split {split} cannot be read: {error}") from error
+    except Exception as error:
+        raise _unreadable(corpus, split, error) from error
+
+
+def _unreadable(corpus: HubDataset, split: str, error: Exception) -> DataError:
+    """For whatever the library raised: hub, HTTP and parquet errors share no base."""
+    return DataError(f"{corpus.repo} split {split} cannot be read: {error}")
 
 
 def _utterances(
     corpus: HubDataset, split: str, rows: datasets.IterableDataset, start: int
 ) -> Iterator[Utterance]:
-    for number, row in enumerate(rows.skip(start), start):
+    found = iter(rows.skip(start))
+    for number in itertools.count(start):
+        try:
+            row = next(found)
+        except StopIteration:
+            return
+        except Exception as error:
+            raise _unreadable(corpus, split, error) from error
         audio, text = row[corpus.audio_column], row[corpus.text_column]
         where = f"{corpus.repo} split {split} row {number}"
         if not isinstance(audio, Mapping | None):
