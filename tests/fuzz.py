@@ -22,7 +22,7 @@ import traceback
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import TemporaryDirectory, TemporaryFile
 
 import psutil
 
@@ -37,6 +37,7 @@ MAX_USED = 256 << 20
 SMALLEST_S = 10.0  # for the search of a smallest input
 EXTREMES = (0, 1, 2, 0x7F, 0x80, 0x7FFF, 0x8000, 0x7FFF_FFFF, 0x8000_0000, 1 << 62, 1 << 63)
 MB = 1 << 20
+LAST_LINES = 20  # shown of what a process said that was ended
 
 
 @dataclass(frozen=True)
@@ -217,7 +218,11 @@ def watch(name: str, numbers: range) -> tuple[list[str], int]:
     while first < numbers.stop:
         command = [sys.executable, "-m", "tests.fuzz", "--reader", name]
         command += ["--numbers", str(first), str(numbers.stop)]
-        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        # libmpg123 writes about each damaged file; where the process ended, it says at its end.
+        with (
+            TemporaryFile("w+") as errors,
+            subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, text=True) as process,
+        ):
             assert process.stdout is not None
             for line in process.stdout:
                 said = json.loads(line)
@@ -225,8 +230,11 @@ def watch(name: str, numbers: range) -> tuple[list[str], int]:
                 used_mb = max(used_mb, said.get("used_mb", 0))
                 if "fault" in said:
                     faults.append(f"{name} {first}: {said['fault']}\n  {said['files']}")
+            process.wait()
+            errors.seek(0)
+            last = "".join(errors.readlines()[-LAST_LINES:])
         if process.returncode:
-            faults.append(f"{name} {first}: the process ended with {process.returncode}")
+            faults.append(f"{name} {first}: the process ended with {process.returncode}\n{last}")
         first += 1
         if not process.returncode:
             break

@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 from dvc.cli import parse_args
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import HydraException
 from ruamel.yaml import YAML
 
 from galgame_asr.cli import make_parser
@@ -216,3 +218,21 @@ def test_a_page_without_the_markers_is_left_as_it_was(head: Path, tmp_path: Path
         readme.update(root, tmp_path / "machine.json")
     assert (root / "docs/exports.md").read_text() == "# mine\n"
     assert (root / "README.md").read_text() == before
+
+
+def test_every_value_to_set_is_in_hydras_grammar() -> None:
+    """As `dvc exp run -S` reads it: what the pages tell to type is taken."""
+    parser = OverridesParser.create()
+    told = [
+        word
+        for text in pages(REPOSITORY).values()
+        for line in text.replace("\\\n", " ").splitlines()
+        for found in re.findall(r"-S ('[^']+'|[^\s'`]+)", line)
+        for word in shlex.split(found)
+    ]
+    assert len(told) >= 8
+    for word in told:
+        parser.parse_override(word)
+    assert any("中文" in word for word in told)
+    with pytest.raises(HydraException):
+        parser.parse_override("+prompts.x={language: 日文}")  # without the inner quotes

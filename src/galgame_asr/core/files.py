@@ -9,7 +9,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from galgame_asr.messages.console import log
-from galgame_asr.messages.errors import DataError
+from galgame_asr.messages.errors import ConfigError, DataError
+
+LONGEST_NAME_BYTES = 255  # of Linux, macOS and Windows
 
 
 @contextmanager
@@ -20,7 +22,9 @@ def atomic_path(path: Path) -> Iterator[Path]:
     temporary is removed and `path` is left as it was.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    # Shorter than most names, and than the longest that a disk takes.
+    digest = hashlib.sha256(os.fsencode(path.name)).hexdigest()[:8]
+    temporary = path.with_name(f".{digest}.{os.getpid()}.tmp")
     remove(temporary)
     try:
         yield temporary
@@ -82,6 +86,19 @@ def locked(directory: Path) -> Iterator[None]:
             yield
         finally:
             path.unlink()
+
+
+def refuse_long_name(path: Path) -> None:
+    """Refuse a name that no disk takes, before the work that it is for.
+
+    Raises:
+        ConfigError: it is too long.
+    """
+    if (size := len(os.fsencode(path.name))) > LONGEST_NAME_BYTES:
+        raise ConfigError(
+            f"{path} has a name of {size} bytes; file systems take {LONGEST_NAME_BYTES}, which is "
+            "85 kana: name a shorter one"
+        )
 
 
 def write_text(path: Path, text: str) -> None:

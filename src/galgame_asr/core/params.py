@@ -9,6 +9,7 @@ import dataclasses
 import difflib
 import importlib
 import json
+import re
 import types
 import typing
 from pathlib import Path
@@ -25,6 +26,9 @@ from galgame_asr.messages.errors import ConfigError
 PARAMS_FILE = Path("params.yaml")
 # Of a repository: the 40-hex commit, never a branch, which can change under the same name.
 Revision = Annotated[str, pydantic.Field(pattern=r"^[0-9a-f]{40}$")]
+# Maps by name, whose names become part of stages' names, paths, dotted keys and commands.
+NAMED = ("corpora", "train.phases", "average", "export", "prompts")
+NAME = r"\w[\w-]*"
 T = TypeVar("T")
 
 
@@ -36,15 +40,36 @@ def section(cls: type[T]) -> type[T]:
     return cast("type[T]", decorate(cls))
 
 
+def refuse_names(values: Any, file: Path = PARAMS_FILE) -> None:
+    """Refuse names that cannot be part of a stage's name, a path, a dotted key and a command.
+
+    Raises:
+        ConfigError: a corpus, phase, average, export or prompt has one.
+    """
+    for key in NAMED:
+        found = values
+        for part in key.split("."):
+            found = found.get(part) if isinstance(found, dict) else None
+        for name in found if isinstance(found, dict) else ():
+            if not re.fullmatch(NAME, str(name)):
+                raise ConfigError(
+                    f"{file}: {key} has the name {str(name)!r}; allowed are letters of any script, "
+                    "digits, _ and -, the first of them no -"
+                )
+
+
 def load(kind: TypeForm[T], key: str, *, file: Path = PARAMS_FILE) -> T:
     """Read the value at the dotted `key` of a params file as `kind`.
 
     Raises:
         ConfigError: the file cannot be read, the key is missing, a key is
             unknown (the message names the nearest valid one) or a value is not
-            of the declared type or range.
+            of the declared type or range; a name is not allowed, or a folder of outputs is a
+            link.
     """
     value: Any = read_yaml(file)
+    refuse_names(value, file)
+    refuse_links()
     passed: list[str] = []
     for name in key.split("."):
         if not isinstance(value, dict) or name not in value:
@@ -54,6 +79,20 @@ def load(kind: TypeForm[T], key: str, *, file: Path = PARAMS_FILE) -> T:
         value = value[name]
         passed.append(name)
     return parse(kind, value, key, file=file)
+
+
+def refuse_links() -> None:
+    """Refuse a folder of outputs that is a link: DVC would, once the stage has run.
+
+    Raises:
+        ConfigError: one is.
+    """
+    for name in ("data", "models", "metrics"):
+        if Path(name).is_symlink():
+            raise ConfigError(
+                f"{name} is a link, and DVC takes no outputs behind one. Make it a folder, and "
+                "put DVC's cache on the other disk: `dvc cache dir --local /big/disk/cache`"
+            )
 
 
 def entry(package: str, key: str, tag: str, *, file: Path = PARAMS_FILE) -> Any:

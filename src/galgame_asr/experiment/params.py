@@ -6,7 +6,7 @@ from pydantic import model_validator
 
 from galgame_asr.averaging.params import Averages
 from galgame_asr.base.params import BaseParams
-from galgame_asr.core.params import section
+from galgame_asr.core.params import refuse_names, section
 from galgame_asr.corpora.params import Corpora
 from galgame_asr.decoding.params import DecodeParams
 from galgame_asr.experiment import curriculum
@@ -59,5 +59,7 @@ class Params:
                 f"base.built has a model of family {recipe.family}; model.family is "
                 f"{self.model.family}: change one of them"
             )
-        curriculum.check(dataclasses.asdict(self))
+        values = dataclasses.asdict(self)
+        refuse_names(values)
+        curriculum.check(values)
         return self

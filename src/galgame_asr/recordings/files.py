@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
-from galgame_asr.core.files import write_text
+from galgame_asr.core.files import refuse_long_name, write_text
 from galgame_asr.core.params import load
 from galgame_asr.core.paths import MODELS, RAW
 from galgame_asr.core.reader import SAMPLE_RATE_HZ
@@ -256,6 +256,7 @@ def targets(options: argparse.Namespace, suffix: str) -> list[Path]:
             target = path.with_name(f"{_stem(path)}{suffix}")
         else:
             target = output / f"{_stem(path)}{suffix}" if into else output
+        refuse_long_name(target)
         if target in found:
             raise ConfigError(
                 f"{path} and another file would both become {target}; run them one by one, each "

@@ -4,8 +4,9 @@ import re
 from pathlib import Path
 
 import pytest
+from ruamel.yaml import YAML
 
-from galgame_asr.core.params import entry
+from galgame_asr.core.params import entry, load
 from galgame_asr.formats.gguf.params import GgufExport
 from galgame_asr.messages.errors import ConfigError
 
@@ -40,3 +41,37 @@ def test_a_name_that_is_none(tmp_path: Path, name: str) -> None:
         read(tmp_path, name)
     for allowed in ("sherpa", "gguf", "funasr", "capswriter", "ctranslate2"):
         assert allowed in str(caught.value)
+
+
+@pytest.mark.parametrize("key", ["corpora", "train.phases", "average", "export", "prompts"])
+@pytest.mark.parametrize("name", ["my corpus", "v1.1", 'q"t', "a/b", "-x", "it's", "a\nb", ""])
+def test_names_that_stages_paths_and_commands_cannot_have(
+    tmp_path: Path, key: str, name: str
+) -> None:
+    """Whatever is read first says so, in one line with what is allowed."""
+    values: dict[str, object] = {name: {}}
+    for part in reversed(key.split(".")):
+        values = {part: values}
+    file = tmp_path / "params.yaml"
+    YAML().dump(values | {"seed": 1}, file)
+    with pytest.raises(ConfigError, match=rf"{key} has the name .*; allowed are letters"):
+        load(int, "seed", file=file)
+
+
+def test_names_of_any_script(tmp_path: Path) -> None:
+    """Letters, digits, _ and -."""
+    file = tmp_path / "params.yaml"
+    YAML().dump({"corpora": {"声_2-a": 1, "ゲーム": 2, "2nd": 3}}, file)
+    assert load(int, "corpora.声_2-a", file=file) == 1
+
+
+def test_a_linked_folder_is_refused_at_the_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """DVC would refuse its outputs after hours of work."""
+    monkeypatch.chdir(tmp_path)
+    YAML().dump({"seed": 1}, Path("params.yaml"))
+    Path("big").mkdir()
+    Path("data").symlink_to("big")
+    with pytest.raises(ConfigError, match=r"data is a link.*dvc cache dir --local"):
+        load(int, "seed")

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from galgame_asr.messages.errors import ConfigError
 from galgame_asr.recordings.files import targets
 
 
@@ -21,3 +22,13 @@ def test_only_an_extension_is_replaced(tmp_path: Path, name: str, expected: str)
     for output, folder in ((None, tmp_path), (tmp_path, tmp_path)):
         options = argparse.Namespace(output=output, files=[file], force=False)
         assert targets(options, ".srt") == [folder / expected]
+
+
+def test_a_name_that_no_disk_takes_is_refused_first(tmp_path: Path) -> None:
+    """Not after the whole recording has been transcribed; a title of 82 kana is no such name."""
+    title, longer = (tmp_path / ("あ" * count + ".m") for count in (82, 84))
+    options = argparse.Namespace(output=None, files=[title], force=False)
+    assert targets(options, ".srt") == [title.with_suffix(".srt")]
+    options.files = [longer]
+    with pytest.raises(ConfigError, match="256 bytes"):
+        targets(options, ".srt")
