@@ -196,6 +196,7 @@ def smallest(reader: Reader, files: Files, found: str) -> Files:
 
 def run(name: str, reader: Reader, numbers: range) -> None:
     """Read inputs in this process; a line of JSON before each and after a fault."""
+    faulthandler.enable()
     # What happens inside of C is seen by a thread alone, which ends the process.
     for number in numbers:
         print(json.dumps({"number": number}), flush=True)

@@ -36,14 +36,14 @@ class Lock:
         self.files: dict[str, File] = {}
         if not path.is_file():
             return
-        # Not by splitlines: U+2028 and the like may stand in names.
-        head, *lines = path.read_text(encoding="utf-8-sig").split("\n")
-        if head != f"# {source}":
-            return  # of another revision: this one starts anew
         try:
+            # Not by splitlines: U+2028 and the like may stand in names.
+            head, *lines = path.read_text(encoding="utf-8-sig").split("\n")
+            if head != f"# {source}":
+                return  # of another revision: this one starts anew
             for row in csv.DictReader(lines, delimiter="\t"):
                 self.files[row["path"]] = File(int(row["bytes"]), row["sha256"])
-        except (KeyError, ValueError) as error:
+        except (csv.Error, KeyError, TypeError, ValueError) as error:
             raise DataError(f"{path} is no list of files: {error!r}; restore it with git") from None
 
     def check(self, name: str, found: File) -> str | None:

@@ -178,6 +178,13 @@ class TestGalgame:
             fetched(dataclasses.replace(self.CORPUS, **change))  # type: ignore[arg-type]
         assert not list(Path("data/raw/c").iterdir())
 
+    @pytest.mark.parametrize("content", [b"[]", b"\xff", b'{"a": 1e999}', b"[" * 100_000])
+    def test_counts_of_something_else_are_an_error(self, server: Files, content: bytes) -> None:
+        """A list, no text, a number without end, depth without end."""
+        server.files["owner/corpus/num_samples_of_tar.json"] = content
+        with pytest.raises(DataError, match=r"num_samples_of_tar\.json is not a JSON object"):
+            fetched(self.CORPUS)
+
     def test_a_failure_leaves_the_download(self, server: Files) -> None:
         """The params are wrong, and are put right: nothing is asked for."""
         with pytest.raises(ConfigError, match="match none of 2 shards"):

@@ -194,10 +194,11 @@ def test_a_full_disk_is_said_before_the_download(
     assert not [path for path, _ in server.requests if "resolve" in path]
 
 
-def test_a_damaged_lock_is_an_error(tmp_path: Path) -> None:
-    """It is not taken for an empty one."""
+@pytest.mark.parametrize("line", [b"x\tmany\tabc", b"x", b"x\t1\t\xff"])
+def test_a_damaged_lock_is_an_error(tmp_path: Path, line: bytes) -> None:
+    """It is not taken for an empty one: no number, cut short, no text."""
     lock = tmp_path / "a.tsv"
-    lock.write_text("# a\npath\tbytes\tsha256\nx\tmany\tabc\n")
+    lock.write_bytes(b"# a\npath\tbytes\tsha256\n" + line + b"\n")
     with pytest.raises(DataError, match="is no list of files"):
         Lock(lock, "a")
 

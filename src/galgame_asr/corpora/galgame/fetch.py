@@ -40,7 +40,7 @@ def _counts(path: Path) -> dict[str, int]:
     try:
         counts = json.loads(path.read_bytes())  # which takes a byte order mark off
         return {Path(name).with_suffix(".tar").name: int(count) for name, count in counts.items()}
-    except (ValueError, TypeError, AttributeError) as error:
+    except (ValueError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         raise DataError(
             f"{path.name} is not a JSON object of shard names and counts ({error}); "
             "set the corpus's `counts` to null to go without"
