@@ -7,6 +7,7 @@ log whose rows do not depend on interruptions. In several processes, each trains
 every n-th batch; all together are one step.
 """
 
+import dataclasses
 import math
 import os
 from collections.abc import Iterable, Sequence
@@ -30,7 +31,7 @@ from transformers.trainer import TRAINER_STATE_NAME
 from galgame_asr.core.files import atomic_directory, atomic_path, write_text
 from galgame_asr.core.paths import DEV, LOG
 from galgame_asr.core.reader import ShardReader
-from galgame_asr.families.common import lora
+from galgame_asr.families.common import defaults, lora
 from galgame_asr.families.common.batching import (
     FRAMES_PER_S,
     PhaseBatches,
@@ -416,13 +417,16 @@ class PhaseTrainer(Trainer):
         return self.state is saved
 
     def _export(self, percents: Sequence[int]) -> None:
-        """Save the present weights as the checkpoints of percentages."""
+        """Save the present weights as the checkpoints of percentages, with the phase's prompts."""
         tensors = self._tensors()
+        prompts = self.phase.params.prompts
+        taught = dataclasses.replace(self.family.defaults, prompts=prompts)
         if self.args.should_save:
             for percent in percents:
                 path = self.phase.directory / f"p{percent}"
                 with writing(path), atomic_directory(path) as directory:
                     self.family.save(directory, tensors)
+                    defaults.write(directory, taught)
 
     def _tensors(self) -> dict[str, torch.Tensor]:
         """The model's state, gathered if processes hold parts of it."""
