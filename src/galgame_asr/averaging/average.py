@@ -12,8 +12,8 @@ from galgame_asr.messages.console import Progress
 def average(family: str, checkpoints: Sequence[Path], output: Path) -> None:
     """Write a model directory whose tensors are the mean of those of several.
 
-    The files beside the tensors are those of the last one. Sums are in float64, so
-    that the mean of equal tensors is that tensor.
+    The files beside the tensors, its `defaults` among them, are those of the last one. Sums
+    are in float64, so that the mean of equal tensors is that tensor.
 
     Raises:
         CheckpointError: as for `families.load`.

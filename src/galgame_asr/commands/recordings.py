@@ -12,10 +12,28 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
         "--model", type=Path, metavar="DIR", help="the last of decode.checkpoints that is no export"
     )
     shared.add_argument(
-        "--prompt", metavar="NAME", help="one of params.yaml's prompts; the last, if not given"
+        "--prompt",
+        metavar="NAME",
+        help="one of params.yaml's prompts; the first that the model was trained with, if not "
+        "given",
+    )
+    shared.add_argument(
+        "--language", metavar="LANGUAGE", help="that is spoken, as the model names it: 日文, ja"
     )
     shared.add_argument(
         "--hotwords", nargs="+", default=[], metavar="WORD", help="to expect, such as names"
+    )
+    shared.add_argument(
+        "--beams",
+        type=int,
+        metavar="N",
+        help="texts that the search keeps, 1 unless the model says",
+    )
+    shared.add_argument(
+        "--fsmn-vad",
+        type=Path,
+        metavar="DIR",
+        help="find speech by the FSMN-VAD in this directory instead of silero-vad",
     )
     shared.add_argument("--output", type=Path, metavar="PATH", help="a file, or a folder")
     shared.add_argument("--force", action="store_true", help="replace files that are there")

@@ -46,6 +46,10 @@ class Fsmn:
             for start_ms, end_ms in results[0]["value"]
         ]
 
+    def hears(self, audio: Audio) -> bool:
+        """See `Detector`; it has no other measure than `speech`."""
+        return bool(self.speech(audio))
+
 
 def load(directory: Path | None) -> Fsmn:
     """Load a model directory.

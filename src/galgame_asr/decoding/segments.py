@@ -58,6 +58,9 @@ class Detector(Protocol):
     def speech(self, audio: Audio) -> list[Segment]:
         """Where 16 kHz mono samples in [-1, 1] are speech: rising, disjoint, within the audio."""
 
+    def hears(self, audio: Audio) -> bool:
+        """Whether any of it sounds like speech, be it too short or unsure for `speech`."""
+
 
 def load_detector(kind: Kind, directory: Path | None = None) -> Detector:
     """Load a voice activity detector; the module named like `kind` does it.

@@ -18,6 +18,10 @@ except ModuleNotFoundError as missing:
 # FSMN-VAD's published `lookback_time_start_point`, so that both detectors begin alike; silero's
 # own 30 ms clip the onsets of the sentences in the tests.
 MARGIN_MS = 200
+# Probability above which 32 ms of audio sound like speech. No noise that was tried is above 0.16;
+# of the 360 sentences of the embedded corpus, some over music, one stays below, and 26 have no
+# stretch that is as sure and as long as silero's defaults ask for.
+HEARD = 0.3
 
 
 class Silero:
@@ -33,6 +37,14 @@ class Silero:
             torch.from_numpy(audio), self.model, speech_pad_ms=MARGIN_MS
         )
         return [Segment(stretch["start"], stretch["end"]) for stretch in found]
+
+    @plain_torch()
+    def hears(self, audio: Audio) -> bool:
+        """See `Detector`."""
+        found = silero_vad.get_speech_timestamps(
+            torch.from_numpy(audio), self.model, threshold=HEARD, min_speech_duration_ms=0
+        )
+        return bool(found)
 
 
 def load(directory: Path | None) -> Silero:

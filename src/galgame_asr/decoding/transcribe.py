@@ -18,7 +18,7 @@ import torch
 from galgame_asr.core import processes
 from galgame_asr.core.reader import SAMPLE_RATE_HZ, SHORTEST, ShardReader
 from galgame_asr.decoding import long_audio
-from galgame_asr.decoding.params import DecodeParams
+from galgame_asr.decoding.params import SearchParams
 from galgame_asr.decoding.segments import Audio, Detector, load_detector
 from galgame_asr.families.common import compute
 from galgame_asr.families.common.batching import by_length, num_frames, window_frames
@@ -42,7 +42,7 @@ class Task:
     checkpoint: Path
     raw: Path  # shards
     prompt: Prompt
-    params: DecodeParams
+    params: SearchParams
     compute: ComputeParams
     batch_frames: int  # 10 ms feature frames, padding included; no influence on the text
     processes: int = 1  # that share the work
@@ -133,7 +133,7 @@ class Decoder:
         if not pieces:
             return []
         params = self.task.params
-        limits = [_max_tokens(len(piece) / SAMPLE_RATE_HZ, params) for piece in pieces]
+        limits = [max_tokens(len(piece) / SAMPLE_RATE_HZ, params) for piece in pieces]
         search = Search(limits, params.beams, params.no_repeat_ngram_size)
         front_end = self.task.front_end or self.family.features
         features = [front_end(piece) for piece in pieces]
@@ -141,9 +141,10 @@ class Decoder:
             return self.family.transcribe(features, self.task.prompt, search)
 
 
-def _max_tokens(duration_s: float, params: DecodeParams) -> int:
+def max_tokens(duration_s: float, params: SearchParams) -> int:
+    """The longest transcript of an utterance or piece, in tokens."""
     by_duration = math.ceil(duration_s * params.max_tokens_per_s) + EXTRA_TOKENS
-    return min(params.max_new_tokens, by_duration)
+    return min(params.max_new_tokens or by_duration, by_duration)
 
 
 @contextmanager

@@ -2,8 +2,8 @@
 
 import argparse
 import dataclasses
+import itertools
 import json
-import math
 import re
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -11,24 +11,28 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
+import numpy as np
+
 from galgame_asr.core.files import refuse_long_name, write_text
-from galgame_asr.core.params import load
+from galgame_asr.core.params import PARAMS_FILE, load
 from galgame_asr.core.paths import MODELS, RAW
 from galgame_asr.core.reader import SAMPLE_RATE_HZ
-from galgame_asr.decoding.params import DecodeParams
+from galgame_asr.decoding.params import Checkpoints, LongAudioParams, SearchParams
 from galgame_asr.decoding.segments import MAX_GAP
-from galgame_asr.decoding.transcribe import Decoder, Task
+from galgame_asr.decoding.transcribe import Decoder, Task, max_tokens
 from galgame_asr.families.common import compute
-from galgame_asr.families.common.params import ComputeParams, MachineParams, Prompt, Prompts
+from galgame_asr.families.common.params import ComputeParams, Prompt
 from galgame_asr.messages.console import Progress, clock, log
 from galgame_asr.messages.errors import CheckpointError, ConfigError, DataError, GalgameAsrError
 from galgame_asr.recordings import containers
 from galgame_asr.recordings import windows as recording
 from galgame_asr.recordings.doubt import MARK, Guard, doubt
-from galgame_asr.recordings.windows import Piece
+from galgame_asr.recordings.windows import Piece, Window
 from galgame_asr.runtimes import load as runtimes
 
 T = TypeVar("T", bound=Path | None)
+# What is heard of a recording, window by window.
+Heard = Iterator[tuple[Window, list[Piece]]]
 
 # Longest piece of speech for subtitles: pauses inside of a piece do not show in the times of its
 # cues, and a cue is shown for 7 s at most.
@@ -36,6 +40,15 @@ SUBTITLE_PIECE_S = 10.0
 # Longest silence inside of a piece for subtitles, beyond the 0.2 s that silero adds to both sides
 # of speech: a comma, but no turn of a dialogue.
 SUBTITLE_GAP = round(0.4 * SAMPLE_RATE_HZ)
+# As fast as this machine can: these commands are no stages, whose bits are the same everywhere.
+COMPUTE = ComputeParams(
+    device="auto",
+    precision="auto",
+    cpu_threads=None,
+    reproducible=False,
+)
+# 10 ms frames in a batch: eight pieces of 30 s, to which Whisper pads all.
+BATCH_FRAMES = 24_000
 
 
 def transcribe(options: argparse.Namespace) -> None:
@@ -52,11 +65,11 @@ def transcribe(options: argparse.Namespace) -> None:
     files_ = Files(options.files)
     decoder = make_decoder(options)
 
-    def write(path: Path, target: Path | None) -> None:
+    def write(path: Path, target: Path | None, heard: Heard) -> None:
         lines = []
         if target is None and options.format == "text" and len(options.files) > 1:
             print(f"==> {path} <==", flush=True)
-        for piece in listen(path, files_.durations_s[path], decoder, subtitles=False):
+        for piece in itertools.chain.from_iterable(pieces for _, pieces in heard):
             text = _guarded(path, piece, options.guard)
             if text is None:
                 continue
@@ -69,7 +82,7 @@ def transcribe(options: argparse.Namespace) -> None:
             write_text(target, "".join(lines))
             log.info("wrote %s", target)
 
-    files_.each(names, write)
+    files_.each(names, decoder, write, subtitles=False)
 
 
 def subtitle(options: argparse.Namespace) -> None:
@@ -94,12 +107,15 @@ def subtitle(options: argparse.Namespace) -> None:
     files_ = Files(options.files)
     decoder = make_decoder(options)
 
-    def write(path: Path, target: Path) -> None:
-        spoken = [
-            cues.Spoken(piece.segment.start_s, piece.segment.end_s, piece.transcript.text)
-            for piece in listen(path, files_.durations_s[path], decoder, subtitles=True)
-        ]
-        made = cues.make(spoken, style, recording_s=files_.durations_s[path] or math.inf)
+    def write(path: Path, target: Path, heard: Heard) -> None:
+        spoken, end = [], 0
+        for window, pieces in heard:
+            spoken += [
+                cues.Spoken(piece.segment.start_s, piece.segment.end_s, piece.transcript.text)
+                for piece in pieces
+            ]
+            end = window.start + len(window.audio)
+        made = cues.make(spoken, style, recording_s=end / SAMPLE_RATE_HZ)
         for one in made.doubts:
             spoken_ = one.spoken
             _log_doubt(path, spoken_.start_s, one.reason, options.guard, spoken_.text)
@@ -111,7 +127,7 @@ def subtitle(options: argparse.Namespace) -> None:
         write_text(target, files.text(made.cues, options.format))
         log.info("wrote %s, %d cues", target, len(made.cues))
 
-    files_.each(names, write)
+    files_.each(names, decoder, write, subtitles=True)
 
 
 class Files:
@@ -124,25 +140,85 @@ class Files:
             DataError: none of them can be read.
         """
         self.paths = paths
-        self.durations_s: dict[Path, float | None] = {}
+        self.durations_s: dict[Path, float | None] = {}  # as headers announce them
         self.failed: dict[Path, GalgameAsrError] = {}
+        # By their number, errors that are raised when it is their turn.
+        self._broken: dict[int, GalgameAsrError] = {}
         for path in paths:
             with self._noting(path):
                 self.durations_s[path] = containers.duration_s(path)
         if not self.durations_s:
             self.end()
 
-    def each(self, targets_: Sequence[T], write: Callable[[Path, T], None]) -> None:
-        """Write one result after the other.
+    def each(
+        self,
+        targets_: Sequence[T],
+        decoder: Decoder,
+        write: Callable[[Path, T, Heard], None],
+        *,
+        subtitles: bool,
+    ) -> None:
+        """Write one result after the other, of what one stream of batches gives for all files.
 
         Raises:
-            GalgameAsrError: as for `end`.
+            GalgameAsrError: as for `end`; or the decoder cannot do what it is asked for.
         """
-        for path, target in zip(self.paths, targets_, strict=True):
-            if path not in self.failed:
-                with self._noting(path):
-                    write(path, target)
+        heard = self._heard(decoder, subtitles=subtitles)
+        for number, found in itertools.groupby(heard, key=lambda one: one[0]):
+            path = self.paths[number]
+            with self._noting(path):
+                write(path, targets_[number], self._whole(number, found))
         self.end()
+
+    def _whole(self, number: int, found: Iterator[tuple[int, Window, list[Piece]]]) -> Heard:
+        """What was heard of a file, and then the error that it ended with, if it did."""
+        yield from ((window, pieces) for _, window, pieces in found)
+        if number in self._broken:
+            raise self._broken[number]
+
+    def _heard(
+        self, decoder: Decoder, *, subtitles: bool
+    ) -> Iterator[tuple[int, Window, list[Piece]]]:
+        """Transcribe all files, window by window with the number of the file; shows progress."""
+        known_s = [duration_s for duration_s in self.durations_s.values() if duration_s is not None]
+        total = max(1, round(sum(known_s))) if len(known_s) == len(self.durations_s) else None
+        name = self.paths[0].name if len(self.paths) == 1 else f"{len(self.paths)} files"
+        params = decoder.task.params
+        windows = self._windows(decoder, subtitles=subtitles)
+        done_s, num_full, speed = 0.0, 0, 0.0
+        start = time.monotonic()
+        with Progress(name, total=total, unit="s") as progress:
+            for number, window, pieces in recording.transcribe(windows, decoder.pieces):
+                yield number, window, pieces
+                num_full += sum(_is_full(piece, params) for piece in pieces)
+                done_s += len(window.audio) / SAMPLE_RATE_HZ
+                speed = done_s / (time.monotonic() - start)
+                progress.update(max(1, round(done_s)) - progress.done, f"{speed:.1f} x speech")
+        log.info("%s: %s of audio, %.1f times as fast as speech", name, clock(done_s), speed)
+        if num_full:
+            log.warning(
+                "%d texts reached the %g tokens a second that %s allows, and may be cut short",
+                num_full, params.max_tokens_per_s, decoder.task.checkpoint,
+            )  # fmt: skip
+
+    def _windows(self, decoder: Decoder, *, subtitles: bool) -> Iterator[tuple[int, Window]]:
+        """The windows of all files; at least one of each, also of one that cannot be read."""
+        detector, longest_s = decoder.detector, decoder.task.params.long_audio.max_segment_s
+        for number, path in enumerate(self.paths):
+            if path in self.failed:
+                continue
+            try:
+                for window in recording.windows(
+                    containers.read(path),
+                    detector,
+                    max_segment_s=min(longest_s, SUBTITLE_PIECE_S) if subtitles else longest_s,
+                    max_gap=SUBTITLE_GAP if subtitles else MAX_GAP,
+                    whole_if_short=not subtitles,
+                ):
+                    yield number, window
+            except GalgameAsrError as error:
+                self._broken[number] = error
+                yield number, Window(0, np.zeros(0, np.float32), [])
 
     def end(self) -> None:
         """Name the files that failed, if there are any.
@@ -169,77 +245,68 @@ class Files:
                 log.error("%s: %s", path, error)
 
 
-def listen(
-    path: Path, duration_s: float | None, decoder: Decoder, *, subtitles: bool
-) -> Iterator[Piece]:
-    """Transcribe a file piece by piece, with a progress bar.
-
-    Args:
-        path: the file.
-        duration_s: what its header announces.
-        decoder: the model.
-        subtitles: cut also short files where there is silence, and into shorter pieces.
-    """
-    params = decoder.task.params
-    longest_s = params.long_audio.max_segment_s
-    windows = recording.windows(
-        containers.read(path),
-        decoder.detector,
-        max_segment_s=min(longest_s, SUBTITLE_PIECE_S) if subtitles else longest_s,
-        max_gap=SUBTITLE_GAP if subtitles else MAX_GAP,
-        whole_if_short=not subtitles,
-    )
-    done_s, num_full = 0.0, 0
-    total = None if duration_s is None else max(1, round(duration_s))
-    start = time.monotonic()
-    with Progress(path.name, total=total, unit="s") as progress:
-        for window, pieces in recording.transcribe(windows, decoder.pieces):
-            yield from pieces
-            num_full += sum(p.transcript.num_tokens >= params.max_new_tokens for p in pieces)
-            done_s += len(window.audio) / SAMPLE_RATE_HZ
-            speed = done_s / (time.monotonic() - start)
-            progress.update(max(1, round(done_s)) - progress.done, f"{speed:.1f} x speech")
-    log.info("%s: %s of audio, %.1f times as fast as speech", path, clock(done_s), speed)
-    if num_full:
-        log.warning(
-            "%d texts reached decode.max_new_tokens (%d) and may be cut short",
-            num_full, params.max_new_tokens,
-        )  # fmt: skip
-
-
 def make_decoder(options: argparse.Namespace) -> Decoder:
-    """Load the model that the options and params.yaml name.
+    """Load the model that the options name, to be used as its directory says and they override.
+
+    params.yaml is read for what is not given: the model, and what a prompt's name means.
 
     Raises:
-        ConfigError: params.yaml is not valid, or has no such prompt.
+        ConfigError: params.yaml has no such prompt, or is needed and not there; no beams.
         CheckpointError: the model directory is missing or damaged.
     """
-    params = load(DecodeParams, "decode")
-    prompts = load(Prompts, "prompts")
-    name = options.prompt or list(prompts)[-1]
-    prompt = load(Prompt, f"prompts.{name}")
-    prompt = dataclasses.replace(prompt, hotwords=(*prompt.hotwords, *options.hotwords))
-    own = [name for name in params.checkpoints if not name.startswith("export/")]
-    directory = options.model or MODELS / (own or params.checkpoints)[-1]
-    reason = "as told" if options.model else "the last of decode.checkpoints"
+    if options.beams is not None and options.beams < 1:
+        raise ConfigError(f"--beams {options.beams}: the search keeps at least 1 text")
+    directory, reason = _directory(options)
     if not directory.is_dir():
         raise CheckpointError(
             f"{directory} ({reason}) is no directory; `dvc pull {MODELS}` or `dvc repro` makes the "
             "project's models, --model names another one"
         )
-    log.info("model %s (%s), prompt %s %s", directory, reason, name, " ".join(prompt.hotwords))
-    compute_params = load(ComputeParams, "compute")
-    compute.set_up(compute_params)
+    family = runtimes.detect(directory)
+    defaults = runtimes.read_defaults(family, directory)
+    prompt = load(Prompt, f"prompts.{options.prompt}") if options.prompt else defaults.prompts[0]
+    prompt = dataclasses.replace(
+        prompt,
+        language=options.language or prompt.language,
+        hotwords=(*prompt.hotwords, *options.hotwords),
+    )
+    log.info("model %s (%s), prompt: %s", directory, reason, _described(prompt))
+    compute.set_up(COMPUTE)
+    fsmn = options.fsmn_vad
     task = Task(
-        family=runtimes.detect(directory),
+        family=family,
         checkpoint=directory,
         raw=RAW,
         prompt=prompt,
-        params=params,
-        compute=compute_params,
-        batch_frames=load(MachineParams, "machine").decode_batch_frames,
+        params=SearchParams(
+            max_new_tokens=None,
+            max_tokens_per_s=defaults.max_tokens_per_s,
+            beams=defaults.beams if options.beams is None else options.beams,
+            no_repeat_ngram_size=defaults.no_repeat_ngram_size,
+            long_audio=LongAudioParams(
+                max_segment_s=defaults.max_segment_s,
+                vad="fsmn" if fsmn else "silero",
+                directory=str(fsmn) if fsmn else None,
+            ),
+        ),
+        compute=COMPUTE,
+        batch_frames=BATCH_FRAMES,
     )
-    return Decoder(task, compute.device(compute_params))
+    return Decoder(task, compute.device(COMPUTE))
+
+
+def _directory(options: argparse.Namespace) -> tuple[Path, str]:
+    """The model's directory, and why it is that one."""
+    if options.model:
+        return options.model, "as told"
+    if not PARAMS_FILE.exists():
+        raise ConfigError(
+            f"name a model with --model DIR; without it the last of {PARAMS_FILE}'s "
+            f"decode.checkpoints is taken, and here is no {PARAMS_FILE}"
+        )
+    checkpoints = load(Checkpoints, "decode.checkpoints")
+    own = [name for name in checkpoints if not name.startswith("export/")]
+    return MODELS / (own or checkpoints)[-1], "the last of decode.checkpoints"
 
 
 def targets(options: argparse.Namespace, suffix: str) -> list[Path]:
@@ -268,6 +335,19 @@ def targets(options: argparse.Namespace, suffix: str) -> list[Path]:
             )
         found.append(target)
     return found
+
+
+def _described(prompt: Prompt) -> str:
+    parts = [f"language {prompt.language}" if prompt.language else "no language"]
+    parts += ["hotwords " + " ".join(prompt.hotwords)] if prompt.hotwords else []
+    parts += ["numbers as words"] if not prompt.itn else []
+    return ", ".join([*parts, "timestamps"] if prompt.timestamps else parts)
+
+
+def _is_full(piece: Piece, params: SearchParams) -> bool:
+    """Whether a text has as many tokens as it may."""
+    duration_s = piece.segment.end_s - piece.segment.start_s
+    return piece.transcript.num_tokens >= max_tokens(duration_s, params)
 
 
 def _guarded(path: Path, piece: Piece, guard: Guard) -> str | None:

@@ -1,7 +1,8 @@
-"""Transcribing a recording of any length in bounded memory: window after window, cut at silence."""
+"""Transcribing recordings of any length in bounded memory: window after window, cut at silence."""
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 
@@ -9,7 +10,10 @@ from galgame_asr.core.reader import SAMPLE_RATE_HZ
 from galgame_asr.decoding.segments import MAX_GAP, Audio, Detector, Segment, cut
 from galgame_asr.families.common.transcript import Transcript
 
-# Audio held at once: enough pieces to batch them by length, and 8 MB.
+T = TypeVar("T")
+
+# Audio searched for speech, and transcribed, at once: enough pieces to batch them by length, and
+# 8 MB.
 WINDOW = 120 * SAMPLE_RATE_HZ
 # Speech that ends closer to the end of a window may go on after it; so may what is too short to be
 # found yet. Longer than the pause that a detector needs to end speech.
@@ -41,23 +45,37 @@ class Piece:
 
 
 def transcribe(
-    windows: Iterable[Window], transcribe_pieces: Callable[[list[Audio]], list[Transcript]]
-) -> Iterator[tuple[Window, list[Piece]]]:
-    """Transcribe windows, one after the other.
+    windows: Iterable[tuple[T, Window]],
+    transcribe_pieces: Callable[[list[Audio]], list[Transcript]],
+) -> Iterator[tuple[T, Window, list[Piece]]]:
+    """Transcribe windows, in order; those of short recordings together.
 
     Args:
-        windows: as `windows` makes them.
-        transcribe_pieces: transcribes all pieces of a window at once, so that it
-            can batch them by length; not called without pieces.
+        windows: whose it is, and one that `windows` made.
+        transcribe_pieces: transcribes the pieces of so many windows at once that they are
+            WINDOW of audio, so that it can batch them by length; not called without pieces.
     """
-    for window in windows:
-        audios = [window.audio[segment.start : segment.end] for segment in window.segments]
-        transcripts = transcribe_pieces(audios) if audios else []
+    held: list[tuple[T, Window]] = []
+    for given in windows:
+        held.append(given)
+        if sum(len(window.audio) for _, window in held) >= WINDOW:
+            yield from _transcribed(held, transcribe_pieces)
+            held = []
+    yield from _transcribed(held, transcribe_pieces)
+
+
+def _transcribed(
+    windows: list[tuple[T, Window]], transcribe_pieces: Callable[[list[Audio]], list[Transcript]]
+) -> Iterator[tuple[T, Window, list[Piece]]]:
+    audios = [window.audio[s.start : s.end] for _, window in windows for s in window.segments]
+    transcripts = iter(transcribe_pieces(audios) if audios else [])
+    for owner, window in windows:
         yield (
+            owner,
             window,
             [
-                Piece(Segment(window.start + found.start, window.start + found.end), transcript)
-                for found, transcript in zip(window.segments, transcripts, strict=True)
+                Piece(Segment(window.start + s.start, window.start + s.end), next(transcripts))
+                for s in window.segments
             ],
         )
 
@@ -77,8 +95,13 @@ def windows(
         detector: finds the speech.
         max_segment_s: longest piece, before `fit`.
         max_gap: longest silence inside of a piece, in samples.
-        whole_if_short: a recording with speech that is no longer than a piece is one, as
-            when utterances are decoded, so that where speech begins and ends is no matter there.
+        whole_if_short: a recording in which speech is heard is one piece if it is no longer
+            than that, as when utterances are decoded. Models that learned from clips say it
+            worse without the silence around it: full/p100 of the embedded default has a CER of
+            12.1 % on its test set's recordings as they are, and of 32.0 % where they are cut as
+            longer ones are, which also loses the sentences that the detector is not sure of.
+            whisper-base says eight short recordings of people as well either way (22.3 and
+            22.0 %).
 
     Raises:
         ConfigError: as for `segments.cut`.
@@ -100,11 +123,10 @@ def windows(
         start += done
         held, num_held = [audio[done:].copy()], len(audio) - done
     audio = np.concatenate(held) if held else np.zeros(0, np.float32)
-    found = cut(audio, detector, max_segment_s=max_segment_s, max_gap=max_gap)
-    is_short = start == 0 and len(audio) <= max_segment_s * SAMPLE_RATE_HZ
-    if whole_if_short and is_short and found:
-        yield Window(0, audio, [Segment(0, len(audio))])
+    if whole_if_short and start == 0 and len(audio) <= max_segment_s * SAMPLE_RATE_HZ:
+        yield Window(0, audio, [Segment(0, len(audio))] if detector.hears(audio) else [])
         return
+    found = cut(audio, detector, max_segment_s=max_segment_s, max_gap=max_gap)
     yield _fitted(Window(start, audio, found), max_segment_s, max_gap)
 
 

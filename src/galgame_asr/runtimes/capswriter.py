@@ -17,6 +17,7 @@ import torch
 from torch import nn
 from transformers import Qwen3ForCausalLM
 
+from galgame_asr.families.fun_asr_nano import texts
 from galgame_asr.families.fun_asr_nano.family import FunAsrNano, num_speech_tokens
 from galgame_asr.families.fun_asr_nano.funasr_parts import WavFrontend
 from galgame_asr.families.fun_asr_nano.network import Model
@@ -31,7 +32,7 @@ from galgame_asr.runtimes.gguf_files import (
 )
 from galgame_asr.runtimes.onnx import Graph
 
-WINDOW_S = None
+WINDOW_S, DEFAULTS = None, texts.DEFAULTS
 HEARING, CTC, LLM = (f"Fun-ASR-Nano-{part}" for part in ("Encoder-Adaptor", "CTC", "Decoder"))
 TOKENS = "tokens.txt"
 # Frames of features of a second, to which CapsWriter pads what is shorter.

@@ -18,10 +18,12 @@ from transformers import WhisperFeatureExtractor, WhisperTokenizer
 from galgame_asr.families.common.family import Search
 from galgame_asr.families.common.params import Prompt
 from galgame_asr.families.common.transcript import Transcript
+from galgame_asr.families.whisper import front
 from galgame_asr.families.whisper.front import WINDOW_S, FrontEnd, pad
 from galgame_asr.messages.errors import CheckpointError
 from galgame_asr.runtimes.extras import require
 
+DEFAULTS = front.DEFAULTS
 FILES = (
     "model.bin",
     "config.json",

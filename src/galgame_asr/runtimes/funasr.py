@@ -21,11 +21,13 @@ from galgame_asr.families.common.family import Search
 from galgame_asr.families.common.params import Prompt
 from galgame_asr.families.common.text_tokens import TextTokenizer
 from galgame_asr.families.common.transcript import Transcript
-from galgame_asr.families.fun_asr_nano import funasr_parts  # noqa: F401  registers what the model is made of
-from galgame_asr.families.fun_asr_nano.texts import refuse_marks, refuse_timestamps
+from galgame_asr.families.fun_asr_nano import (
+    funasr_parts,  # noqa: F401  registers what the model is made of
+    texts,
+)
 from galgame_asr.messages.errors import CheckpointError, ConfigError
 
-WINDOW_S = None
+WINDOW_S, DEFAULTS = None, texts.DEFAULTS
 FILES = ("config.yaml", "configuration.json", "model.pt")
 # What funasr prints, and goes on with random weights (train_utils/load_pretrained_model.py and
 # auto/auto_model.py of 1.4.16).
@@ -61,8 +63,8 @@ class FunAsrNanoAutoModel:
                 f"decode.beams is {search.beams}; AutoModel's own search is greedy: set it to 1, "
                 "or decode by family fun_asr_nano"
             )
-        refuse_timestamps(prompt)
-        refuse_marks(prompt, "AutoModel")
+        texts.refuse_timestamps(prompt)
+        texts.refuse_marks(prompt, "AutoModel")
         return [
             self._transcribe(item[:, 0], prompt, limit, search.no_repeat_ngram_size)
             for item, limit in zip(features, search.max_new_tokens, strict=True)

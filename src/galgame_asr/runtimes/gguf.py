@@ -7,10 +7,11 @@ It cannot be trained.
 
 from pathlib import Path
 
+from galgame_asr.families.fun_asr_nano import texts
 from galgame_asr.families.fun_asr_nano.family import FunAsrNano
 from galgame_asr.runtimes.gguf_files import Reader, load_model, read_frontend, read_tokenizer
 
-WINDOW_S = None
+WINDOW_S, DEFAULTS = None, texts.DEFAULTS
 ENCODER, LLM = "encoder.gguf", "llm.gguf"
 
 

@@ -5,7 +5,9 @@ import json
 from pathlib import Path
 from types import ModuleType
 
+from galgame_asr.families.common import defaults
 from galgame_asr.families.common import family as families
+from galgame_asr.families.common.defaults import Defaults
 from galgame_asr.families.common.family import Recogniser
 from galgame_asr.families.common.params import FAMILIES
 from galgame_asr.messages.errors import CheckpointError, ConfigError
@@ -30,6 +32,22 @@ def window_s(name: str) -> float | None:
     """`Family.window_s`, without a model."""
     window: float | None = _module(name).WINDOW_S
     return window
+
+
+def read_defaults(name: str, directory: Path) -> Defaults:
+    """How a model directory is used where nobody says otherwise: by its file, or its family.
+
+    Raises:
+        CheckpointError: as for `defaults.read`; or a piece would be longer than the model hears.
+    """
+    found = defaults.read(directory, _module(name).DEFAULTS)
+    window = window_s(name)
+    if window and found.max_segment_s > window:
+        raise CheckpointError(
+            f"{directory / defaults.FILE}: max_segment_s is {found.max_segment_s:g}; the model "
+            f"hears {window:g} s at once: set it to at most {window:g}"
+        )
+    return found
 
 
 def _module(name: str) -> ModuleType:

@@ -21,11 +21,11 @@ from galgame_asr.families.common.family import Search
 from galgame_asr.families.common.params import Prompt
 from galgame_asr.families.common.text_tokens import MARK
 from galgame_asr.families.common.transcript import Transcript
-from galgame_asr.families.fun_asr_nano.texts import refuse_marks, refuse_timestamps, tidy
+from galgame_asr.families.fun_asr_nano import texts
 from galgame_asr.messages.errors import CheckpointError, ConfigError
 from galgame_asr.runtimes.extras import require
 
-WINDOW_S = None
+WINDOW_S, DEFAULTS = None, texts.DEFAULTS
 GRAPHS = ("encoder_adaptor", "llm", "embedding")
 TOKENIZER = "Qwen3-0.6B"
 TOKENIZER_FILES = ("vocab.json", "merges.txt", "tokenizer.json")
@@ -132,8 +132,8 @@ class FunAsrNanoSherpa:
 
 
 def _check(prompt: Prompt) -> None:
-    refuse_timestamps(prompt)
-    refuse_marks(prompt, "sherpa-onnx")
+    texts.refuse_timestamps(prompt)
+    texts.refuse_marks(prompt, "sherpa-onnx")
     if wrong := [word for word in prompt.hotwords if UNFIT.search(word)]:
         raise ConfigError(
             f"hotwords: sherpa-onnx would split or trim {wrong[0]!r}; write words without "
@@ -152,7 +152,7 @@ def transcript(pieces: Sequence[str], limit: int) -> Transcript:
     if said and (said[-1].endswith("\ufffd") or (not said[-1] and len(pieces) > limit)):
         said[-1] = said[-1].rstrip("\ufffd") + "\ufffd"
     text = "".join(piece for piece in said if not MARK.fullmatch(piece))
-    return Transcript(tidy(text), len(said) + (len(said) < limit), None)
+    return Transcript(texts.tidy(text), len(said) + (len(said) < limit), None)
 
 
 def load(directory: Path) -> FunAsrNanoSherpa:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from galgame_asr.core.files import atomic_directory
 from galgame_asr.core.params import entry, load
 from galgame_asr.core.paths import EXPORTS, MACHINE, MODELS
-from galgame_asr.families.common import compute
+from galgame_asr.families.common import compute, defaults
 from galgame_asr.families.common.params import ComputeParams
 from galgame_asr.formats.common import exporter as exporting
 from galgame_asr.formats.common.params import Export
@@ -17,8 +17,10 @@ def main(arguments: Sequence[str]) -> None:
     (name,) = arguments
     compute.set_up(load(ComputeParams, "compute"), MACHINE)
     params: Export = entry("galgame_asr.formats", f"export.{name}", "format")
+    checkpoint = MODELS / params.checkpoint
     with atomic_directory(EXPORTS / name) as output:
-        exporting.load(params.format).export(MODELS / params.checkpoint, output, params.precision)
+        exporting.load(params.format).export(checkpoint, output, params.precision)
+        defaults.copy(checkpoint, output)
 
 
 if __name__ == "__main__":

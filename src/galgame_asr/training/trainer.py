@@ -12,7 +12,7 @@ import shutil
 import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -52,10 +52,9 @@ from galgame_asr.training.freezing import prepare
 from galgame_asr.training.history import History
 from galgame_asr.training.params import CommonParams, TrainingParams
 from galgame_asr.training.progress import Watch
+from galgame_asr.training.saving import HISTORY, Saving
 from galgame_asr.training.stopping import Stopping
 
-# Of a saved state.
-LEARNED, OPTIMIZER, HISTORY, SHARDED = "learned.pt", "optimizer.pt", "history.json", "sharded"
 FITS = "micro_batch_frames"  # largest micro-batch that the GPU had room for
 
 
@@ -119,18 +118,7 @@ class Trainer:
         self.sharded = self.accelerator.distributed_type in (
             DistributedType.FSDP, DistributedType.DEEPSPEED,
         )  # fmt: skip
-        wanted = phase.machine.accelerate.get("distributed_type")
-        if wanted in ("FSDP", "DEEPSPEED") and not self.sharded:
-            raise ConfigError(
-                f"machine.accelerate asks for {wanted}, and accelerate runs "
-                f"{self.accelerator.distributed_type.value}: it shards on GPUs alone"
-            )
-        if self.sharded and common.dev_cer_utterances:
-            raise ConfigError(
-                "a sharded model is not decoded: set train.common.dev_cer_utterances to 0"
-            )
-        if self.sharded and phase.precision == "fp16":
-            raise ConfigError("fp16 does not train sharded; set compute.precision to bf16")
+        _refuse(phase, self.accelerator.distributed_type, sharded=self.sharded)
         self.scaler = torch.amp.GradScaler(phase.device.type, enabled=phase.precision == "fp16")
         self.examples = Utterances(
             phase.train_rows, self.family, phase.reader, prompts=params.prompts,
@@ -146,20 +134,20 @@ class Trainer:
         self.dev_steps = _steps(phase.dev_rows, common)
         self.exports = _at(len(self.steps), phase.checkpoints)
         early = params.early_stopping
-        if early and early.by == "dev_cer" and not common.dev_cer_utterances:
-            raise ConfigError("early_stopping.by is dev_cer: set train.common.dev_cer_utterances")
         every = range(early.every, 100, early.every) if early else ()
         self.scored = {*self.exports, *_at(len(self.steps), every)}
         self.encoder_cache = encoder_cache(self.family, phase.params, phase.machine)
-        self.learning = {n for n, p in self.family.model.named_parameters() if p.requires_grad}
         self.model, self.optimizer = self.accelerator.prepare(
             self.family.model, optimizers.make(self.family.model, self.family.parts, params, common)
         )
+        self.saving = Saving(
+            self.family, phase.directory, params.prompts, self.accelerator,
+            (self.model, self.optimizer, self.scaler), sharded=self.sharded,
+        )  # fmt: skip
         self.division = self._division()
         self.history = History()
         self._losses: list[torch.Tensor] = []  # of steps that the history does not have yet
         self._left_out: dict[str, str] = {}  # found by this process since the last row
-        self._saved_at = time.monotonic()
 
     @property
     def is_main(self) -> bool:
@@ -179,12 +167,12 @@ class Trainer:
         Raises:
             GalgameAsrError: as for `train`.
         """
-        self._resume()
-        tensorboard = self.phase.machine.tensorboard and self.is_main
-        logs = self.phase.logs if self.is_main else self.phase.logs / str(self.process)
+        state = states.newest(self.phase.directory)
+        log.info("resuming at %s" if state else "starting%s", state or "")
+        self.history = self.saving.resume(state, self.phase.device)
         with (
             Stopping(self.phase.directory) as self.stopping,
-            Watch(len(self.steps), self.history.step, logs, tensorboard=tensorboard) as self.watch,
+            self._make_watch() as self.watch,
         ):
             while not self.is_over:
                 with self._smaller_if_out_of_memory():
@@ -194,13 +182,20 @@ class Trainer:
                             break
         return self.history
 
+    def _make_watch(self) -> "AbstractContextManager[Watch | None]":
+        """What the main process shows."""
+        if not self.is_main:
+            return nullcontext()
+        tensorboard = self.phase.machine.tensorboard
+        return Watch(len(self.steps), self.history.step, self.phase.logs, tensorboard=tensorboard)
+
     def _agree(self, share: Share) -> int:
         """Label tokens of a step in all processes, which save a state if one has to.
 
         Raises:
             InterruptionError: one was asked to stop.
         """
-        due = time.monotonic() - self._saved_at >= 60 * self.phase.machine.save_minutes
+        due = time.monotonic() - self.saving.saved_at >= 60 * self.phase.machine.save_minutes
         labels, stop, save = float(share.num_labels), float(self.stopping.asked), float(due)
         if self.processes > 1:
             labels, stop, save, *losses = self._sum(
@@ -210,7 +205,11 @@ class Trainer:
             self._losses.clear()
         if (stop or save) and self.history.step:
             self._collect()
-            self._save()
+            early = self.phase.params.early_stopping
+            best = (
+                [f"best-{self.history.best_step(early.by)}"] if early and self.history.dev else []
+            )
+            self.saving.save(self.history, *best)
         if stop:
             raise InterruptionError(
                 f"stopped by a signal after step {self.history.step}; `dvc repro` goes on"
@@ -222,7 +221,8 @@ class Trainer:
         self._left_out |= share.left_out
         lr, norm = self._learn(share, labels) if labels else (0.0, 0.0)
         self.history.step += 1
-        self.watch.step()
+        if self.watch:
+            self.watch.step()
         if self.history.step % self.phase.common.log_steps == 0 or self.history.step == len(
             self.steps
         ):
@@ -308,7 +308,8 @@ class Trainer:
                 f"the loss is {loss} around step {self.history.step}; lower the learning rate, "
                 "or look at the utterances of the last batches"
             )
-        self.watch.row(self.history.log[-1])
+        if self.watch:
+            self.watch.row(self.history.log[-1])
 
     def _collect(self) -> None:
         """Bring what all processes found since the last time into the history.
@@ -332,12 +333,13 @@ class Trainer:
         step, early = self.history.step, self.phase.params.early_stopping
         self.history.dev.append({"step": step, "dev_loss": self.dev_loss(), **self._dev_cer()})
         self._collect()
-        self.watch.dev(self.history.dev[-1])
+        if self.watch:
+            self.watch.dev(self.history.dev[-1])
         percent = self.exports.get(step)
         if percent is not None and not (early and self.is_over):
-            self._export(f"p{percent}")
+            self.saving.export(f"p{percent}")
         if early and self.history.best_step(early.by) == step:
-            self._export(f"best-{step}")
+            self.saving.export(f"best-{step}")
         if early and self.is_over and self.is_main:
             best_step = self.history.best_step(early.by)
             log.info("step %d: the best %s was at step %d", step, early.by, best_step)
@@ -376,63 +378,6 @@ class Trainer:
             )
         errors, characters = self._sum(counts)
         return {"dev_cer": errors / max(characters, 1)}
-
-    def _export(self, name: str) -> None:
-        """Save the present weights as a complete model directory."""
-        tensors = (
-            self.accelerator.get_state_dict(self.model)
-            if self.sharded
-            else self.family.model.state_dict()
-        )
-        if self.is_main:
-            with states.writing(self.phase.directory / name) as directory:
-                self.family.save(directory, tensors)
-
-    def _save(self) -> None:
-        """Save a state, which takes the place of the one before."""
-        state = states.path(self.phase.directory, self.history.step)
-        if self.sharded:
-            self.accelerator.save_state(str(self.phase.directory / f".{SHARDED}.tmp"))
-        if self.is_main:
-            self._write(state)
-            kept = {state.name}
-            if (early := self.phase.params.early_stopping) and self.history.dev:
-                kept.add(f"best-{self.history.best_step(early.by)}")
-            states.remove_others(self.phase.directory, *kept)
-        self.accelerator.wait_for_everyone()
-        self._saved_at = time.monotonic()
-
-    def _write(self, state: Path) -> None:
-        with states.writing(state) as directory:
-            if self.sharded:
-                (self.phase.directory / f".{SHARDED}.tmp").rename(directory / SHARDED)
-            else:
-                tensors = self.family.model.state_dict()
-                learned = {name: tensors[name] for name in sorted(self.learning)}
-                torch.save(learned, directory / LEARNED)
-                rest = {
-                    "optimizer": self.optimizer.state_dict(),
-                    "scaler": self.scaler.state_dict(),
-                }
-                torch.save(rest, directory / OPTIMIZER)
-            self.history.write(directory / HISTORY)
-
-    def _resume(self) -> None:
-        """Take over what the newest state holds."""
-        state = states.newest(self.phase.directory)
-        log.info("resuming at %s" if state else "starting%s", state or "")
-        if not state:
-            return
-        self.history = History.read(state / HISTORY)
-        if self.sharded:
-            self.accelerator.load_state(str(state / SHARDED))
-            return
-        learned = torch.load(state / LEARNED, map_location="cpu")
-        assert learned.keys() == self.learning, f"{state} is of another phase"
-        self.family.model.load_state_dict(learned, strict=False)
-        rest = torch.load(state / OPTIMIZER, map_location=self.phase.device)
-        self.optimizer.load_state_dict(rest["optimizer"])
-        self.scaler.load_state_dict(rest["scaler"])
 
     def _shares(self, examples: Utterances, steps: Iterable[Sequence[Pick]]) -> Iterator[Share]:
         shares = Shares(examples, self.division, self.process)
@@ -476,7 +421,7 @@ class Trainer:
             state = states.path(self.phase.directory, self.history.step)
             if self.history.step and not self.sharded and not state.exists():
                 with suppress(OSError):  # as another may do the same
-                    self._write(state)
+                    self.saving.write(self.history)
             raise OutOfMemoryError(f"micro-batches of {self._tried.frames} frames do not fit")
 
     def _sum(self, values: Sequence[float | torch.Tensor]) -> list[float]:
@@ -486,6 +431,27 @@ class Trainer:
             return own.tolist()
         total: list[float] = self.accelerator.reduce(own.to(self.phase.device)).tolist()
         return total
+
+
+def _refuse(phase: Phase, kind: DistributedType, *, sharded: bool) -> None:
+    """Refuse values that do not go together.
+
+    Raises:
+        ConfigError: some do not.
+    """
+    wanted = phase.machine.accelerate.get("distributed_type")
+    if wanted in ("FSDP", "DEEPSPEED") and not sharded:
+        raise ConfigError(
+            f"machine.accelerate asks for {wanted}, and accelerate runs {kind.value}: it shards on "
+            "GPUs alone"
+        )
+    if sharded and phase.common.dev_cer_utterances:
+        raise ConfigError("a sharded model is not decoded: dev_cer_utterances must be 0")
+    if sharded and phase.precision == "fp16":
+        raise ConfigError("fp16 does not train sharded; set compute.precision to bf16")
+    early = phase.params.early_stopping
+    if early and early.by == "dev_cer" and not phase.common.dev_cer_utterances:
+        raise ConfigError("early_stopping.by is dev_cer: set train.common.dev_cer_utterances")
 
 
 def _steps(

@@ -15,6 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from galgame_asr.families.common.defaults import Defaults
 from galgame_asr.families.common.params import Prompt
 from galgame_asr.families.common.transcript import Transcript
 
@@ -70,6 +71,8 @@ class Family(Recogniser, Protocol):
     num_mels: int  # mel bands in a frame of features
     # The parts that LoRA adapts where params name none.
     lora_parts: Sequence[str]
+    # Of a model whose directory has no `defaults.FILE`.
+    defaults: Defaults
     # All speech is padded to so many seconds, and cannot be longer; None: to the longest.
     window_s: float | None
 

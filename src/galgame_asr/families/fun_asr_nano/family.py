@@ -20,13 +20,14 @@ from torch import nn
 from torch.nn.utils.rnn import pad_sequence
 from transformers import AutoTokenizer
 
+from galgame_asr.families.common.defaults import Defaults
 from galgame_asr.families.common.family import Example, Search
 from galgame_asr.families.common.params import Prompt
 from galgame_asr.families.common.text_tokens import TextTokenizer
 from galgame_asr.families.common.transcript import Transcript
 from galgame_asr.families.fun_asr_nano.funasr_parts import WavFrontend, tables
 from galgame_asr.families.fun_asr_nano.network import CTC_BRANCH, IGNORED, Model
-from galgame_asr.families.fun_asr_nano.texts import refuse_timestamps, tidy
+from galgame_asr.families.fun_asr_nano.texts import DEFAULTS, refuse_timestamps, tidy
 from galgame_asr.families.fun_asr_nano.weights import load_weights, read_config, save_weights
 from galgame_asr.messages.errors import ConfigError
 
@@ -43,6 +44,7 @@ class FunAsrNano:
     parts: Mapping[str, str] = PARTS
     fixed: Sequence[str] = ()
     lora_parts: Sequence[str] = ("llm",)
+    defaults: Defaults = DEFAULTS
     window_s: float | None = WINDOW_S
 
     def __init__(

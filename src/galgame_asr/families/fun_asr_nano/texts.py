@@ -2,9 +2,13 @@
 
 import re
 
+from galgame_asr.families.common.defaults import Defaults
 from galgame_asr.families.common.params import Prompt
 from galgame_asr.families.common.text_tokens import MARK
 from galgame_asr.messages.errors import ConfigError
+
+# Japanese, which this project is about.
+DEFAULTS = Defaults(prompts=(Prompt(language="日文"),))
 
 
 def refuse_timestamps(prompt: Prompt) -> None:

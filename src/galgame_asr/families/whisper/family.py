@@ -26,10 +26,11 @@ from transformers.generation.logits_process import (
 )
 from transformers.modeling_outputs import BaseModelOutput
 
+from galgame_asr.families.common.defaults import Defaults
 from galgame_asr.families.common.family import Example, Search
 from galgame_asr.families.common.params import Prompt
 from galgame_asr.families.common.transcript import Transcript
-from galgame_asr.families.whisper.front import WINDOW_S, FrontEnd, pad
+from galgame_asr.families.whisper.front import DEFAULTS, WINDOW_S, FrontEnd, pad
 from galgame_asr.families.whisper.network import (
     IGNORED,
     SINUSOIDS,
@@ -51,6 +52,7 @@ class Whisper(FrontEnd):
     parts: Mapping[str, str] = PARTS
     fixed: Sequence[str] = (SINUSOIDS,)
     lora_parts: Sequence[str] = tuple(PARTS)
+    defaults: Defaults = DEFAULTS
     window_s: float | None = WINDOW_S
 
     def __init__(

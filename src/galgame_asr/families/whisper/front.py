@@ -15,11 +15,14 @@ from numpy.typing import NDArray
 from transformers import WhisperFeatureExtractor, WhisperTokenizer
 from transformers.models.whisper.tokenization_whisper import TO_LANGUAGE_CODE
 
+from galgame_asr.families.common.defaults import Defaults
 from galgame_asr.families.common.params import Prompt
 from galgame_asr.families.common.text_tokens import TextTokenizer
 from galgame_asr.messages.errors import ConfigError, DataError
 
 WINDOW_S = 30.0
+# Japanese, which this project is about: what Whisper detects in short clips is often another.
+DEFAULTS = Defaults(prompts=(Prompt(language="ja"),), max_segment_s=WINDOW_S)
 SAMPLE_RATE_HZ = 16_000
 # Samples between two frames, and half of those that a frame sees.
 HOP, HALF_WINDOW = 160, 200
