@@ -60,13 +60,13 @@ class Saving:
                 self.family.save(directory, tensors)
                 defaults.write(directory, self.defaults)
 
-    def save(self, history: History, *kept: str) -> None:
-        """Save a state, which takes the place of the one before; models of those names stay."""
+    def save(self, history: History, best: str) -> None:
+        """Save a state, which takes the place of the one before, as `best` does of other models."""
         if self.sharded:
             self.accelerator.save_state(str(self.directory / f".{SHARDED}.tmp"))
         if self.accelerator.is_main_process:
             state = self.write(history)
-            states.remove_others(self.directory, state.name, *kept)
+            states.remove_others(self.directory, state.name, best)
         self.accelerator.wait_for_everyone()
         self.saved_at = time.monotonic()
 

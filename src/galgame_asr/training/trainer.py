@@ -206,10 +206,8 @@ class Trainer:
         if (stop or save) and self.history.step:
             self._collect()
             early = self.phase.params.early_stopping
-            best = (
-                [f"best-{self.history.best_step(early.by)}"] if early and self.history.dev else []
-            )
-            self.saving.save(self.history, *best)
+            best = self.history.best_step(early.by) if early and self.history.dev else 0
+            self.saving.save(self.history, f"best-{best}")
         if stop:
             raise InterruptionError(
                 f"stopped by a signal after step {self.history.step}; `dvc repro` goes on"
