@@ -10,6 +10,9 @@ from ruamel.yaml import YAML
 from galgame_asr.core import utterances
 from galgame_asr.core.params import parse, read_yaml
 from galgame_asr.experiment.params import Params
+from galgame_asr.families.common import defaults
+from galgame_asr.families.common.defaults import Defaults
+from galgame_asr.families.common.params import Prompt
 from tests.conftest import REPOSITORY
 from tests.phases import write_rows
 
@@ -53,5 +56,12 @@ def write_repository(
     rows["audio_hash"] = [f"{7 * number % 10}" for number in range(10)]
     for name, part in (("test", rows), ("ood", rows[:0])):
         utterances.write(root / "data" / "split" / f"{name}.parquet", part)
-    shutil.copytree(checkpoint, root / "models" / "base")
+    base = shutil.copytree(checkpoint, root / "models" / "base")
+    defaults.write(base, Defaults(prompts=(Prompt(language=language, hotwords=("葵",)),)))
     return root
+
+
+def assert_used_alike(root: Path, name: str) -> None:
+    """An export has what its checkpoint says of its own use."""
+    base, export = (root / "models" / model / defaults.FILE for model in ("base", f"export/{name}"))
+    assert export.read_bytes() == base.read_bytes()

@@ -2,30 +2,42 @@
 
 import io
 import itertools
+import json
 import logging
+import math
 import random
 import re
-from collections.abc import Callable
+import shutil
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile as sf
 import srt
+import torch
 import webvtt
 from numpy.typing import NDArray
 from ruamel.yaml import YAML
 
 from galgame_asr.cli import dispatch, make_parser
 from galgame_asr.decoding.segments import Audio, Segment
-from galgame_asr.decoding.transcribe import Decoder
+from galgame_asr.decoding.transcribe import Decoder, Task
+from galgame_asr.families.common import defaults
+from galgame_asr.families.common.defaults import Defaults
+from galgame_asr.families.common.family import Search
+from galgame_asr.families.common.params import Prompt
 from galgame_asr.families.common.transcript import Transcript
+from galgame_asr.families.fun_asr_nano.family import FunAsrNano
 from galgame_asr.formats.common import exporter as exporting
 from galgame_asr.messages.errors import CheckpointError, ConfigError, DataError
-from galgame_asr.recordings import containers
+from galgame_asr.recordings import containers, windows
 from galgame_asr.recordings import files as recordings
 from galgame_asr.recordings.doubt import MARK
 from galgame_asr.recordings.subtitles import files
+from galgame_asr.recordings.windows import Piece
 from galgame_asr.runtimes import load as runtimes
+from tests import nanos
 from tests.conftest import REPOSITORY
 from tests.models import build, build_whisper, noise
 from tests.recordings import RATE_HZ, speak, stitch, write
@@ -68,12 +80,23 @@ def ctranslate2(whisper: Path) -> Path:
 
 @pytest.fixture
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder with params.yaml, for short texts; the commands run in it."""
-    values = YAML().load(REPOSITORY / "params.yaml")
-    values["decode"]["max_new_tokens"] = 8
-    YAML().dump(values, tmp_path / "params.yaml")
+    """An empty folder that the commands run in: no params.yaml."""
     monkeypatch.chdir(tmp_path)
     return tmp_path
+
+
+@pytest.fixture
+def project(here: Path) -> Path:
+    """The same with the default's params.yaml, whose decoding would show in every text."""
+    values = YAML().load(REPOSITORY / "params.yaml")
+    values["decode"]["max_new_tokens"] = 1
+    YAML().dump(values, here / "params.yaml")
+    return here
+
+
+def chosen(*options: str) -> Task:
+    """What a command decodes with."""
+    return recordings.make_decoder(make_parser().parse_args(["transcribe", "a.wav", *options])).task
 
 
 def seconds(clock: str) -> float:
@@ -137,10 +160,6 @@ def test_texts_are_those_of_the_pieces_alone(
     """
     model = request.getfixturevalue("model" if family == "fun_asr_nano" else family)
     assert runtimes.detect(model) == family
-    if family != "fun_asr_nano":
-        values = YAML().load(here / "params.yaml")
-        values["prompts"] = {"japanese": {"language": "ja"}}
-        YAML().dump(values, here / "params.yaml")
     audio, bounds = recording
     write(here / "a.flac", audio[: bounds[11].end + 8000])
     dispatch(["subtitle", "a.flac", "--format=srt", f"--model={model}", "--guard=keep"])
@@ -148,7 +167,13 @@ def test_texts_are_those_of_the_pieces_alone(
     options = make_parser().parse_args(["subtitle", "a.flac", "--format=srt", f"--model={model}"])
     decoder = recordings.make_decoder(options)
     sound = np.concatenate(list(containers.read(here / "a.flac")))
-    pieces = list(recordings.listen(here / "a.flac", None, decoder, subtitles=True))
+    pieces: list[Piece] = []
+    recordings.Files([here / "a.flac"]).each(
+        [None],
+        decoder,
+        lambda _path, _target, heard: pieces.extend(p for _, found in heard for p in found),
+        subtitles=True,
+    )
     assert len(pieces) >= 12
     texts = [
         decoder.pieces([sound[piece.segment.start : piece.segment.end]])[0].text for piece in pieces
@@ -158,23 +183,24 @@ def test_texts_are_those_of_the_pieces_alone(
 
 
 def test_transcripts_are_printed(
-    model: Path, here: Path, monkeypatch: pytest.MonkeyPatch,
+    model: Path, project: Path, monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture,
 ) -> None:  # fmt: skip
     """With names of several files; a short one whole; the log names model, prompt and speed."""
-    write(here / "a.wav", speak(SENTENCES[0]))
-    write(here / "b.ogg", speak(SENTENCES[1]))
+    write(project / "a.wav", speak(SENTENCES[0]))
+    write(project / "b.ogg", speak(SENTENCES[1]))
     monkeypatch.setattr(Decoder, "pieces", by_length)
-    (here / "models").mkdir()
-    (here / "models/averaged").symlink_to(model)
+    (project / "models").mkdir()
+    (project / "models/averaged").symlink_to(model)
     with caplog.at_level(logging.INFO, logger="galgame_asr"):
         dispatch(["transcribe", "a.wav", "b.ogg", "--prompt", "none", "--hotwords", "葵", "凛"])
     lines = capsys.readouterr().out.splitlines()
     assert lines[::2] == ["==> a.wav <==", "==> b.ogg <=="]
     assert lines[1] == f"第{len(speak(SENTENCES[0]))}番、雨が降る。"
-    assert (
-        "model models/averaged (the last of decode.checkpoints), prompt none 葵 凛" in caplog.text
-    )
+    told = "(the last of decode.checkpoints), prompt: no language, hotwords 葵 凛"
+    assert f"model models/averaged {told}" in caplog.text
+    assert "models/averaged has no galgame_asr.json" in caplog.text
+    assert "2 files: 0:03 of audio, " in caplog.text
     assert "times as fast as speech" in caplog.text
     dispatch(["transcribe", "a.wav", "b.ogg", "--output", "texts"])
     assert Path("texts/a.txt").read_text("utf-8") == f"{lines[1]}\n"
@@ -182,18 +208,131 @@ def test_transcripts_are_printed(
 
 
 def test_each_file_stands_for_itself(
-    here: Path, model: Path, capsys: pytest.CaptureFixture[str]
+    here: Path, model: Path, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
 ) -> None:
-    """What is shorter than a frame has an empty text; what cannot be read is named at the end."""
+    """What is shorter than a frame has an empty text; what cannot be read is named at the end.
+
+    Also where that shows in the middle of a stream of batches: of `hollow.wav` the header can
+    be read, and no sound.
+    """
     write(here / "a.wav", speak(SENTENCES[0]))
     write(here / "short.wav", noise(0.01))
     (here / "page.wav").write_text("<html>")
-    names = ["short.wav", "none.wav", "page.wav", "a.wav"]
-    with pytest.raises(DataError, match=r"2 of 4 files failed, .*: none\.wav, page\.wav"):
+    sf.write(here / "hollow.wav", np.zeros(0), RATE_HZ)
+    names = ["short.wav", "none.wav", "page.wav", "hollow.wav", "a.wav"]
+    failed = r"3 of 5 files failed, .*: none\.wav, page\.wav, hollow\.wav"
+    with pytest.raises(DataError, match=failed):
         dispatch(["transcribe", *names, f"--model={model}"])
     printed = capsys.readouterr().out
-    assert printed.startswith("==> short.wav <==\n==> a.wav <==\n")
-    assert len(printed.splitlines()) == 3
+    assert printed.startswith("==> short.wav <==\n==> hollow.wav <==\n==> a.wav <==\n")
+    assert len(printed.splitlines()) == 4
+    assert caplog.text.count("hollow.wav: none of its sound can be decoded") == 1
+    with pytest.raises(DataError, match=failed):
+        dispatch(["transcribe", *names, f"--model={model}", "--output=texts"])
+    assert sorted(path.name for path in (here / "texts").iterdir()) == ["a.txt", "short.txt"]
+    with pytest.raises(DataError, match=r"hollow\.wav: none of its sound"):
+        dispatch(["transcribe", "hollow.wav", f"--model={model}"])
+
+
+def test_a_result_waits_for_no_later_file(
+    here: Path, model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is there before what follows is transcribed, and stays when that goes wrong."""
+    names = [f"{number}.wav" for number in range(4)]
+    for number, name in enumerate(names):
+        write(here / name, speak(SENTENCES[number], number))
+    monkeypatch.setattr(windows, "WINDOW", RATE_HZ // 2)
+    written: list[list[str]] = []
+
+    def pieces(decoder: Decoder, pieces: list[Audio]) -> list[Transcript]:
+        written.append(sorted(path.name for path in here.glob("*.srt")))
+        if len(written) == 4:
+            raise MemoryError
+        return by_length(decoder, pieces)
+
+    monkeypatch.setattr(Decoder, "pieces", pieces)
+    with pytest.raises(MemoryError):
+        dispatch(["subtitle", *names, "--format=srt", f"--model={model}"])
+    assert written == [["0.srt", "1.srt", "2.srt"][:count] for count in range(4)]
+
+
+@pytest.mark.parametrize("command", [["transcribe"], ["subtitle", "--format=srt", "--guard=keep"]])
+def test_files_share_their_batches(
+    here: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: list[str]
+) -> None:
+    """Eight short ones are one batch; outputs are those of each alone."""
+    model = nanos.build(tmp_path / "model")
+    sizes: list[int] = []
+    original = FunAsrNano.transcribe
+
+    def transcribe(
+        self: FunAsrNano, features: Sequence[torch.Tensor], prompt: Prompt, search: Search
+    ) -> list[Transcript]:
+        sizes.append(len(features))
+        return original(self, features, prompt, search)
+
+    monkeypatch.setattr(FunAsrNano, "transcribe", transcribe)
+    names = [f"{number}.wav" for number in range(8)]
+    for number, name in enumerate(names):
+        write(here / name, speak(SENTENCES[number], number))
+    dispatch([*command, *names, f"--model={model}", "--output=together"])
+    assert len(sizes) == 1
+    assert sizes[0] >= 7
+    for name in names:
+        dispatch([*command, name, f"--model={model}", "--output=alone", "--force"])
+    written = [{p.name: p.read_bytes() for p in Path(d).iterdir()} for d in ("together", "alone")]
+    assert written[0] == written[1]
+    assert len(written[0]) == 8
+    assert len(set(written[0].values())) > 6
+
+
+def test_the_model_says_how_it_is_used(model: Path, here: Path, tmp_path: Path) -> None:
+    """Without params.yaml: its first prompt and its search, which options override."""
+    own = shutil.copytree(model, tmp_path / "own")
+    values = Defaults(
+        prompts=(Prompt(language="英文", hotwords=("葵",)), Prompt()), beams=2, max_segment_s=12.0
+    )
+    defaults.write(own, values)
+    task = chosen(f"--model={own}")
+    assert task.prompt == values.prompts[0]
+    assert (task.params.beams, task.params.long_audio.max_segment_s) == (2, 12.0)
+    assert task.params.long_audio.vad == "silero"
+    options = ["--language=中文", "--hotwords", "凛", "--beams=1", "--fsmn-vad=fsmn"]
+    task = chosen(f"--model={own}", *options)
+    assert task.prompt == Prompt(language="中文", hotwords=("葵", "凛"))
+    assert task.params.beams == 1
+    assert (task.params.long_audio.vad, task.params.long_audio.directory) == ("fsmn", "fsmn")
+    with pytest.raises(ConfigError, match=r"name a model with --model DIR.*no params\.yaml"):
+        chosen()
+    with pytest.raises(ConfigError, match=r"params\.yaml does not exist"):
+        chosen(f"--model={own}", "--prompt=none")
+
+
+def test_params_are_the_pipelines(model: Path, project: Path, tmp_path: Path) -> None:
+    """They change nothing for a model that is named, but what a prompt is that is named too."""
+    own = shutil.copytree(model, tmp_path / "own")
+    defaults.write(own, Defaults(prompts=(Prompt(language="英文"),)))
+    inside = chosen(f"--model={own}")
+    assert chosen(f"--model={own}", "--prompt=japanese").prompt == Prompt(language="日文")
+    (project / "params.yaml").write_text("decode: {}\nprompts: nonsense\n")
+    assert chosen(f"--model={own}") == inside
+    (project / "params.yaml").unlink()
+    assert chosen(f"--model={own}") == inside
+
+
+@pytest.mark.parametrize("family", ["fun_asr_nano", "whisper"])
+def test_the_duration_limits_the_text(
+    here: Path, family: str, request: pytest.FixtureRequest
+) -> None:
+    """A model that finds no end says 25 tokens a second and 8 more, and no experiment's 48."""
+    model = request.getfixturevalue("model" if family == "fun_asr_nano" else family)
+    audio, _ = stitch([speak(text, number) for number, text in enumerate(SENTENCES[:4])], [0.2] * 5)
+    write(here / "a.wav", audio)
+    dispatch(["transcribe", "a.wav", "--format=jsonl", "--output=a.jsonl", f"--model={model}"])
+    (line,) = (here / "a.jsonl").read_text("utf-8").splitlines()
+    tokens, limit = json.loads(line)["tokens"], math.ceil(25 * len(audio) / RATE_HZ) + 8
+    assert limit > 48
+    assert tokens == limit
 
 
 @pytest.mark.parametrize(("guard", "expected"), [("keep", ""), ("mark", MARK), ("drop", None)])
@@ -234,11 +373,29 @@ def test_no_cue_outlasts_its_recording(
     assert float(line.replace(",", ".")) <= 0.45
 
 
+def test_a_recording_ends_where_its_sound_does(
+    here: Path, model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not where the header of a file from a pipe says, which is after 18 hours."""
+    monkeypatch.setattr(Decoder, "pieces", by_length)
+    sf.write(here / "a.wav", speak("葵、おはよう。", 0)[:7200], RATE_HZ)
+    piped = bytearray((here / "a.wav").read_bytes())
+    place = piped.index(b"data") + 4
+    piped[4:8] = piped[place : place + 4] = (0x7FFFFFFF).to_bytes(4, "little")
+    (here / "a.wav").write_bytes(piped)
+    announced_s = containers.duration_s(here / "a.wav")
+    assert announced_s is None or announced_s > 60_000
+    dispatch(["subtitle", "a.wav", "--format=srt", f"--model={model}", "--guard=keep"])
+    (line,) = re.findall(r"--> 00:00:0(\d,\d+)", (here / "a.srt").read_text())
+    assert float(line.replace(",", ".")) <= 0.45
+
+
 @pytest.mark.parametrize(
     ("command", "error", "message"),
     [
         ("transcribe a.wav --prompt japanes", ConfigError, "no key 'japanes'. Did you mean 'jap"),
         ("transcribe b.wav", DataError, "b.wav does not exist"),
+        ("transcribe a.wav --beams 0 --model .", ConfigError, "--beams 0: the search keeps at"),
         ("subtitle params.yaml --format srt", DataError, "params.yaml is no audio or video"),
         ("transcribe a.wav", CheckpointError, "models/averaged .the last of decode.checkpoints."),
         (
@@ -258,15 +415,15 @@ def test_no_cue_outlasts_its_recording(
     ],
 )
 def test_what_cannot_be_done_is_told(
-    here: Path, command: str, error: type[Exception], message: str
+    project: Path, command: str, error: type[Exception], message: str
 ) -> None:
     """Before a model is loaded, and before anything is written."""
-    write(here / "a.wav", np.zeros(16_000, np.float32))
-    (here / "a.vtt").write_text("mine")
+    write(project / "a.wav", np.zeros(16_000, np.float32))
+    (project / "a.vtt").write_text("mine")
     with pytest.raises(error, match=message):
         dispatch(command.split())
-    assert (here / "a.vtt").read_text() == "mine"
-    assert not (here / "a.srt").exists()
+    assert (project / "a.vtt").read_text() == "mine"
+    assert not (project / "a.srt").exists()
 
 
 def bare(text: str) -> str:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import resource
+import shutil
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -13,9 +14,11 @@ import torch
 
 from galgame_asr.core.params import load, parse
 from galgame_asr.core.reader import ShardReader
+from galgame_asr.families.common import defaults
 from galgame_asr.families.common import family as families
 from galgame_asr.families.common.batching import Pick
-from galgame_asr.families.common.params import MachineParams
+from galgame_asr.families.common.defaults import Defaults
+from galgame_asr.families.common.params import MachineParams, Prompt
 from galgame_asr.families.fun_asr_nano import family as fun_asr_nano
 from galgame_asr.families.whisper import network as whisper_model
 from galgame_asr.messages.errors import CheckpointError, ConfigError, DataError
@@ -313,6 +316,25 @@ def test_no_lost_llm_weights(make_phase: Callable[..., Phase], init: Path) -> No
         assert llm == {name for name in after if name.startswith("llm.")}
         assert any(not torch.equal(before[name], after[name]) for name in llm)
         fun_asr_nano.load(phase.directory / f"p{percent}")
+
+
+@pytest.mark.parametrize("family", ["fun_asr_nano", "whisper"])
+def test_a_checkpoint_says_what_it_was_trained_with(
+    make_phase: Callable[..., Phase], init: Path, whisper_init: Path, tmp_path: Path, family: str
+) -> None:
+    """The prompts of its own phase, not of the one before, and the family's search."""
+    before = shutil.copytree(
+        {"fun_asr_nano": init, "whisper": whisper_init}[family], tmp_path / "b"
+    )
+    defaults.write(before, Defaults(prompts=(Prompt(hotwords=("葵",)),), beams=7))
+    prompts = [{"language": "ja", "hotwords": ["凛"]}, {"language": "en"}]
+    phase = make_phase(family=family, prompts=prompts, epochs=1)
+    phase = dataclasses.replace(phase, family=families.load(family, before))
+    train(phase)
+    for percent in (50, 100):
+        found = runtimes.read_defaults(family, phase.directory / f"p{percent}")
+        assert found == dataclasses.replace(phase.family.defaults, prompts=phase.params.prompts)
+        assert found.prompts[0] == Prompt(language="ja", hotwords=("凛",))
 
 
 def test_a_wrong_init_path_gives_no_random_weights(init: Path, tmp_path: Path) -> None:

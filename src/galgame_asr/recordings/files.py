@@ -166,15 +166,21 @@ class Files:
             GalgameAsrError: as for `end`; or the decoder cannot do what it is asked for.
         """
         heard = self._heard(decoder, subtitles=subtitles)
-        for number, found in itertools.groupby(heard, key=lambda one: one[0]):
-            path = self.paths[number]
-            with self._noting(path):
-                write(path, targets_[number], self._whole(number, found))
+        for number, path in enumerate(self.paths):
+            if path not in self.failed:
+                with self._noting(path):
+                    write(path, targets_[number], self._own(number, heard))
+        for _ in heard:  # its last words
+            pass
         self.end()
 
-    def _whole(self, number: int, found: Iterator[tuple[int, Window, list[Piece]]]) -> Heard:
-        """What was heard of a file, and then the error that it ended with, if it did."""
-        yield from ((window, pieces) for _, window, pieces in found)
+    def _own(self, number: int, heard: Iterator[tuple[int, Window, list[Piece]]]) -> Heard:
+        """What is heard of one file, and then the error that it ended with, if it did."""
+        for owner, window, pieces in heard:
+            if owner == number:
+                yield window, pieces
+                if window.is_last:
+                    break
         if number in self._broken:
             raise self._broken[number]
 
@@ -191,11 +197,11 @@ class Files:
         start = time.monotonic()
         with Progress(name, total=total, unit="s") as progress:
             for number, window, pieces in recording.transcribe(windows, decoder.pieces):
-                yield number, window, pieces
                 num_full += sum(_is_full(piece, params) for piece in pieces)
                 done_s += len(window.audio) / SAMPLE_RATE_HZ
                 speed = done_s / (time.monotonic() - start)
                 progress.update(max(1, round(done_s)) - progress.done, f"{speed:.1f} x speech")
+                yield number, window, pieces
         log.info("%s: %s of audio, %.1f times as fast as speech", name, clock(done_s), speed)
         if num_full:
             log.warning(
@@ -220,7 +226,7 @@ class Files:
                     yield number, window
             except GalgameAsrError as error:
                 self._broken[number] = error
-                yield number, Window(0, np.zeros(0, np.float32), [])
+                yield number, Window(0, np.zeros(0, np.float32), [], is_last=True)
 
     def end(self) -> None:
         """Name the files that failed, if there are any.
@@ -258,6 +264,7 @@ def make_decoder(options: argparse.Namespace) -> Decoder:
     """
     if options.beams is not None and options.beams < 1:
         raise ConfigError(f"--beams {options.beams}: the search keeps at least 1 text")
+    named = load(Prompt, f"prompts.{options.prompt}") if options.prompt else None
     directory, reason = _directory(options)
     if not directory.is_dir():
         raise CheckpointError(
@@ -266,7 +273,7 @@ def make_decoder(options: argparse.Namespace) -> Decoder:
         )
     family = runtimes.detect(directory)
     defaults = runtimes.read_defaults(family, directory)
-    prompt = load(Prompt, f"prompts.{options.prompt}") if options.prompt else defaults.prompts[0]
+    prompt = named or defaults.prompts[0]
     prompt = dataclasses.replace(
         prompt,
         language=options.language or prompt.language,

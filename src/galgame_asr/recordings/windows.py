@@ -1,7 +1,7 @@
 """Transcribing recordings of any length in bounded memory: window after window, cut at silence."""
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 import numpy as np
@@ -34,6 +34,7 @@ class Window:
     start: int
     audio: Audio
     segments: list[Segment]
+    is_last: bool = False  # the recording ends with it
 
 
 @dataclass(frozen=True)
@@ -124,10 +125,11 @@ def windows(
         held, num_held = [audio[done:].copy()], len(audio) - done
     audio = np.concatenate(held) if held else np.zeros(0, np.float32)
     if whole_if_short and start == 0 and len(audio) <= max_segment_s * SAMPLE_RATE_HZ:
-        yield Window(0, audio, [Segment(0, len(audio))] if detector.hears(audio) else [])
+        whole = [Segment(0, len(audio))] if detector.hears(audio) else []
+        yield Window(0, audio, whole, is_last=True)
         return
     found = cut(audio, detector, max_segment_s=max_segment_s, max_gap=max_gap)
-    yield _fitted(Window(start, audio, found), max_segment_s, max_gap)
+    yield _fitted(Window(start, audio, found, is_last=True), max_segment_s, max_gap)
 
 
 def fit(audio: Audio, segment: Segment, previous_end: int) -> Segment:
@@ -165,7 +167,7 @@ def _fitted(window: Window, max_segment_s: float, max_gap: int) -> Window:
                 segments[-1] = joined
                 continue
         segments.append(segment)
-    return Window(window.start, window.audio, segments)
+    return replace(window, segments=segments)
 
 
 def _finished(start: int, audio: Audio, segments: list[Segment]) -> Window:

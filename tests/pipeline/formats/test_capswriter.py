@@ -19,7 +19,7 @@ from galgame_asr.runtimes.capswriter import CTC, HEARING, LLM, TOKENS
 from galgame_asr.stages import export as export_stage
 from galgame_asr.stages import verify
 from tests import nanos, whispers
-from tests.exports import write_repository
+from tests.exports import assert_used_alike, write_repository
 
 for package in ("gguf", "onnx", "onnxruntime"):
     pytest.importorskip(package, reason="needs the extra export: make .venv/dev")
@@ -228,6 +228,7 @@ def test_the_stages_make_and_verify_it(
     entries = {"desktop": entry, "small": entry | {"precision": "q8_0"}}
     write_repository(tmp_path, checkpoint, entries, max_new_tokens=nanos.TOKENS, decoded=False)
     export_stage.main(["desktop"])
+    assert_used_alike(tmp_path, "desktop")
     verify.main(["desktop"])
     found = json.loads((tmp_path / "metrics" / "verify" / "desktop.json").read_text())
     assert found["equal"] == found["utterances"] == 10

@@ -17,6 +17,7 @@ from transformers import GenerationMixin
 
 from galgame_asr.core.files import content_hash
 from galgame_asr.decoding import transcripts
+from galgame_asr.families.common import defaults
 from galgame_asr.families.common.family import Search
 from galgame_asr.families.common.params import Prompt
 from galgame_asr.families.common.transcript import Transcript
@@ -28,7 +29,7 @@ from galgame_asr.stages import decode, verify
 from galgame_asr.stages import export as export_stage
 from tests import models, whispers
 from tests.conftest import REPOSITORY
-from tests.exports import write_repository
+from tests.exports import assert_used_alike, write_repository
 
 pytest.importorskip("ctranslate2", reason="needs the extra whisper: make .venv/dev")
 PARAMS = REPOSITORY / "params.yaml"
@@ -291,6 +292,7 @@ def repository(
     entries = {"ct2": {"format": "ctranslate2"}}
     write_repository(tmp_path, checkpoint, entries, max_new_tokens=TOKENS, language="ja")
     shutil.copytree(export, tmp_path / "models" / "export" / "ct2")
+    defaults.copy(tmp_path / "models" / "base", tmp_path / "models" / "export" / "ct2")
     return tmp_path
 
 
@@ -298,6 +300,7 @@ def test_an_export_is_one_more_checkpoint(repository: Path) -> None:
     """Made, verified and decoded by the stages; the figures stand in metrics/."""
     before = content_hash([repository / "models" / "export" / "ct2"])
     export_stage.main(["ct2"])
+    assert_used_alike(repository, "ct2")
     assert content_hash([repository / "models" / "export" / "ct2"]) == before
     verify.main(["ct2"])
     found = json.loads((repository / "metrics" / "verify" / "ct2.json").read_text())

@@ -25,7 +25,7 @@ from galgame_asr.runtimes import load as runtimes
 from galgame_asr.stages import export as export_stage
 from galgame_asr.stages import verify
 from tests import models
-from tests.exports import write_repository
+from tests.exports import assert_used_alike, write_repository
 
 COUNT, TOKENS = 6, 8
 AUDIOS = [models.noise(0.1 + number / 2, number) for number in range(COUNT)]
@@ -372,6 +372,7 @@ def test_the_stages_make_and_verify_one(
     entry = {"format": "funasr", "verify": {"max_difference": 0.0}}
     write_repository(tmp_path, checkpoint, {"auto": entry}, max_new_tokens=TOKENS)
     export_stage.main(["auto"])
+    assert_used_alike(tmp_path, "auto")
     verify.main(["auto"])
     found = json.loads((tmp_path / "metrics" / "verify" / "auto.json").read_text())
     assert found["equal"] == found["utterances"] == 8

@@ -24,7 +24,7 @@ from galgame_asr.runtimes.gguf_files import Reader
 from galgame_asr.stages import export as export_stage
 from galgame_asr.stages import verify
 from tests import models, nanos, whispers
-from tests.exports import write_repository
+from tests.exports import assert_used_alike, write_repository
 
 gguf = pytest.importorskip("gguf", reason="needs the extra export: make .venv/dev")
 RUNNABLE: dict[str, Any] = {"audio_adaptor_conf": {"downsample_rate": 1}}
@@ -256,6 +256,7 @@ def repository(checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 def test_the_stages_make_and_verify_it(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where FunASR's command is on PATH, the figures say what came of it."""
     export_stage.main(["edge"])
+    assert_used_alike(repository, "edge")
     figures = repository / "metrics" / "verify" / "edge.json"
     monkeypatch.setenv("PATH", "/nowhere")
     verify.main(["edge"])

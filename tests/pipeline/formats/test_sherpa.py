@@ -29,7 +29,7 @@ from galgame_asr.runtimes.sherpa import GRAPHS
 from galgame_asr.stages import export as export_stage
 from galgame_asr.stages import verify
 from tests import models, nanos, whispers
-from tests.exports import write_repository
+from tests.exports import assert_used_alike, write_repository
 
 for package in ("onnx", "onnxruntime", "sherpa_onnx"):
     pytest.importorskip(package, reason="needs the extra export: make .venv/dev")
@@ -391,6 +391,7 @@ def test_the_stages(checkpoint: Path, tmp_path: Path, monkeypatch: pytest.Monkey
     entry = {"format": "sherpa", "verify": {"max_difference": 1e-4}}
     write_repository(tmp_path, checkpoint, {"onnx": entry}, max_new_tokens=TOKENS)
     export_stage.main(["onnx"])
+    assert_used_alike(tmp_path, "onnx")
     verify.main(["onnx"])
     found = json.loads((tmp_path / "metrics" / "verify" / "onnx.json").read_text())
     assert (found["equal"], found["utterances"]) == (8, 8)

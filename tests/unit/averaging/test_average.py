@@ -8,11 +8,16 @@ import torch
 from galgame_asr.averaging.average import average
 from galgame_asr.averaging.params import AverageParams
 from galgame_asr.core.params import parse
+from galgame_asr.families.common import defaults
+from galgame_asr.families.common.defaults import Defaults
+from galgame_asr.families.common.params import Prompt
 from galgame_asr.families.fun_asr_nano import family as fun_asr_nano
 from galgame_asr.families.whisper import family as whisper
 from galgame_asr.families.whisper.network import SINUSOIDS
 from galgame_asr.messages.errors import CheckpointError, ConfigError
 from tests.models import build, build_whisper
+
+OTHERWISE = Defaults(prompts=(Prompt(),))
 
 
 def weights(directory: Path) -> dict[str, torch.Tensor]:
@@ -21,9 +26,12 @@ def weights(directory: Path) -> dict[str, torch.Tensor]:
 
 
 def test_every_tensor_is_the_mean(tmp_path: Path) -> None:
-    """Of three; the mean of equal ones is that one, bit for bit; it loads, and decodes."""
+    """Of three; the mean of equal ones is that one, bit for bit; it loads, and is used alike."""
     models = [build(tmp_path / str(seed), seed=seed) for seed in range(3)]
+    for number, model in enumerate(models):
+        defaults.write(model, Defaults(prompts=(Prompt(hotwords=(f"{number}",)),)))
     average("fun_asr_nano", models, tmp_path / "mean")
+    assert defaults.read(tmp_path / "mean", OTHERWISE) == defaults.read(models[-1], OTHERWISE)
     mean = weights(tmp_path / "mean")
     for name, tensor in mean.items():
         expected = torch.stack([weights(model)[name] for model in models]).mean(0)

@@ -66,12 +66,18 @@ class Fixed:
     def speech(self, audio: Audio) -> list[Segment]:
         return self.found
 
+    def hears(self, audio: Audio) -> bool:
+        return bool(self.found)
+
 
 class Never:
     """A detector that must not be asked."""
 
     def speech(self, audio: Audio) -> list[Segment]:
         raise AssertionError(f"asked about {len(audio)} samples")
+
+    def hears(self, audio: Audio) -> bool:
+        return bool(self.speech(audio))
 
 
 @pytest.fixture(scope="module")

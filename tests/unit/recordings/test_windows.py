@@ -2,7 +2,7 @@
 
 import itertools
 import tracemalloc
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 import pytest
@@ -10,7 +10,7 @@ import pytest
 from galgame_asr.decoding.segments import Audio, Segment, load_detector
 from galgame_asr.families.common.transcript import Transcript
 from galgame_asr.recordings import windows as recording
-from galgame_asr.recordings.windows import fit, transcribe, windows
+from galgame_asr.recordings.windows import Window, fit, transcribe, windows
 from tests.models import noise
 from tests.recordings import speak, stitch
 
@@ -28,10 +28,18 @@ class Loud:
             for start, end in edges.reshape(-1, 2).tolist()
         ]
 
+    def hears(self, audio: Audio) -> bool:
+        return bool(self.speech(audio))
+
 
 def blocks(audio: Audio, size: int = 10 * RATE_HZ) -> Iterator[Audio]:
     for start in range(0, len(audio), size):
         yield audio[start : start + size]
+
+
+def owned(found: Iterable[Window]) -> Iterator[tuple[None, Window]]:
+    """Windows of a single recording."""
+    return ((None, window) for window in found)
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -44,6 +52,7 @@ def test_windows_are_as_the_whole(seed: int, monkeypatch: pytest.MonkeyPatch) ->
     found = list(windows(blocks(audio), Loud(), max_segment_s=5.0, max_gap=0))
     assert len(found) > 3
     np.testing.assert_array_equal(np.concatenate([w.audio for w in found]), audio)
+    assert [w.is_last for w in found] == [False] * (len(found) - 1) + [True]
     assert [w.start for w in found[1:]] == list(itertools.accumulate(len(w.audio) for w in found))[
         :-1
     ]
@@ -78,8 +87,8 @@ def test_two_hours_need_no_more_memory_than_minutes() -> None:
     tracemalloc.start()
     try:
         endless = (block for _ in range(120) for block in blocks(minute))
-        heard = transcribe(windows(endless, Loud(), max_segment_s=30.0), pieces)
-        starts = [piece.segment.start_s for _, found in heard for piece in found]
+        heard = transcribe(owned(windows(endless, Loud(), max_segment_s=30.0)), pieces)
+        starts = [piece.segment.start_s for _, _, found in heard for piece in found]
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
@@ -98,8 +107,62 @@ def test_short_recordings_can_stay_whole() -> None:
         assert window.segments == []
     [window] = windows(blocks(silence), Loud(), max_segment_s=4.0, whole_if_short=True)
     assert window.segments == []
-    [(_, pieces)] = transcribe([window], lambda audios: [Transcript("", 0, 0.0)] * len(audios))
+    [(_, _, pieces)] = transcribe(
+        owned([window]), lambda audios: [Transcript("", 0, 0.0)] * len(audios)
+    )
     assert pieces == []
+
+
+def test_short_recordings_are_transcribed_together() -> None:
+    """Pieces of all windows that WINDOW holds at once; each text goes to its own recording.
+
+    No more is read ahead, so that the first are there while the last are not yet read.
+    """
+    asked: list[list[int]] = []
+    num_read = 0
+
+    def read() -> Iterator[tuple[str, Window]]:
+        nonlocal num_read
+        for number in range(60):
+            num_read += 1
+            audio = np.zeros(6 * RATE_HZ, np.float32)
+            spoken = [Segment(at, at + 1 + number) for at in range(0, 100 * (number % 3), 100)]
+            yield f"{number}", Window(7, audio, spoken)
+
+    def pieces(audios: list[Audio]) -> list[Transcript]:
+        asked.append([len(audio) for audio in audios])
+        return [Transcript(f"{len(audio) - 1}", 1, 0.0) for audio in audios]
+
+    ahead = []
+    for number, (owner, window, found) in enumerate(transcribe(read(), pieces)):
+        ahead.append(num_read - number)
+        assert owner == f"{number}"
+        assert [piece.transcript.text for piece in found] == [owner] * (number % 3)
+        assert [piece.segment for piece in found] == [
+            Segment(7 + s.start, 7 + s.end) for s in window.segments
+        ]
+    assert max(ahead) == 20
+    assert len(asked) == 3
+
+
+def test_what_a_detector_is_unsure_of_is_heard_in_short_recordings() -> None:
+    """Sentences in which silero finds no stretch of speech are whole all the same; noise is not."""
+    silero = load_detector("silero")
+    for number, text in enumerate(
+        ["ん…、凛、待ってよ。", "えへへ、葵、おかえり。", "えへへ、凛。"]
+    ):
+        audio = speak(text, 1)
+        assert silero.speech(audio) == [], number
+        [window] = windows([audio], silero, max_segment_s=30.0, whole_if_short=True)
+        assert window.segments == [Segment(0, len(audio))]
+    draw = np.random.default_rng(0)
+    hiss = (0.1 * draw.standard_normal(5 * RATE_HZ)).astype(np.float32)
+    hum = (0.2 * np.sin(2 * np.pi * 50 * np.arange(5 * RATE_HZ) / RATE_HZ)).astype(np.float32)
+    clicks = np.zeros(5 * RATE_HZ, np.float32)
+    clicks[::4000] = 1.0
+    for other in (hiss, hum, clicks, noise(5.0), np.zeros(0, np.float32)):
+        [window] = windows([other], silero, max_segment_s=30.0, whole_if_short=True)
+        assert window.segments == []
 
 
 def test_segments_hug_their_sound() -> None:

@@ -19,7 +19,7 @@ from galgame_asr.families.common.params import Prompt
 from galgame_asr.messages.errors import ConfigError, DataError
 
 WINDOW_S = 30.0
-# Japanese, which this project is about: what Whisper detects in short clips is often another.
+# Japanese, which this project is about; without a language, Whisper detects one for each piece.
 DEFAULTS = Defaults(prompts=(Prompt(language="ja"),), max_segment_s=WINDOW_S)
 SAMPLE_RATE_HZ = 16_000
 # Samples between two frames, and half of those that a frame sees.
