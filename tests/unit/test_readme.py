@@ -41,8 +41,8 @@ WRITTEN = (
 )  # fmt: skip
 ELSEWHERE = {
     "export/NAME", "log.tsv", "dev.tsv", "config.yaml", "configuration.json", "left_out.parquet",
-    "num_samples_of_tar.json", "common/", "params.py", "preprocessor_config.json", "galgame_asr.json",
-    "base/tiny_NAME.py",
+    "num_samples_of_tar.json", "common/", "params.py", "preprocessor_config.json",
+    "base/tiny_NAME.py", "galgame_asr.json",
     "aishell.py", "finetune.py", "merge_lora.py", "evaluation.py", "infer.py",  # Whisper-Finetune's
 }  # fmt: skip
 PARAMS = read_yaml(REPOSITORY / "params.yaml")
