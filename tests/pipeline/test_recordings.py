@@ -241,6 +241,23 @@ def test_each_file_stands_for_itself(
         dispatch(["transcribe", "hollow.wav", f"--model={model}"])
 
 
+def test_what_the_model_refuses_fails_every_file(
+    here: Path, whisper: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """None of them becomes an empty result, nor is one of before replaced by such."""
+    for number in range(3):
+        write(here / f"{number}.wav", speak(SENTENCES[number], number))
+    (here / "out").mkdir()
+    (here / "out/1.txt").write_text("before")
+    command = ["transcribe", "0.wav", "1.wav", "2.wav", f"--model={whisper}", "--output=out"]
+    with pytest.raises(DataError, match=r"3 of 3 files failed, .*: 0\.wav, 1\.wav, 2\.wav"):
+        dispatch([*command, "--force", "--language=klingon"])
+    assert caplog.text.count("language 'klingon' is none") == 3
+    assert [(file.name, file.read_text()) for file in (here / "out").iterdir()] == [
+        ("1.txt", "before")
+    ]
+
+
 def test_a_result_waits_for_no_later_file(
     here: Path, model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -118,7 +118,8 @@ class Decoder:
         frames = num_frames(np.array([len(piece) / SAMPLE_RATE_HZ for piece in pieces]))
         order = np.argsort(frames, kind="stable")
         decoded: dict[int, Transcript] = {}
-        for batch in by_length(order, frames, self.task.batch_frames, self.task.window):
+        # Longest first, as above; a runtime whose limits are fixed is also loaded once for all.
+        for batch in reversed(by_length(order, frames, self.task.batch_frames, self.task.window)):
             found = self._batch([pieces[index] for index in batch])
             decoded |= zip(batch, found, strict=True)
         return [decoded[index] for index in range(len(pieces))]

@@ -194,7 +194,12 @@ class Files:
         done_s, num_full, speed = 0.0, 0, 0.0
         start = time.monotonic()
         with Progress(name, total=total, unit="s") as progress:
-            for number, window, pieces in recording.transcribe(windows, decoder.pieces):
+            for number, window, found in recording.transcribe(windows, decoder.pieces):
+                if isinstance(found, GalgameAsrError):
+                    self._broken[number] = found
+                    yield number, dataclasses.replace(window, is_last=True), []
+                    continue
+                pieces = found
                 num_full += sum(_is_full(piece, params) for piece in pieces)
                 done_s += len(window.audio) / SAMPLE_RATE_HZ
                 speed = done_s / (time.monotonic() - start)

@@ -9,6 +9,7 @@ import numpy as np
 from galgame_asr.core.reader import SAMPLE_RATE_HZ
 from galgame_asr.decoding.segments import MAX_GAP, Audio, Detector, Segment, cut
 from galgame_asr.families.common.transcript import Transcript
+from galgame_asr.messages.errors import GalgameAsrError
 
 T = TypeVar("T")
 
@@ -48,8 +49,10 @@ class Piece:
 def transcribe(
     windows: Iterable[tuple[T, Window]],
     transcribe_pieces: Callable[[list[Audio]], list[Transcript]],
-) -> Iterator[tuple[T, Window, list[Piece]]]:
+) -> Iterator[tuple[T, Window, list[Piece] | GalgameAsrError]]:
     """Transcribe windows, in order; those of short recordings together.
+
+    Gives the pieces of each, or the error that the model met in it.
 
     Args:
         windows: whose it is, and one that `windows` made.
@@ -67,9 +70,18 @@ def transcribe(
 
 def _transcribed(
     windows: list[tuple[T, Window]], transcribe_pieces: Callable[[list[Audio]], list[Transcript]]
-) -> Iterator[tuple[T, Window, list[Piece]]]:
+) -> Iterator[tuple[T, Window, list[Piece] | GalgameAsrError]]:
+    """Transcribe windows together; if that fails each by itself, to tell which cannot be."""
     audios = [window.audio[s.start : s.end] for _, window in windows for s in window.segments]
-    transcripts = iter(transcribe_pieces(audios) if audios else [])
+    try:
+        transcripts = iter(transcribe_pieces(audios) if audios else [])
+    except GalgameAsrError as error:
+        if len(windows) == 1:
+            yield *windows[0], error
+        else:
+            for one in windows:
+                yield from _transcribed([one], transcribe_pieces)
+        return
     for owner, window in windows:
         yield (
             owner,
@@ -98,7 +110,7 @@ def windows(
         max_gap: longest silence inside of a piece, in samples.
         whole_if_short: a recording in which speech is heard is one piece if it is no longer
             than that, as when utterances are decoded. Models that learned from clips say it
-            worse without the silence around it: full/p100 of the embedded default has a CER of
+            worse without the silence around it: full/p100 of the embedded default had a CER of
             12.1 % on its test set's recordings as they are, and of 32.0 % where they are cut as
             longer ones are, which also loses the sentences that the detector is not sure of.
             whisper-base says eight short recordings of people as well either way (22.3 and

@@ -9,6 +9,7 @@ import pytest
 
 from galgame_asr.decoding.segments import Audio, Segment, load_detector
 from galgame_asr.families.common.transcript import Transcript
+from galgame_asr.messages.errors import DataError
 from galgame_asr.recordings import windows as recording
 from galgame_asr.recordings.windows import Window, fit, transcribe, windows
 from tests.models import noise
@@ -88,7 +89,12 @@ def test_two_hours_need_no_more_memory_than_minutes() -> None:
     try:
         endless = (block for _ in range(120) for block in blocks(minute))
         heard = transcribe(owned(windows(endless, Loud(), max_segment_s=30.0)), pieces)
-        starts = [piece.segment.start_s for _, _, found in heard for piece in found]
+        starts = [
+            piece.segment.start_s
+            for _, _, found in heard
+            if isinstance(found, list)
+            for piece in found
+        ]
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
@@ -137,12 +143,29 @@ def test_short_recordings_are_transcribed_together() -> None:
     for number, (owner, window, found) in enumerate(transcribe(read(), pieces)):
         ahead.append(num_read - number)
         assert owner == f"{number}"
+        assert isinstance(found, list)
         assert [piece.transcript.text for piece in found] == [owner] * (number % 3)
         assert [piece.segment for piece in found] == [
             Segment(7 + s.start, 7 + s.end) for s in window.segments
         ]
     assert max(ahead) == 20
     assert len(asked) == 3
+
+
+def test_what_the_model_refuses_is_the_error_of_its_recording() -> None:
+    """Others of the same batch have their texts."""
+
+    def pieces(audios: list[Audio]) -> list[Transcript]:
+        if any(len(audio) == 30 for audio in audios):
+            raise DataError("thirty")
+        return [Transcript(f"{len(audio)}", 1, 0.0) for audio in audios]
+
+    given = [(n, Window(0, np.zeros(n, np.float32), [Segment(0, n)])) for n in (10, 30, 20)]
+    found = {owner: heard for owner, _, heard in transcribe(given, pieces)}
+    assert str(found.pop(30)) == "thirty"
+    for owner, heard in found.items():
+        assert isinstance(heard, list)
+        assert [piece.transcript.text for piece in heard] == [f"{owner}"]
 
 
 def test_what_a_detector_is_unsure_of_is_heard_in_short_recordings() -> None:
