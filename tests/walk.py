@@ -47,6 +47,7 @@ LEFT_OUT = {
     "docs/exports.md: python -m benchmarks.export_size sherpa int8": "9 GB of memory",
     "README.md: dvc repro": "downloads 100 GB, needs a GPU",
     "Makefile: make check": "lint, types and test",
+    "Makefile: make fuzz": "its beginning is a test; the whole takes long",
     "Makefile: make constraints": "what PyPI has today decides its result",
 }
 
