@@ -190,18 +190,24 @@ class Files:
         total = max(1, round(sum(known_s))) if len(known_s) == len(self.durations_s) else None
         name = self.paths[0].name if len(self.paths) == 1 else f"{len(self.paths)} files"
         params = decoder.task.params
-        windows = self._windows(decoder, subtitles=subtitles)
         done_s, num_full, speed = 0.0, 0, 0.0
         start = time.monotonic()
+
+        def counted() -> Iterator[tuple[int, Window]]:
+            """Those that are read: when the next of `recording.transcribe` comes, all are done."""
+            nonlocal done_s
+            for number, window in self._windows(decoder, subtitles=subtitles):
+                done_s += len(window.audio) / SAMPLE_RATE_HZ
+                yield number, window
+
         with Progress(name, total=total, unit="s") as progress:
-            for number, window, found in recording.transcribe(windows, decoder.pieces):
+            for number, window, found in recording.transcribe(counted(), decoder.pieces):
                 if isinstance(found, GalgameAsrError):
                     self._broken[number] = found
                     yield number, dataclasses.replace(window, is_last=True), []
                     continue
                 pieces = found
                 num_full += sum(_is_full(piece, params) for piece in pieces)
-                done_s += len(window.audio) / SAMPLE_RATE_HZ
                 speed = done_s / (time.monotonic() - start)
                 progress.update(max(1, round(done_s)) - progress.done, f"{speed:.1f} x speech")
                 yield number, window, pieces
