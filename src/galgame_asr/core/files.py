@@ -88,17 +88,22 @@ def locked(directory: Path) -> Iterator[None]:
             path.unlink()
 
 
-def refuse_long_name(path: Path) -> None:
-    """Refuse a name that no disk takes, before the work that it is for.
+def refuse_unwritable(path: Path) -> None:
+    """Refuse a path that cannot be written, before the work that it is for.
 
     Raises:
-        ConfigError: it is too long.
+        ConfigError: a name in it is too long, or it lies below a file or where one may not write.
     """
-    if (size := len(os.fsencode(path.name))) > LONGEST_NAME_BYTES:
-        raise ConfigError(
-            f"{path} has a name of {size} bytes; file systems take {LONGEST_NAME_BYTES}, which is "
-            "85 kana: name a shorter one"
-        )
+    for part in path.parts:
+        if (size := len(os.fsencode(part))) > LONGEST_NAME_BYTES:
+            raise ConfigError(
+                f"{path} has a name of {size} bytes; file systems take {LONGEST_NAME_BYTES}, "
+                "which is 85 kana: name a shorter one"
+            )
+    above = next(parent for parent in path.absolute().parents if parent.exists())
+    if not above.is_dir() or not os.access(above, os.W_OK | os.X_OK):
+        what = "a folder to write to" if above.is_dir() else "a folder"
+        raise ConfigError(f"{path} cannot be written: {above} is not {what}")
 
 
 def write_text(path: Path, text: str) -> None:

@@ -9,9 +9,9 @@ import dataclasses
 import difflib
 import importlib
 import json
-import re
 import types
 import typing
+import unicodedata
 from pathlib import Path
 from typing import Annotated, Any, TypeVar, cast, dataclass_transform
 
@@ -28,7 +28,6 @@ PARAMS_FILE = Path("params.yaml")
 Revision = Annotated[str, pydantic.Field(pattern=r"^[0-9a-f]{40}$")]
 # Maps by name, whose names become part of stages' names, paths, dotted keys and commands.
 NAMED = ("corpora", "train.phases", "average", "export", "prompts")
-NAME = r"\w[\w-]*"
 T = TypeVar("T")
 
 
@@ -40,7 +39,7 @@ def section(cls: type[T]) -> type[T]:
     return cast("type[T]", decorate(cls))
 
 
-def refuse_names(values: Any, file: Path = PARAMS_FILE) -> None:
+def refuse_names(values: Any) -> None:
     """Refuse names that cannot be part of a stage's name, a path, a dotted key and a command.
 
     Raises:
@@ -51,9 +50,9 @@ def refuse_names(values: Any, file: Path = PARAMS_FILE) -> None:
         for part in key.split("."):
             found = found.get(part) if isinstance(found, dict) else None
         for name in found if isinstance(found, dict) else ():
-            if not re.fullmatch(NAME, str(name)):
+            if not _is_name(str(name)):
                 raise ConfigError(
-                    f"{file}: {key} has the name {str(name)!r}; allowed are letters of any script, "
+                    f"{key} has the name {str(name)!r}; allowed are letters of any script, "
                     "digits, _ and -, the first of them no -"
                 )
 
@@ -68,7 +67,10 @@ def load(kind: TypeForm[T], key: str, *, file: Path = PARAMS_FILE) -> T:
             link.
     """
     value: Any = read_yaml(file)
-    refuse_names(value, file)
+    try:
+        refuse_names(value)
+    except ConfigError as error:
+        raise ConfigError(f"{file}: {error}") from None
     refuse_links()
     passed: list[str] = []
     for name in key.split("."):
@@ -79,6 +81,12 @@ def load(kind: TypeForm[T], key: str, *, file: Path = PARAMS_FILE) -> T:
         value = value[name]
         passed.append(name)
     return parse(kind, value, key, file=file)
+
+
+def _is_name(name: str) -> bool:
+    """Letters, with their marks (か, U+3099 is が), digits, _ and -; no - or mark is the first."""
+    known = [c in "_-" or c.isalnum() or unicodedata.category(c)[0] == "M" for c in name]
+    return bool(name) and all(known) and (name[0] == "_" or name[0].isalnum())
 
 
 def refuse_links() -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 import pandas as pd
 import soundfile as sf
 
-from galgame_asr.core.files import atomic_directory, refuse_long_name
+from galgame_asr.core.files import atomic_directory, refuse_unwritable
 from galgame_asr.core.reader import SAMPLE_RATE_HZ, ShardReader
 from galgame_asr.families.common.params import Prompt
 from galgame_asr.families.common.text_tokens import MARK
@@ -47,7 +47,7 @@ def write(
     """
     refuse_marks(prompt, "FunASR's trainer")
     _refuse_marks(rows)
-    refuse_long_name(directory)
+    refuse_unwritable(directory)
     if directory.exists():
         raise DataError(f"{directory} exists; remove it, or name another folder")
     family = fun_asr_nano.load(model)

@@ -13,7 +13,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from galgame_asr.core.files import refuse_long_name, write_text
+from galgame_asr.core.files import refuse_unwritable, write_text
 from galgame_asr.core.params import PARAMS_FILE, load
 from galgame_asr.core.paths import MODELS, RAW
 from galgame_asr.core.reader import SAMPLE_RATE_HZ
@@ -341,7 +341,7 @@ def targets(options: argparse.Namespace, suffix: str) -> list[Path]:
             target = path.with_name(f"{_stem(path)}{suffix}")
         else:
             target = output / f"{_stem(path)}{suffix}" if into else output
-        refuse_long_name(target)
+        refuse_unwritable(target)
         if target in found:
             raise ConfigError(
                 f"{path} and another file would both become {target}; run them one by one, each "

@@ -61,7 +61,7 @@ def test_names_that_stages_paths_and_commands_cannot_have(
 def test_names_of_any_script(tmp_path: Path) -> None:
     """Letters, digits, _ and -."""
     file = tmp_path / "params.yaml"
-    YAML().dump({"corpora": {"声_2-a": 1, "ゲーム": 2, "2nd": 3}}, file)
+    YAML().dump({"corpora": {"声_2-a": 1, "ゲーム": 2, "2nd": 3, "か\u3099": 4}}, file)
     assert load(int, "corpora.声_2-a", file=file) == 1
 
 
