@@ -13,6 +13,7 @@ help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
 
 repro: .dvc/tmp/links ## set up, run the pipeline as params.yaml says, show the table
+	@python -m galgame_asr.experiment.params
 	dvc repro
 	@cat metrics/report.md
 

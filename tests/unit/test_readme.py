@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 from dvc.cli import parse_args
+from dvc.exceptions import InvalidArgumentError
+from dvc.utils.hydra import apply_overrides, get_hydra_sweeps
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 from ruamel.yaml import YAML
@@ -174,6 +176,38 @@ def test_params_exist() -> None:
     assert len(keys) > 15
     for key in set(keys):
         assert any(_has(settings, key.split(".")) for settings in SETTINGS), key
+
+
+def test_dvc_understands_the_values(tmp_path: Path) -> None:
+    """Hydra's grammar reads every `-S`, and params.yaml is valid with it, some after an example."""
+    told = [
+        (command.page, options.set_param)
+        for command, words in _of("dvc")
+        if getattr(options := parse_args(words), "set_param", None)
+    ]
+    told += [(page, [code[1:-1]]) for page, code in INLINE if re.fullmatch(r"'[+~][^']+'", code)]
+    assert len(told) >= 7
+    for page, changes in told:
+        examples = [YAML(typ="safe").load(block) for block in values(PAGES[page])]
+        for changed in get_hydra_sweeps({"params.yaml": changes}):
+            tried = [
+                _changed(changed["params.yaml"], example, tmp_path) for example in [{}, *examples]
+            ]
+            assert None in tried, f"{page}: {changes}: {tried}"
+
+
+def _changed(changes: list[str], example: Any, folder: Path) -> str | None:
+    """What is wrong with params.yaml after an example and `-S`; None if nothing is."""
+    file = folder / "params.yaml"
+    params = read_yaml(REPOSITORY / "params.yaml")
+    merge(params, example)
+    YAML().dump(params, file)
+    try:
+        apply_overrides(file, changes)
+        parse(Params, read_yaml(file), "")
+    except (ConfigError, InvalidArgumentError) as error:
+        return str(error)
+    return None
 
 
 def test_examples_of_params_are_valid() -> None:

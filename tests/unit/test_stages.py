@@ -15,7 +15,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from galgame_asr.core.params import load, read_yaml
-from galgame_asr.core.paths import MACHINE
+from galgame_asr.core.paths import MACHINE, OUTPUTS
 from galgame_asr.experiment.params import Params
 from galgame_asr.families.common import compute
 from galgame_asr.families.common.params import ComputeParams
@@ -285,6 +285,24 @@ def test_every_section_is_described_where_it_is_read() -> None:
             assert any(f"/{room}" in dep for s in readers for dep in code(s)), section
 
 
+@pytest.mark.parametrize("stage", STAGES)
+def test_names_reach_the_shell_in_quotes(stage: str) -> None:
+    """A word that DVC puts into a command is one word, so that the code can refuse the name."""
+    command = body(stage)["cmd"]
+    assert "${" not in re.sub(r"(?<= )'[^']*'(?= |$)", "", command)
+    assert "\n" not in command  # DVC runs each line in a shell of its own
+
+
+def test_the_folders_of_outputs_are_known() -> None:
+    """Those that no link may stand for."""
+    known = {str(path) for folder in OUTPUTS for path in (folder, *folder.parents)}
+    for stage in STAGES:
+        for out in [*body(stage)["outs"], *body(stage).get("plots", [])]:
+            path = Path(out if isinstance(out, str) else next(iter(out)))
+            folder = path.parent.parent if "${" in path.parent.name else path.parent
+            assert str(folder) in known, out
+
+
 def test_every_param_is_a_dependency_of_a_stage() -> None:
     """Changing any value reruns something: a key outside all stages would do nothing."""
     tracked = set()
@@ -323,3 +341,10 @@ def test_git_ignores_every_cached_output() -> None:
                 ((path, options),) = out.items()
                 assert options == {"cache": False}
                 assert path.startswith("metrics/")
+
+
+def test_git_ignores_pages_beside_a_revision() -> None:
+    """report-REV.html holds audio, whatever the revision is called."""
+    for name in ("report-HEAD~1.html", "report-main.html", "report-録音-v1.2.html"):
+        done = subprocess.run(["git", "check-ignore", "--quiet", name], cwd=REPOSITORY, check=False)
+        assert done.returncode == 0, name

@@ -3,9 +3,10 @@
 import argparse
 from pathlib import Path
 
-from galgame_asr.core.params import load
+from galgame_asr.core.params import hint, load
 from galgame_asr.core.paths import MODELS, RAW, SETS, SPLIT
-from galgame_asr.families.common.params import Prompt
+from galgame_asr.families.common.params import Prompts
+from galgame_asr.messages.errors import ConfigError
 
 
 def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -24,6 +25,8 @@ def run(options: argparse.Namespace) -> None:
     from galgame_asr.core.reader import ShardReader
     from galgame_asr.experiment import jsonl
 
-    prompt = load(Prompt, f"prompts.{options.prompt}")
+    prompts = load(Prompts, "prompts")
+    if options.prompt not in prompts:
+        raise ConfigError(f"no prompt '{options.prompt}'. {hint(options.prompt, list(prompts))}")
     rows = utterances.read(SPLIT / f"{options.set}.parquet")
-    jsonl.write(rows, ShardReader(RAW), options.model, prompt, options.directory)
+    jsonl.write(rows, ShardReader(RAW), options.model, prompts[options.prompt], options.directory)

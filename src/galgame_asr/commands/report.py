@@ -3,6 +3,7 @@
 import argparse
 from pathlib import Path
 
+from galgame_asr.core.files import refuse_unwritable
 from galgame_asr.core.params import PARAMS_FILE, parse, read_yaml
 
 
@@ -23,6 +24,7 @@ def run(options: argparse.Namespace) -> None:
     from galgame_asr.report import against
 
     output = options.output or Path(f"report-{options.compare.replace('/', '-')}.html")
+    refuse_unwritable(output)
     values = read_yaml(PARAMS_FILE)
     parse(Params, values, "")
     for line in against.write(options.compare, curriculum.of_params(values), output):

@@ -18,17 +18,23 @@ LONGEST_NAME_BYTES = 255  # of Linux, macOS and Windows
 def atomic_path(path: Path) -> Iterator[Path]:
     """Give a temporary sibling of `path` to write a file or directory at; move it over on success.
 
-    An existing file or directory at `path` is replaced. On an exception the
-    temporary is removed and `path` is left as it was.
+    An existing file is replaced by a file, a directory by a directory. On an exception
+    the temporary is removed and `path` is left as it was.
+
+    Raises:
+        DataError: `path` is a link to a directory, whose content would be left behind.
     """
+    if path.is_symlink() and path.is_dir():
+        raise DataError(
+            f"{path} is a link to {path.resolve()}, which is not written behind: remove the link, "
+            "or make it a folder"
+        )
     path.parent.mkdir(parents=True, exist_ok=True)
-    # Shorter than most names, and than the longest that a disk takes.
-    digest = hashlib.sha256(os.fsencode(path.name)).hexdigest()[:8]
-    temporary = path.with_name(f".{digest}.{os.getpid()}.tmp")
+    temporary = _temporary(path)
     remove(temporary)
     try:
         yield temporary
-        if path.is_dir():
+        if path.is_dir() and temporary.is_dir():
             shutil.rmtree(path)
         temporary.replace(path)
     finally:
@@ -88,11 +94,18 @@ def locked(directory: Path) -> Iterator[None]:
             path.unlink()
 
 
+def _temporary(path: Path) -> Path:
+    """A hidden sibling, its name shorter than most, and than the longest that a disk takes."""
+    digest = hashlib.sha256(os.fsencode(path.name)).hexdigest()[:8]
+    return path.with_name(f".{digest}.{os.getpid()}.tmp")
+
+
 def refuse_unwritable(path: Path) -> None:
-    """Refuse a path that cannot be written, before the work that it is for.
+    """Refuse a path that no file can be written to, before the work that it is for.
 
     Raises:
-        ConfigError: a name in it is too long, or it lies below a file or where one may not write.
+        ConfigError: a name in it is too long, a folder is there, or it lies below a file or
+            where one may not write.
     """
     for part in path.parts:
         if (size := len(os.fsencode(part))) > LONGEST_NAME_BYTES:
@@ -100,10 +113,15 @@ def refuse_unwritable(path: Path) -> None:
                 f"{path} has a name of {size} bytes; file systems take {LONGEST_NAME_BYTES}, "
                 "which is 85 kana: name a shorter one"
             )
-    above = next(parent for parent in path.absolute().parents if parent.exists())
-    if not above.is_dir() or not os.access(above, os.W_OK | os.X_OK):
-        what = "a folder to write to" if above.is_dir() else "a folder"
-        raise ConfigError(f"{path} cannot be written: {above} is not {what}")
+    try:
+        if path.is_dir():
+            raise ConfigError(f"{path} is a folder, which no file replaces: name another place")
+        above = next(parent for parent in path.absolute().parents if parent.exists())
+        if not above.is_dir() or not os.access(above, os.W_OK | os.X_OK):
+            what = "a folder to write to" if above.is_dir() else "a folder"
+            raise ConfigError(f"{path} cannot be written: {above} is not {what}")
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be written: {error.strerror}") from None
 
 
 def write_text(path: Path, text: str) -> None:

@@ -21,6 +21,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 from typing_extensions import TypeForm
 
+from galgame_asr.core.paths import OUTPUTS
 from galgame_asr.messages.errors import ConfigError
 
 PARAMS_FILE = Path("params.yaml")
@@ -28,6 +29,10 @@ PARAMS_FILE = Path("params.yaml")
 Revision = Annotated[str, pydantic.Field(pattern=r"^[0-9a-f]{40}$")]
 # Maps by name, whose names become part of stages' names, paths, dotted keys and commands.
 NAMED = ("corpora", "train.phases", "average", "export", "prompts")
+# In UTF-8: CHECKPOINT-PROMPT.parquet fits into the 255 of a file's name, also with the 27 that DVC
+# adds while it copies.
+LONGEST_NAME_BYTES = 100
+CHECKPOINTS = "decode.checkpoints"  # of several names: full/p100, export/NAME
 T = TypeVar("T")
 
 
@@ -39,22 +44,32 @@ def section(cls: type[T]) -> type[T]:
     return cast("type[T]", decorate(cls))
 
 
-def refuse_names(values: Any) -> None:
+def refuse_names(values: Any, file: Path = PARAMS_FILE) -> None:
     """Refuse names that cannot be part of a stage's name, a path, a dotted key and a command.
 
     Raises:
-        ConfigError: a corpus, phase, average, export or prompt has one.
+        ConfigError: a corpus, phase, average, export, prompt or checkpoint has one.
     """
-    for key in NAMED:
+    for key in (*NAMED, CHECKPOINTS):
         found = values
         for part in key.split("."):
             found = found.get(part) if isinstance(found, dict) else None
-        for name in found if isinstance(found, dict) else ():
-            if not _is_name(str(name)):
+        for name in found if isinstance(found, dict | list) else ():
+            parts = str(name).split("/") if key == CHECKPOINTS else [name]
+            if not all(map(_is_name, parts)):
                 raise ConfigError(
-                    f"{key} has the name {str(name)!r}; allowed are letters of any script, "
-                    "digits, _ and -, the first of them no -"
+                    f"{file}: {key} has the name {name!r}; allowed are letters of any script, "
+                    "digits, _ and -, the first of them no -, a number in quotes, up to "
+                    f"{LONGEST_NAME_BYTES} bytes"
                 )
+
+
+def _is_name(name: Any) -> bool:
+    """Letters, with their marks (か, U+3099 is が), digits, _ and -; no - or mark is the first."""
+    if not isinstance(name, str) or not 0 < len(name.encode()) <= LONGEST_NAME_BYTES:
+        return False
+    known = [c in "_-" or unicodedata.category(c)[0] in "LMN" for c in name]
+    return all(known) and name[0] != "-" and unicodedata.category(name[0])[0] != "M"
 
 
 def load(kind: TypeForm[T], key: str, *, file: Path = PARAMS_FILE) -> T:
@@ -67,10 +82,7 @@ def load(kind: TypeForm[T], key: str, *, file: Path = PARAMS_FILE) -> T:
             link.
     """
     value: Any = read_yaml(file)
-    try:
-        refuse_names(value)
-    except ConfigError as error:
-        raise ConfigError(f"{file}: {error}") from None
+    refuse_names(value, file)
     refuse_links()
     passed: list[str] = []
     for name in key.split("."):
@@ -83,24 +95,19 @@ def load(kind: TypeForm[T], key: str, *, file: Path = PARAMS_FILE) -> T:
     return parse(kind, value, key, file=file)
 
 
-def _is_name(name: str) -> bool:
-    """Letters, with their marks (か, U+3099 is が), digits, _ and -; no - or mark is the first."""
-    known = [c in "_-" or c.isalnum() or unicodedata.category(c)[0] == "M" for c in name]
-    return bool(name) and all(known) and (name[0] == "_" or name[0].isalnum())
-
-
 def refuse_links() -> None:
     """Refuse a folder of outputs that is a link: DVC would, once the stage has run.
 
     Raises:
         ConfigError: one is.
     """
-    for name in ("data", "models", "metrics"):
-        if Path(name).is_symlink():
-            raise ConfigError(
-                f"{name} is a link, and DVC takes no outputs behind one. Make it a folder, and "
-                "put DVC's cache on the other disk: `dvc cache dir --local /big/disk/cache`"
-            )
+    for folder in OUTPUTS:
+        for path in (*reversed(folder.parents), folder):
+            if path.is_symlink():
+                raise ConfigError(
+                    f"{path} is a link, and DVC takes no outputs behind one. Make it a folder, and "
+                    "put DVC's cache on the other disk: `dvc cache dir --local /big/disk/cache`"
+                )
 
 
 def entry(package: str, key: str, tag: str, *, file: Path = PARAMS_FILE) -> Any:
@@ -131,6 +138,8 @@ def parse(kind: TypeForm[T], value: Any, key: str, *, file: Path = PARAMS_FILE) 
     Raises:
         ConfigError: as for `load`.
     """
+    if not key:  # the whole file; in JSON a number that is a name would be text
+        refuse_names(value, file)
     try:
         # In JSON mode strict validation still takes a list for a tuple.
         text = json.dumps(value, ensure_ascii=False)

@@ -15,6 +15,12 @@ METRICS = Path("metrics")
 VARIANTS = METRICS / "variants"
 VERIFIED = METRICS / "verify"
 TRAINING = METRICS / "training"
+QUALITY = METRICS / "quality"
+# The folders of the stages' outputs.
+OUTPUTS = (
+    RAW, MANIFEST, SPLIT, MIX, DECODED, SCORED, MODELS, EXPORTS,
+    VARIANTS, VERIFIED, TRAINING, QUALITY,
+)  # fmt: skip
 LOGS = Path("logs")
 MACHINE = LOGS / "machine.json"  # what the last stage with a model ran on
 SOURCES = Path("sources")  # in git: size and SHA-256 of every file that was downloaded

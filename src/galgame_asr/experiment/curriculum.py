@@ -3,6 +3,7 @@
 Of params.yaml as plain values, so that who asks for names depends on no other section's types.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -105,9 +106,15 @@ def check(values: Values) -> None:
         prompt = export["verify"]["prompt"]
         _refuse_unknown(f"export.{name}.verify", [prompt], values["prompts"], "prompts")
     checkpoints |= {f"export/{name}" for name in exports}
-    _refuse_unknown(
-        "decode.checkpoints", values["decode"]["checkpoints"], checkpoints, "checkpoints"
+    decoded = values["decode"]["checkpoints"]
+    _refuse_unknown("decode.checkpoints", decoded, checkpoints, "checkpoints")
+    variants = Counter(
+        f"{checkpoint}-{name}" for checkpoint in decoded for name in values["prompts"]
     )
+    if twice := [name for name, count in variants.items() if count > 1]:
+        raise ConfigError(
+            f"decode.checkpoints and prompts give two variants the name {twice[0]}; change one"
+        )
 
 
 def _check_corpora(values: Values) -> None:

@@ -7,6 +7,7 @@ audio's path, assistant with the text), `speech_length` in frames of 10 ms and
 """
 
 import json
+import os
 from pathlib import Path
 
 import pandas as pd
@@ -42,14 +43,14 @@ def write(
     Raises:
         DataError: the directory exists, an utterance cannot be read, or its text holds a mark
             of the model's, which FunASR does not take for text.
-        ConfigError: the prompt holds one.
+        ConfigError: the prompt holds one, or the directory cannot be written.
         CheckpointError: the model cannot be loaded.
     """
     refuse_marks(prompt, "FunASR's trainer")
     _refuse_marks(rows)
-    refuse_unwritable(directory)
-    if directory.exists():
+    if os.path.lexists(directory):  # also of a name that is too long
         raise DataError(f"{directory} exists; remove it, or name another folder")
+    refuse_unwritable(directory)
     family = fun_asr_nano.load(model)
     instruction = family.model.get_prompt(list(prompt.hotwords), prompt.language, prompt.itn)
     with (

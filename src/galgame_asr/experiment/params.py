@@ -1,12 +1,16 @@
-"""All sections together: what a complete params.yaml holds."""
+"""All sections together: what a complete params.yaml holds.
+
+`make repro` looks at it before DVC does: python -m galgame_asr.experiment.params.
+"""
 
 import dataclasses
+from collections.abc import Sequence
 
 from pydantic import model_validator
 
 from galgame_asr.averaging.params import Averages
 from galgame_asr.base.params import BaseParams
-from galgame_asr.core.params import refuse_names, section
+from galgame_asr.core.params import PARAMS_FILE, parse, read_yaml, refuse_links, section
 from galgame_asr.corpora.params import Corpora
 from galgame_asr.decoding.params import DecodeParams
 from galgame_asr.experiment import curriculum
@@ -18,6 +22,7 @@ from galgame_asr.families.common.params import (
 )
 from galgame_asr.formats.params import Exports
 from galgame_asr.manifests.params import ManifestParams
+from galgame_asr.messages.console import run
 from galgame_asr.messages.errors import ConfigError
 from galgame_asr.scoring.params import ScoreParams
 from galgame_asr.splitting.params import SplitParams
@@ -59,7 +64,19 @@ class Params:
                 f"base.built has a model of family {recipe.family}; model.family is "
                 f"{self.model.family}: change one of them"
             )
-        values = dataclasses.asdict(self)
-        refuse_names(values)
-        curriculum.check(values)
+        curriculum.check(dataclasses.asdict(self))
         return self
+
+
+def main(_arguments: Sequence[str] = ()) -> None:
+    """Refuse what would stop the run later, or DVC with a message of its own.
+
+    Raises:
+        ConfigError: params.yaml is not valid, or a folder of outputs is a link.
+    """
+    refuse_links()
+    parse(Params, read_yaml(PARAMS_FILE), "")
+
+
+if __name__ == "__main__":
+    run(main)

@@ -10,7 +10,7 @@ from typing import Any
 
 from galgame_asr.base.existing import HubBase
 from galgame_asr.core import params
-from galgame_asr.core.paths import EXPORTS, METRICS, MODELS, TEST_SETS, VARIANTS, VERIFIED
+from galgame_asr.core.paths import EXPORTS, METRICS, MODELS, QUALITY, TEST_SETS, VARIANTS, VERIFIED
 from galgame_asr.experiment.params import Params
 from galgame_asr.families.common.params import Prompt
 from galgame_asr.formats.common import verified
@@ -165,7 +165,7 @@ def _corpora(values: Params, phases: list[tuple[str, TrainingParams]]) -> list[C
             name,
             licences.of_corpus(corpus),
             name in mixed,
-            _json(METRICS / "quality" / f"{name}.json"),
+            _json(QUALITY / f"{name}.json"),
             {set_: of[name] for set_, of in sets.items() if name in of},
         )
         for name, corpus in values.corpora.items()

@@ -4,6 +4,7 @@ import argparse
 import dataclasses
 import itertools
 import json
+import os
 import re
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -331,14 +332,17 @@ def targets(options: argparse.Namespace, suffix: str) -> list[Path]:
     """Where the result of each file goes: beside it, or where --output says.
 
     Raises:
-        ConfigError: two results would have one name, or one that is taken.
+        ConfigError: two results would have one name, or one that is taken or cannot be written.
     """
     output: Path | None = options.output
-    into = output is not None and (len(options.files) > 1 or output.is_dir() or not output.suffix)
+    # Not `Path.is_dir`, which fails at a name that is too long.
+    into = output is not None and (
+        len(options.files) > 1 or os.path.isdir(output) or not output.suffix  # noqa: PTH112
+    )
     found: list[Path] = []
     for path in options.files:
         if output is None:
-            target = path.with_name(f"{_stem(path)}{suffix}")
+            target = path.parent / f"{_stem(path)}{suffix}"
         else:
             target = output / f"{_stem(path)}{suffix}" if into else output
         refuse_unwritable(target)

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from galgame_asr.core.files import write_text
 from galgame_asr.core.params import load
-from galgame_asr.core.paths import MANIFEST, METRICS, RAW, scratch_root
+from galgame_asr.core.paths import MANIFEST, QUALITY, RAW, scratch_root
 from galgame_asr.manifests.index import Corpus, index
 from galgame_asr.manifests.params import ManifestParams, severity_of
 from galgame_asr.messages.console import run
@@ -23,7 +23,7 @@ def main(arguments: Sequence[str]) -> None:
         MANIFEST / f"{name}.parquet",
         scratch_root() / f"manifest@{name}",
     )
-    write_text(METRICS / "quality" / f"{name}.json", json.dumps(counts, indent=1) + "\n")
+    write_text(QUALITY / f"{name}.json", json.dumps(counts, indent=1) + "\n")
 
 
 if __name__ == "__main__":

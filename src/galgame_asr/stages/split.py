@@ -9,7 +9,7 @@ import pandas as pd
 from galgame_asr.core import utterances
 from galgame_asr.core.files import prune, write_text
 from galgame_asr.core.params import load
-from galgame_asr.core.paths import MANIFEST, METRICS, RAW, SPLIT
+from galgame_asr.core.paths import MANIFEST, METRICS, QUALITY, RAW, SPLIT
 from galgame_asr.core.reader import ShardReader
 from galgame_asr.manifests.params import Exceptions, FlagSeverity, SignalParams, severity_of
 from galgame_asr.messages.console import log, run
@@ -23,7 +23,7 @@ def main(_arguments: Sequence[str]) -> None:
     names = sorted(kinds)
     # DVC hashes the folder, so what other params left behind there must go.
     prune(MANIFEST, {f"{name}.parquet" for name in names})
-    prune(METRICS / "quality", {f"{name}.json" for name in names})
+    prune(QUALITY, {f"{name}.json" for name in names})
     rows = pd.concat(
         [utterances.read(MANIFEST / f"{name}.parquet") for name in names], ignore_index=True
     )

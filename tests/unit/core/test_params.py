@@ -2,6 +2,7 @@
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 from ruamel.yaml import YAML
@@ -44,16 +45,21 @@ def test_a_name_that_is_none(tmp_path: Path, name: str) -> None:
 
 
 @pytest.mark.parametrize("key", ["corpora", "train.phases", "average", "export", "prompts"])
-@pytest.mark.parametrize("name", ["my corpus", "v1.1", 'q"t', "a/b", "-x", "it's", "a\nb", ""])
+@pytest.mark.parametrize(
+    "name",
+    ["my corpus", "v1.1", 'q"t', "a/b", "-x", "it's", "a\nb", "", "あ" * 34, "\ud800", 2024, None],
+)
 def test_names_that_stages_paths_and_commands_cannot_have(
-    tmp_path: Path, key: str, name: str
+    tmp_path: Path, key: str, name: object
 ) -> None:
     """Whatever is read first says so, in one line with what is allowed."""
-    values: dict[str, object] = {name: {}}
+    values: dict[Any, object] = {name: {}}
     for part in reversed(key.split(".")):
         values = {part: values}
     file = tmp_path / "params.yaml"
-    YAML().dump(values | {"seed": 1}, file)
+    yaml = YAML()
+    yaml.allow_unicode = False
+    yaml.dump(values | {"seed": 1}, file)
     with pytest.raises(ConfigError, match=rf"{key} has the name .*; allowed are letters"):
         load(int, "seed", file=file)
 
@@ -61,17 +67,35 @@ def test_names_that_stages_paths_and_commands_cannot_have(
 def test_names_of_any_script(tmp_path: Path) -> None:
     """Letters, digits, _ and -."""
     file = tmp_path / "params.yaml"
-    YAML().dump({"corpora": {"声_2-a": 1, "ゲーム": 2, "2nd": 3, "か\u3099": 4}}, file)
-    assert load(int, "corpora.声_2-a", file=file) == 1
+    names = ["声_2-a", "ゲーム", "2nd", "हिन्दी", "が", "佐々木", "2024", "あ" * 33]
+    YAML().dump({"corpora": {name: place for place, name in enumerate(names)}}, file)
+    for place, name in enumerate(names):
+        assert load(int, f"corpora.{name}", file=file) == place
 
 
+def test_names_of_checkpoints(tmp_path: Path) -> None:
+    """They have parts, each of which is a name."""
+    file = tmp_path / "params.yaml"
+    good = ["base", "full/p100", "averaged", "export/sherpa-int8", "仕上げ/p100"]
+    YAML().dump({"decode": {"checkpoints": good}}, file)
+    assert load(list[str], "decode.checkpoints", file=file) == good
+    for name in ("full/", "/full", "../full", "a b/p100", "full//p100"):
+        YAML().dump({"decode": {"checkpoints": [*good, name]}}, file)
+        with pytest.raises(ConfigError, match=r"decode\.checkpoints has the name"):
+            load(list[str], "decode.checkpoints", file=file)
+
+
+@pytest.mark.parametrize("folder", ["data", "models", "metrics", "data/raw", "metrics/quality"])
 def test_a_linked_folder_is_refused_at_the_start(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    folder: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """DVC would refuse its outputs after hours of work."""
     monkeypatch.chdir(tmp_path)
     YAML().dump({"seed": 1}, Path("params.yaml"))
     Path("big").mkdir()
-    Path("data").symlink_to("big")
-    with pytest.raises(ConfigError, match=r"data is a link.*dvc cache dir --local"):
+    Path(".scratch").symlink_to("big")  # no outputs
+    assert load(int, "seed") == 1
+    Path(folder).parent.mkdir(parents=True, exist_ok=True)
+    Path(folder).symlink_to(tmp_path / "big")
+    with pytest.raises(ConfigError, match=rf"{folder} is a link.*dvc cache dir --local"):
         load(int, "seed")

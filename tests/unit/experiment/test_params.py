@@ -2,14 +2,17 @@
 
 import ast
 import dataclasses
+import shutil
 import typing
 from pathlib import Path
 from typing import Any
 
 import pytest
+from ruamel.yaml import YAML
 
 from galgame_asr.base.existing import HubBase
 from galgame_asr.base.params import BaseParams
+from galgame_asr.cli import dispatch
 from galgame_asr.core.params import load, parse, read_yaml
 from galgame_asr.corpora.params import Corpora
 from galgame_asr.experiment.params import Params
@@ -206,3 +209,56 @@ def test_names_that_nothing_defines(section: str, key: str, value: object, messa
     values["train"]["phases"]["full"] |= {"init": "encodr/p100"}
     with pytest.raises(ConfigError, match=r"train\.phases\.full\.init names encodr/p100"):
         parse(Params, values, "")
+
+
+def test_two_variants_of_one_name(values: dict[str, Any]) -> None:
+    """DVC would decode one of them, and its transcripts would stand for both."""
+    values["average"]["averaged-x"] = values["average"]["averaged"]
+    values["decode"]["checkpoints"] = ["averaged", "averaged-x"]
+    values["prompts"] |= {"y": {}, "x-y": {}}
+    with pytest.raises(ConfigError, match="two variants the name averaged-x-y"):
+        parse(Params, values, "")
+
+
+@pytest.mark.parametrize("name", ["my corpus", "v1.1", 2024])
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["stale"], ["plan"], ["profile", "mine"], ["jsonl", "dev", "out", "--prompt", "none"],
+        ["publish", "sherpa", "--repo", "me/model"], ["report", "--compare", "HEAD"],
+    ],
+    ids=lambda command: command[0],
+)  # fmt: skip
+def test_every_command_refuses_names_first(
+    command: list[str], name: object, values: dict[str, Any], tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    """Whatever else they would miss in a folder that holds params.yaml alone."""
+    monkeypatch.chdir(tmp_path)
+    values["corpora"][name] = values["corpora"]["vn"]
+    YAML().dump(values, Path("params.yaml"))
+    Path("profiles").mkdir()
+    Path("profiles/mine.yaml").write_text("model: {family: fun_asr_nano}\n")
+    with pytest.raises(ConfigError, match=rf"corpora has the name {name!r}; allowed are letters"):
+        dispatch(command)
+
+
+def test_a_prompt_is_asked_for_by_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not by a dotted key."""
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(PARAMS, tmp_path)
+    for name in ("japanese.language", "v1.1"):
+        with pytest.raises(ConfigError, match=f"no prompt '{name}'.*Allowed: none, japanese"):
+            dispatch(["jsonl", "dev", "out", "--prompt", name])
+
+
+def test_a_page_never_replaces_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`report --output` of a folder says so, and leaves it; so of a name that is too long."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "reports").mkdir()
+    (tmp_path / "reports/mine.txt").touch()
+    with pytest.raises(ConfigError, match="reports is a folder"):
+        dispatch(["report", "--compare", "HEAD", "--output", "reports"])
+    assert (tmp_path / "reports/mine.txt").exists()
+    with pytest.raises(ConfigError, match="has a name of 312 bytes"):
+        dispatch(["report", "--compare", "x" * 300])

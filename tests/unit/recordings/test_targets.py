@@ -32,3 +32,27 @@ def test_a_name_that_no_disk_takes_is_refused_first(tmp_path: Path) -> None:
     options.files = [longer]
     with pytest.raises(ConfigError, match="256 bytes"):
         targets(options, ".srt")
+
+
+@pytest.mark.parametrize("output", ["x" * 256, "x" * 256 + ".srt", "a.wav/there", "/proc/a.srt"])
+def test_an_output_that_cannot_be_written_is_refused_first(tmp_path: Path, output: str) -> None:
+    """One line, before a model is loaded."""
+    (tmp_path / "a.wav").touch()
+    options = argparse.Namespace(output=tmp_path / output, files=[tmp_path / "a.wav"], force=False)
+    with pytest.raises(ConfigError, match=r"bytes|cannot be written"):
+        targets(options, ".srt")
+
+
+def test_a_folder_is_never_replaced(tmp_path: Path) -> None:
+    """Not with --force either."""
+    (tmp_path / "a.srt").mkdir()
+    options = argparse.Namespace(output=None, files=[tmp_path / "a.wav"], force=True)
+    with pytest.raises(ConfigError, match=r"a\.srt is a folder"):
+        targets(options, ".srt")
+
+
+def test_a_folder_as_input_is_no_traceback(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`.` has no name; that it is no recording, its reader says."""
+    monkeypatch.chdir(tmp_path)
+    options = argparse.Namespace(output=None, files=[Path()], force=False)
+    assert targets(options, ".srt") == [Path(".srt")]
