@@ -29,8 +29,9 @@ def test_names_of_any_script_go_all_the_way(workspace: Workspace) -> None:
     workspace.edit(add)
     ran = workspace.repro()
     for stage in (
-        "fetch@台詞", "manifest@台詞", "mix@仕上げ", "train@仕上げ", "curves@仕上げ", "average@平均",
-        "export@書き出し", "verify@書き出し", "decode@仕上げ/p100-日本語-2", "report",
+        "fetch@台詞", "manifest@台詞", "mix@仕上げ", "train@仕上げ", "curves@仕上げ",
+        "average@平均", "export@書き出し", "verify@書き出し", "decode@仕上げ/p100-日本語-2",
+        "report",
     ):  # fmt: skip
         assert stage in ran
     assert "平均-日本語-2" in read_yaml(workspace.root / "metrics/cer.json")
@@ -39,7 +40,7 @@ def test_names_of_any_script_go_all_the_way(workspace: Workspace) -> None:
     assert workspace.run("galgame-asr", "stale").stdout.startswith("Nothing is stale")
 
 
-@pytest.mark.parametrize("name", ["my corpus", 'q"t', "a;b", "$HOME", "a(b", "#a", "*"])
+@pytest.mark.parametrize("name", ["my corpus", 'q"t', "a;b", "$HOME", "a(b", "#a"])
 def test_dvc_comes_to_our_message(workspace: Workspace, name: str) -> None:
     """The shell takes the name as one word."""
     workspace.edit(lambda values: values["corpora"].update({name: values["corpora"]["vn"]}))
@@ -49,7 +50,7 @@ def test_dvc_comes_to_our_message(workspace: Workspace, name: str) -> None:
     assert f"corpora has the name {name!r}; allowed are letters of any script" in message
 
 
-@pytest.mark.parametrize("name", ["v1.1", "it's", "a\nb"])
+@pytest.mark.parametrize("name", ["v1.1", "it's", "a\nb", "*"])
 def test_make_looks_before_dvc(workspace: Workspace, name: str) -> None:
     """At names that DVC or a shell would stumble over first; and nothing is run."""
     for file in ("pyproject.toml", "constraints.txt"):

@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 
 from galgame_asr.core.files import refuse_unwritable
-from galgame_asr.core.params import PARAMS_FILE, parse, read_yaml
+from galgame_asr.core.params import parse, read_params
 
 
 def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -25,7 +25,7 @@ def run(options: argparse.Namespace) -> None:
 
     output = options.output or Path(f"report-{options.compare.replace('/', '-')}.html")
     refuse_unwritable(output)
-    values = read_yaml(PARAMS_FILE)
+    values = read_params()
     parse(Params, values, "")
     for line in against.write(options.compare, curriculum.of_params(values), output):
         print(line)

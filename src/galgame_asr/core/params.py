@@ -44,6 +44,17 @@ def section(cls: type[T]) -> type[T]:
     return cast("type[T]", decorate(cls))
 
 
+def read_params(file: Path = PARAMS_FILE) -> Any:
+    """Read a whole params file as plain values.
+
+    Raises:
+        ConfigError: as for `read_yaml` and `refuse_names`.
+    """
+    values = read_yaml(file)
+    refuse_names(values, file)
+    return values
+
+
 def refuse_names(values: Any, file: Path = PARAMS_FILE) -> None:
     """Refuse names that cannot be part of a stage's name, a path, a dotted key and a command.
 
@@ -54,7 +65,7 @@ def refuse_names(values: Any, file: Path = PARAMS_FILE) -> None:
         found = values
         for part in key.split("."):
             found = found.get(part) if isinstance(found, dict) else None
-        for name in found if isinstance(found, dict | list) else ():
+        for name in found if isinstance(found, list if key == CHECKPOINTS else dict) else ():
             parts = str(name).split("/") if key == CHECKPOINTS else [name]
             if not all(map(_is_name, parts)):
                 raise ConfigError(
@@ -81,8 +92,7 @@ def load(kind: TypeForm[T], key: str, *, file: Path = PARAMS_FILE) -> T:
             of the declared type or range; a name is not allowed, or a folder of outputs is a
             link.
     """
-    value: Any = read_yaml(file)
-    refuse_names(value, file)
+    value: Any = read_params(file)
     refuse_links()
     passed: list[str] = []
     for name in key.split("."):
@@ -138,8 +148,6 @@ def parse(kind: TypeForm[T], value: Any, key: str, *, file: Path = PARAMS_FILE) 
     Raises:
         ConfigError: as for `load`.
     """
-    if not key:  # the whole file; in JSON a number that is a name would be text
-        refuse_names(value, file)
     try:
         # In JSON mode strict validation still takes a list for a tuple.
         text = json.dumps(value, ensure_ascii=False)

@@ -10,7 +10,7 @@ from pydantic import model_validator
 
 from galgame_asr.averaging.params import Averages
 from galgame_asr.base.params import BaseParams
-from galgame_asr.core.params import PARAMS_FILE, parse, read_yaml, refuse_links, section
+from galgame_asr.core.params import parse, read_params, refuse_links, section
 from galgame_asr.corpora.params import Corpora
 from galgame_asr.decoding.params import DecodeParams
 from galgame_asr.experiment import curriculum
@@ -75,7 +75,7 @@ def main(_arguments: Sequence[str] = ()) -> None:
         ConfigError: params.yaml is not valid, or a folder of outputs is a link.
     """
     refuse_links()
-    parse(Params, read_yaml(PARAMS_FILE), "")
+    parse(Params, read_params(), "")
 
 
 if __name__ == "__main__":

@@ -42,7 +42,9 @@ def apply(name: str, file: Path = params.PARAMS_FILE, directory: Path = PROFILES
     buffer = io.StringIO()
     yaml.dump(whole, buffer)
     text = buffer.getvalue()
-    params.parse(Params, YAML(typ="safe").load(text), "", file=source)
+    values = YAML(typ="safe").load(text)
+    params.refuse_names(values, source)
+    params.parse(Params, values, "", file=source)
     write_text(file, text)
     return keys
 

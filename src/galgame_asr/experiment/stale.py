@@ -17,7 +17,7 @@ from dvc.exceptions import DvcException
 from dvc.repo import Repo
 from dvc.scm import SCMError
 
-from galgame_asr.core.params import PARAMS_FILE, read_yaml, refuse_names
+from galgame_asr.core.params import read_params, read_yaml
 from galgame_asr.messages.errors import ConfigError
 
 LOCK_FILE = Path("dvc.lock")
@@ -87,11 +87,10 @@ def find() -> list[Stale]:
     """The stages that `dvc repro` would run in this repository, in the order of dvc.yaml.
 
     Raises:
-        ConfigError: as for `refuse_names`; DVC cannot tell, as where dvc.yaml and params.yaml
+        ConfigError: as for `read_params`; DVC cannot tell, as where dvc.yaml and params.yaml
             disagree, or while another DVC runs.
     """
-    params = read_yaml(PARAMS_FILE)
-    refuse_names(params)
+    params = read_params()
     lock = read_yaml(LOCK_FILE)["stages"] if LOCK_FILE.is_file() else {}
     try:
         with Repo(".") as repo:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 import torch
 
-from galgame_asr.core.params import PARAMS_FILE, hint, parse, read_yaml
+from galgame_asr.core.params import hint, parse, read_params
 from galgame_asr.core.paths import MODELS, SPLIT
 from galgame_asr.experiment.params import Params
 from galgame_asr.families.common import compute
@@ -32,7 +32,7 @@ def show(options: argparse.Namespace) -> None:
         ConfigError: params are not valid, the model's configuration is not here, or
             there is no such phase.
     """
-    params = parse(Params, read_yaml(PARAMS_FILE), "")
+    params = parse(Params, read_params(), "")
     chosen = phases(params)
     if options.phase:
         if options.phase not in chosen:

@@ -93,7 +93,7 @@ def gather(name: str) -> Facts:
         ExportError: the export is not there, or was not verified as params describe it.
         DataError: a file of metrics is missing or has other keys.
     """
-    values = params.parse(Params, params.read_yaml(params.PARAMS_FILE), "")
+    values = params.parse(Params, params.read_params(), "")
     if name not in values.export:
         hint = params.hint(name, list(values.export))
         raise ConfigError(f"{params.PARAMS_FILE}: export has no key '{name}'. {hint}")

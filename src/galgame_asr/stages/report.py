@@ -4,7 +4,7 @@ import json
 from collections.abc import Sequence
 
 from galgame_asr.core.files import prune, write_text
-from galgame_asr.core.params import PARAMS_FILE, read_yaml
+from galgame_asr.core.params import read_params
 from galgame_asr.core.paths import METRICS, RAW, SCORED, SPLIT, TEST_SETS, TRAINING, VERIFIED
 from galgame_asr.core.reader import ShardReader
 from galgame_asr.experiment.curriculum import check, of_params
@@ -16,7 +16,7 @@ from galgame_asr.report.collect import collect
 
 def main(_arguments: Sequence[str]) -> None:
     """Collect the scores of every checkpoint with every prompt."""
-    params = read_yaml(PARAMS_FILE)
+    params = read_params()
     # So that a score never stands for a phase or prompt that is no more: DVC would go on with
     # what it left in models/.
     check(params)
