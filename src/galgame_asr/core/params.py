@@ -77,10 +77,11 @@ def refuse_names(values: Any, file: Path = PARAMS_FILE) -> None:
 
 def _is_name(name: Any) -> bool:
     """Letters, with their marks (か, U+3099 is が), digits, _ and -; no - or mark is the first."""
-    if not isinstance(name, str) or not 0 < len(name.encode()) <= LONGEST_NAME_BYTES:
+    if not isinstance(name, str) or not name:
         return False
     known = [c in "_-" or unicodedata.category(c)[0] in "LMN" for c in name]
-    return all(known) and name[0] != "-" and unicodedata.category(name[0])[0] != "M"
+    first_is_one = name[0] != "-" and unicodedata.category(name[0])[0] != "M"
+    return all(known) and first_is_one and len(name.encode()) <= LONGEST_NAME_BYTES
 
 
 def load(kind: TypeForm[T], key: str, *, file: Path = PARAMS_FILE) -> T:

@@ -1,6 +1,5 @@
 """Transcribing rows of a manifest, in batches of similar length, by one process or several."""
 
-import math
 import time
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from concurrent.futures import as_completed
@@ -22,6 +21,7 @@ from galgame_asr.decoding.params import SearchParams
 from galgame_asr.decoding.segments import Audio, Detector, load_detector
 from galgame_asr.families.common import compute
 from galgame_asr.families.common.batching import by_length, num_frames, window_frames
+from galgame_asr.families.common.defaults import max_spoken_tokens
 from galgame_asr.families.common.family import FrontEnd, Recogniser, Search
 from galgame_asr.families.common.params import ComputeParams, Prompt
 from galgame_asr.families.common.transcript import Transcript
@@ -29,8 +29,6 @@ from galgame_asr.messages.console import Progress, log
 from galgame_asr.messages.errors import ConfigError
 from galgame_asr.runtimes import load as runtimes
 
-# Tokens that even the shortest utterance may have beyond its share by duration.
-EXTRA_TOKENS = 8
 Row = Mapping[Hashable, Any]
 
 
@@ -144,7 +142,7 @@ class Decoder:
 
 def max_tokens(duration_s: float, params: SearchParams) -> int:
     """The longest transcript of an utterance or piece, in tokens."""
-    by_duration = math.ceil(duration_s * params.max_tokens_per_s) + EXTRA_TOKENS
+    by_duration = max_spoken_tokens(duration_s, params.max_tokens_per_s)
     return min(params.max_new_tokens or by_duration, by_duration)
 
 

@@ -19,7 +19,7 @@ from galgame_asr.families.common.family import Search
 from galgame_asr.families.common.params import Prompt
 from galgame_asr.families.common.transcript import Transcript
 from galgame_asr.families.whisper import front
-from galgame_asr.families.whisper.front import WINDOW_S, FrontEnd, pad
+from galgame_asr.families.whisper.front import PREPROCESSOR, WINDOW_S, FrontEnd, load_front, pad
 from galgame_asr.messages.errors import CheckpointError
 from galgame_asr.runtimes.extras import require
 
@@ -30,7 +30,7 @@ FILES = (
     "vocabulary.json",
     "tokenizer.json",
     "tokenizer_config.json",
-    "preprocessor_config.json",
+    PREPROCESSOR,
 )
 # Of every published Whisper; CTranslate2's files do not say.
 POSITIONS = 448
@@ -141,11 +141,4 @@ def load(directory: Path) -> WhisperCt2:
     """
     if missing := [name for name in FILES if not (directory / name).is_file()]:
         raise CheckpointError(f"{directory} is no export for CTranslate2: it lacks {missing[0]}")
-    try:
-        tokenizer = WhisperTokenizer.from_pretrained(directory, local_files_only=True)
-        extractor = WhisperFeatureExtractor.from_pretrained(directory, local_files_only=True)
-    except (OSError, ValueError, TypeError) as error:
-        raise CheckpointError(
-            f"{directory} has no usable tokenizer or extractor: {error}"
-        ) from None
-    return WhisperCt2(directory, tokenizer, extractor)
+    return WhisperCt2(directory, *load_front(directory))

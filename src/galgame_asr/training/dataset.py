@@ -2,7 +2,7 @@
 
 import os
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -57,18 +57,22 @@ class Utterances:
             UtteranceError: the audio cannot be decoded, is shorter than a frame or of another
                 length than its row says.
         """
-        row = self.rows.iloc[pick.row]
-        features = self._features(pick)
+        row = self.rows.iloc[pick.row].to_dict()
+        features = self._features(pick, row)
         draw = zlib.crc32(f"{row['id']}\0{pick.epoch}".encode())
         if self.augment:
             features = mask(features, self.family.num_mels, self.augment, [self.seed, draw])
         prompt = self.prompts[draw % len(self.prompts)]
         return Example(
-            self.name(pick), features, prompt, row["text"], float(row["duration_s"]) / pick.speed
+            f"{row['corpus']}/{row['id']}",
+            features,
+            prompt,
+            row["text"],
+            float(row["duration_s"]) / pick.speed,
         )
 
     def name(self, pick: Pick) -> str:
-        """CORPUS/ID."""
+        """CORPUS/ID, as in its example."""
         row = self.rows.iloc[pick.row]
         return f"{row['corpus']}/{row['id']}"
 
@@ -77,11 +81,10 @@ class Utterances:
         frames = num_frames(self.rows["duration_s"].to_numpy()[[pick.row for pick in picks]])
         return at_speed(frames, np.array([pick.speed for pick in picks]))
 
-    def _features(self, pick: Pick) -> torch.Tensor:
+    def _features(self, pick: Pick, row: Mapping[Hashable, Any]) -> torch.Tensor:
         key = (pick.row, pick.speed)
         if key in self._cache:
             return self._cache[key]
-        row = self.rows.iloc[pick.row].to_dict()
         audio = self.reader.read_row(row)
         found_s, announced_s = len(audio) / SAMPLE_RATE_HZ, float(row["duration_s"])
         if abs(found_s - announced_s) > max(LENGTH_ERROR_S, LENGTH_ERROR_SHARE * announced_s):
@@ -198,9 +201,7 @@ def refuse_long(
     """
     for prompt in params.prompts:
         for rows in (train, dev):
-            for id_, text in zip(rows["id"], rows["text"], strict=True):
-                if why := family.refuse_text(text, prompt):
-                    raise DataError(f"utterance {id_}: {why}; leave it out")
+            _refuse_long_texts(family, rows, family.max_text_tokens(prompt))
     window_s, augment = family.window_s, params.augment
     if window_s is None:
         return
@@ -214,6 +215,17 @@ def refuse_long(
                 f"at speed {slowest:g}: {', '.join(long['id'][:3])}; set manifest.max_duration_s "
                 f"to at most {window_s * slowest:g} and severity.too_long to drop, or augment "
                 "less slowly"
+            )
+
+
+def _refuse_long_texts(family: Family, rows: pd.DataFrame, most: int | None) -> None:
+    if most is None:
+        return
+    for id_, text in zip(rows["id"], rows["text"], strict=True):
+        # Most texts have fewer bytes already.
+        if len(text.encode()) > most and (count := len(family.text_tokens(text))) > most:
+            raise DataError(
+                f"utterance {id_}: its text has {count} tokens; {most} fit; leave it out"
             )
 
 

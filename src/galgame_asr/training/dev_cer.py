@@ -1,6 +1,5 @@
 """The character error rate of a phase while it runs, on a fixed sample of its dev set."""
 
-import math
 import unicodedata
 import zlib
 from collections.abc import Sequence
@@ -11,14 +10,12 @@ import torch
 from rapidfuzz.distance import Levenshtein
 
 from galgame_asr.families.common.batching import by_length, window_frames
+from galgame_asr.families.common.defaults import max_spoken_tokens
 from galgame_asr.families.common.family import Family, Search
 from galgame_asr.families.common.params import Prompt
 from galgame_asr.messages.errors import UtteranceError
 from galgame_asr.training.batches import Pick
 from galgame_asr.training.dataset import Utterances
-
-# No one says more: a text that goes on is a loop.
-TOKENS_PER_S, EXTRA_TOKENS = 25, 8
 
 
 def sample(rows: pd.DataFrame, count: int) -> list[Pick]:
@@ -56,7 +53,7 @@ def count_errors(
                 continue
         if not examples:
             continue
-        limits = [math.ceil(e.duration_s * TOKENS_PER_S) + EXTRA_TOKENS for e in examples]
+        limits = [max_spoken_tokens(example.duration_s) for example in examples]
         found = family.transcribe([e.features for e in examples], prompt, Search(limits))
         for example, transcript in zip(examples, found, strict=True):
             said, heard = _letters(example.text), _letters(transcript.text)

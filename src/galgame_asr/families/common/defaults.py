@@ -1,6 +1,7 @@
 """galgame_asr.json in a model directory: how the model is used where nobody says otherwise."""
 
 import json
+import math
 import shutil
 from dataclasses import asdict
 from pathlib import Path
@@ -15,6 +16,8 @@ from galgame_asr.messages.console import log
 from galgame_asr.messages.errors import CheckpointError, ConfigError
 
 FILE = "galgame_asr.json"
+# No one says more: a text that goes on is a loop. Even the shortest utterance may have some.
+MAX_TOKENS_PER_S, EXTRA_TOKENS = 25.0, 8
 
 
 @section
@@ -24,10 +27,15 @@ class Defaults:
     # What it was trained with; the first is the one that is taken.
     prompts: Annotated[tuple[Prompt, ...], Field(min_length=1)]
     # The rest is as in section `decode`, and the family's own.
-    max_tokens_per_s: Annotated[float, Field(gt=0)] = 25.0
+    max_tokens_per_s: Annotated[float, Field(gt=0)] = MAX_TOKENS_PER_S
     beams: Annotated[int, Field(ge=1)] = 1
     no_repeat_ngram_size: Annotated[int, Field(ge=0)] = 0
     max_segment_s: Annotated[float, Field(ge=1)] = 30.0
+
+
+def max_spoken_tokens(duration_s: float, per_s: float = MAX_TOKENS_PER_S) -> int:
+    """Tokens that speech of a duration can have."""
+    return math.ceil(duration_s * per_s) + EXTRA_TOKENS
 
 
 def write(directory: Path, defaults: Defaults) -> None:

@@ -17,6 +17,7 @@ from torch import nn
 
 from galgame_asr.families.common.defaults import Defaults
 from galgame_asr.families.common.params import Prompt
+from galgame_asr.families.common.text_tokens import TextTokenizer
 from galgame_asr.families.common.transcript import Transcript
 
 # 16 kHz mono samples to float32 features (T, D).
@@ -84,8 +85,12 @@ class Family(Recogniser, Protocol):
     def layers(self) -> list[nn.Module]:
         """The layers whose activations can be recomputed, one at a time."""
 
-    def refuse_text(self, text: str, prompt: Prompt) -> str | None:
-        """Why the model cannot learn a text, if so."""
+    @property
+    def text_tokens(self) -> TextTokenizer:
+        """Makes tokens of a label, none of them shorter than a byte."""
+
+    def max_text_tokens(self, prompt: Prompt) -> int | None:
+        """Tokens of the longest label that the model can learn with a prompt; None: any."""
 
     def training_batch(self, examples: Sequence[Example]) -> dict[str, Any]:
         """Arguments of `model`, which returns a map with the mean `loss` over the batch."""

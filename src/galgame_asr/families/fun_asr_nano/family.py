@@ -82,8 +82,8 @@ class FunAsrNano:
         features: torch.Tensor = batch[0]
         return features
 
-    def refuse_text(self, text: str, prompt: Prompt) -> str | None:
-        """See `Family`: whatever its length."""
+    def max_text_tokens(self, prompt: Prompt) -> int | None:
+        """See `Family`: its positions are more than a recording has words."""
         return None
 
     def training_batch(self, examples: Sequence[Example]) -> dict[str, Any]:

@@ -30,7 +30,14 @@ from galgame_asr.families.common.defaults import Defaults
 from galgame_asr.families.common.family import Example, Search
 from galgame_asr.families.common.params import Prompt
 from galgame_asr.families.common.transcript import Transcript
-from galgame_asr.families.whisper.front import DEFAULTS, WINDOW_S, FrontEnd, pad
+from galgame_asr.families.whisper.front import (
+    DEFAULTS,
+    PREPROCESSOR,
+    WINDOW_S,
+    FrontEnd,
+    load_front,
+    pad,
+)
 from galgame_asr.families.whisper.network import (
     IGNORED,
     SINUSOIDS,
@@ -39,10 +46,10 @@ from galgame_asr.families.whisper.network import (
     load_model,
     save_model,
 )
-from galgame_asr.messages.errors import CheckpointError, ConfigError
+from galgame_asr.messages.errors import ConfigError
 
 PARTS = {"encoder": "model.encoder.", "decoder": "model.decoder."}
-PREPROCESSOR, TOKENIZER = "preprocessor_config.json", "tokenizer.json"
+TOKENIZER = "tokenizer.json"
 TIMESTAMP_S = 0.02  # between two timestamp tokens
 
 
@@ -72,14 +79,10 @@ class Whisper(FrontEnd):
         """See `Family`."""
         return [*self.model.model.encoder.layers, *self.model.model.decoder.layers]
 
-    def refuse_text(self, text: str, prompt: Prompt) -> str | None:
-        """See `Family`: too many tokens."""
-        most = self.model.config.max_target_positions - len(self.prompt_tokens(prompt))
-        most -= 2 if prompt.timestamps else 0
-        if len(text.encode()) <= most:  # no token is shorter than a byte
-            return None
-        count = len(self.tokenizer.encode(text, add_special_tokens=False))
-        return f"its text has {count} tokens; {most} fit" if count > most else None
+    def max_text_tokens(self, prompt: Prompt) -> int | None:
+        """See `Family`: the positions that prompt and timestamps leave."""
+        taken = len(self.prompt_tokens(prompt)) + (2 if prompt.timestamps else 0)
+        return self.model.config.max_target_positions - taken
 
     def training_batch(self, examples: Sequence[Example]) -> dict[str, Any]:
         """Arguments of `Model`: input_features (B, mels, 3000), decoder_input_ids and labels.
@@ -242,15 +245,7 @@ class NoRepeat(LogitsProcessor):
 
 def load(directory: Path, weights: Path | None = None) -> Whisper:
     """Load a model directory in transformers' layout; see `families.load`."""
-    model = load_model(directory, weights)
-    try:
-        tokenizer = WhisperTokenizer.from_pretrained(directory, local_files_only=True)
-        extractor = WhisperFeatureExtractor.from_pretrained(directory, local_files_only=True)
-    except (OSError, ValueError, TypeError) as error:
-        raise CheckpointError(
-            f"{directory} has no usable tokenizer or {PREPROCESSOR}: {error}"
-        ) from None
-    return Whisper(directory, model, tokenizer, extractor)
+    return Whisper(directory, load_model(directory, weights), *load_front(directory))
 
 
 def _save_part(part: WhisperFeatureExtractor | WhisperTokenizer, directory: Path) -> None:

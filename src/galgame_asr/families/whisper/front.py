@@ -7,6 +7,7 @@ which is one value, so that caches stay small and SpecAugment masks speech.
 import math
 from collections.abc import Mapping, Sequence
 from functools import cached_property
+from pathlib import Path
 from typing import cast
 
 import numpy as np
@@ -18,8 +19,9 @@ from transformers.models.whisper.tokenization_whisper import TO_LANGUAGE_CODE
 from galgame_asr.families.common.defaults import Defaults
 from galgame_asr.families.common.params import Prompt
 from galgame_asr.families.common.text_tokens import TextTokenizer
-from galgame_asr.messages.errors import ConfigError, DataError
+from galgame_asr.messages.errors import CheckpointError, ConfigError, DataError
 
+PREPROCESSOR = "preprocessor_config.json"
 WINDOW_S = 30.0
 # Japanese, which this project is about; without a language, Whisper detects one for each piece.
 DEFAULTS = Defaults(prompts=(Prompt(language="ja"),), max_segment_s=WINDOW_S)
@@ -116,6 +118,23 @@ class FrontEnd:
                 f"name, such as ja or japanese: {codes}"
             )
         return self.languages[f"<|{code}|>"]
+
+
+def load_front(directory: Path) -> tuple[WhisperTokenizer, WhisperFeatureExtractor]:
+    """Load the tokenizer and the extractor of features of a directory.
+
+    Raises:
+        CheckpointError: a file is missing or damaged.
+    """
+    try:
+        return (
+            WhisperTokenizer.from_pretrained(directory, local_files_only=True),
+            WhisperFeatureExtractor.from_pretrained(directory, local_files_only=True),
+        )
+    except (OSError, ValueError, TypeError) as error:
+        raise CheckpointError(
+            f"{directory} has no usable tokenizer or {PREPROCESSOR}: {error}"
+        ) from None
 
 
 def hotwords_text(prompt: Prompt) -> str:

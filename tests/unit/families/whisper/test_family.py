@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 from typing import Any, cast
 
+import pandas as pd
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
@@ -19,7 +20,9 @@ from galgame_asr.families.whisper.front import pad
 from galgame_asr.families.whisper.network import IGNORED, SINUSOIDS
 from galgame_asr.messages.errors import CheckpointError, ConfigError, DataError
 from galgame_asr.runtimes.load import detect
+from galgame_asr.training.dataset import refuse_long
 from galgame_asr.training.freezing import freeze
+from galgame_asr.training.params import TrainingParams
 from tests.models import TEXTS, build, build_whisper, examples, gradients, log_prob, noise
 from tests.models import WHISPER_JAPANESE as JAPANESE
 
@@ -124,11 +127,15 @@ def test_a_text_beyond_the_decoder_is_named(family: Whisper) -> None:
     (example,) = examples(family, [0.5], JAPANESE)
     # The prompt has 4 tokens, and the end of the text needs no place.
     fits, too_long = (dataclasses.replace(example, text="a" * count) for count in (444, 445))
-    assert len(family.tokenizer.encode(fits.text, add_special_tokens=False)) == 444
-    assert family.refuse_text(fits.text, JAPANESE) is None
+    assert family.max_text_tokens(JAPANESE) == len(family.text_tokens(fits.text)) == 444
     assert family.training_batch([fits])["labels"].shape == (1, 448)
-    refused = family.refuse_text(too_long.text, JAPANESE)
-    assert refused == "its text has 445 tokens; 444 fit"
+    rows, params = pd.DataFrame({"id": ["a"], "duration_s": 0.5}), TrainingParams(
+        freeze={"encoder": True, "decoder": False}, lr=1e-4, epochs=1, mix={"vn": 1.0},
+        prompts=(JAPANESE,),
+    )  # fmt: skip
+    refuse_long(family, params, rows.assign(text=fits.text), rows.assign(text="b"))
+    with pytest.raises(DataError, match="utterance a: its text has 445 tokens; 444 fit; leave it"):
+        refuse_long(family, params, rows.assign(text=too_long.text), rows.assign(text="b"))
     with pytest.raises(ConfigError, match=r"ctc_weight is 0.3; .* set ctc_weight to 0"):
         family.add_ctc_loss(0.3)
 
