@@ -34,7 +34,7 @@ def test_a_name_that_no_disk_takes_is_refused_first(tmp_path: Path) -> None:
         targets(options, ".srt")
 
 
-@pytest.mark.parametrize("output", ["x" * 256, "x" * 256 + ".srt", "a.wav/there", "/proc/a.srt"])
+@pytest.mark.parametrize("output", ["x" * 256, "x" * 256 + ".srt", "a.wav/there"])
 def test_an_output_that_cannot_be_written_is_refused_first(tmp_path: Path, output: str) -> None:
     """One line, before a model is loaded."""
     (tmp_path / "a.wav").touch()
