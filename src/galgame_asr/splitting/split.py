@@ -14,6 +14,7 @@ from galgame_asr.manifests.group import group_text
 from galgame_asr.manifests.hashing import unit_hash
 from galgame_asr.manifests.params import FlagSeverity, SignalParams
 from galgame_asr.messages.errors import ConfigError, DataError
+from galgame_asr.splitting.exclusions import excluded
 from galgame_asr.splitting.params import SplitParams
 
 LEFT_OUT = "left_out"  # the table of rows that are in no set
@@ -23,9 +24,10 @@ SHOWN_FAILED = 3  # rows
 
 @dataclass(frozen=True)
 class Checks:
-    """What flags do in each corpus, and how the signal of dev and test rows is checked."""
+    """What leaves rows out, and how the signal of dev and test rows is checked."""
 
-    severities: Mapping[str, FlagSeverity]
+    excluded: Mapping[str, Mapping[str, str]]  # by corpus, see `exclusions.read`
+    severities: Mapping[str, FlagSeverity]  # by corpus: what its flags do
     signal: SignalParams
     reader: ShardReader
 
@@ -36,20 +38,21 @@ def split(
     """Put every row into train, dev, test, ood (the out-of-domain test set) or left_out.
 
     Rows of a table are sorted by corpus and id. Those in left_out have the reason
-    among their flags: a flag that is not `warn`, `leak` or `test_limit`.
+    among their flags: `excluded`, a flag that is not `warn`, `leak` or `test_limit`.
 
     Returns:
         the tables by name, and counts of them for metrics/split.json.
 
     Raises:
         ConfigError: out_of_domain names an unknown corpus.
-        DataError: a set that cannot be empty is, two sets share an utterance, or a
-            dev or test row has a flag of severity `fail`.
+        DataError: a set that cannot be empty is, two sets share an utterance, a
+            dev or test row has a flag of severity `fail`, or an excluded one is not there.
     """
     rows = rows.sort_values(["corpus", "id"], ignore_index=True)
     keys = _keys(rows, params)
     placed = place(rows, keys, params)
     placed = placed.where(usable(rows, checks.severities), LEFT_OUT)
+    placed = _leave_out(rows, placed, excluded(rows, checks.excluded), "excluded")
     # Before the checks, which need not know rows that are in no set.
     for name in TEST_SETS:
         kept = limited(rows["id"][placed == name], params)

@@ -9,10 +9,11 @@ import pandas as pd
 from galgame_asr.core import utterances
 from galgame_asr.core.files import prune, write_text
 from galgame_asr.core.params import load
-from galgame_asr.core.paths import MANIFEST, METRICS, QUALITY, RAW, SPLIT
+from galgame_asr.core.paths import EXCLUSIONS, MANIFEST, METRICS, QUALITY, RAW, SPLIT
 from galgame_asr.core.reader import ShardReader
 from galgame_asr.manifests.params import Exceptions, FlagSeverity, SignalParams, severity_of
 from galgame_asr.messages.console import log, run
+from galgame_asr.splitting import exclusions
 from galgame_asr.splitting.params import SplitParams
 from galgame_asr.splitting.split import Checks, split
 
@@ -29,7 +30,11 @@ def main(_arguments: Sequence[str]) -> None:
     )
     severity = load(FlagSeverity, "manifest.severity")
     exceptions = load(Exceptions, "manifest.exceptions")
+    excluded = exclusions.read(EXCLUSIONS, names)
+    for name, reasons in excluded.items():
+        log.info("%s/%s.tsv leaves out %d utterances", EXCLUSIONS, name, len(reasons))
     checks = Checks(
+        excluded,
         {name: severity_of(name, kinds[name], severity, exceptions) for name in names},
         load(SignalParams, "manifest.signal"),
         ShardReader(RAW),

@@ -42,7 +42,7 @@ def checks(tmp_path_factory: pytest.TempPathFactory) -> Checks:
     silence = ogg.encode(np.zeros(16_000, np.int16), 16_000)
     tar.write(root / "a.tar", [("a.ogg", tone(1.0)), ("b.ogg", silence)])
     signal = dataclasses.replace(MANIFEST.signal, max_length_error_s=60.0)  # durations are drawn
-    return Checks(everywhere(DROP), signal, ShardReader(root))
+    return Checks({}, everywhere(DROP), signal, ShardReader(root))
 
 
 def everywhere(severity: FlagSeverity) -> dict[str, FlagSeverity]:
