@@ -7,6 +7,7 @@ from pathlib import Path
 import pandas as pd
 
 from galgame_asr.core import utterances
+from galgame_asr.core.paths import DEV_SAMPLE, TEST_SETS
 from galgame_asr.experiment.curriculum import Curriculum
 from galgame_asr.families.common.transcript import Transcript
 from galgame_asr.report.results import Variant
@@ -63,7 +64,9 @@ def table(sets: Mapping[str, Mapping[str, tuple[str, str]]]) -> pd.DataFrame:
 
 
 def tables(
-    curriculum: Curriculum = CURRICULUM, sets: Sequence[str] = ("test", "ood"), utterances: int = 40
+    curriculum: Curriculum = CURRICULUM,
+    sets: Sequence[str] = (*TEST_SETS, DEV_SAMPLE),
+    utterances: int = 40,
 ) -> dict[Variant, pd.DataFrame]:
     """A table of each variant, with fewer errors later in the curriculum."""
     found = {}

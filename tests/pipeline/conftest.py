@@ -20,7 +20,7 @@ from tests.phases import write_rows
 # The embedded default, smaller: 100 utterances, two phases of a few steps, four decodes.
 SMALLER: dict[str, Any] = {
     "corpora": {"vn": {"utterances": 60, "shard_size": 32}, "reading": {"utterances": 40}},
-    "split": {"dev": 0.15, "test": 0.25},
+    "split": {"dev": 0.15, "test": 0.25, "min_test": 1, "dev_sample": 4},
     "base": {
         "built": {
             "tiny": {

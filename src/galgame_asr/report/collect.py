@@ -1,12 +1,13 @@
 """Computing the report's figures from the tables of scored utterances."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+from galgame_asr.core.paths import DEV_SAMPLE
 from galgame_asr.experiment.curriculum import Curriculum
 from galgame_asr.messages.errors import DataError
 from galgame_asr.report.comparison import compare
@@ -21,8 +22,9 @@ from galgame_asr.report.results import (
     Scored,
     Variant,
 )
-from galgame_asr.scoring.summary import summarise
+from galgame_asr.scoring.summary import fractions, summarise
 
+NONE = Confusions([], [], [])
 # The scored utterances of each variant, in the order of the report.
 Tables = Mapping[Variant, pd.DataFrame]
 
@@ -34,13 +36,23 @@ def collect(tables: Tables, curriculum: Curriculum) -> list[Results]:
         DataError: two variants of the present revision have other utterances.
     """
     found = []
+    samples = {v: part_of(table, DEV_SAMPLE) for v, table in tables.items()}
+    _refuse_other_utterances(DEV_SAMPLE, samples)
+    dev = {v: _dev(part) for v, part in samples.items()}
     for name in TITLES:
         parts = {v: part_of(table, name) for v, table in tables.items()}
         present = {v: part for v, part in parts.items() if v.revision is None}
         if any(len(part) for part in present.values()):
-            _refuse_other_utterances(name, present)
-            found.append(_results(name, parts, curriculum))
+            _refuse_other_utterances(name, parts)
+            found.append(_results(name, parts, dev, curriculum))
     return found
+
+
+def _dev(part: pd.DataFrame) -> float | None:
+    """The capped CER of the dev sample; None without one, as in tables of older revisions."""
+    errors, characters = fractions(part)["cer_capped"]
+    whole = characters.sum()
+    return float(errors.sum() / whole) if whole else None
 
 
 def summarised(directory: Path, curriculum: Curriculum) -> list[Results]:
@@ -60,9 +72,12 @@ def summarised(directory: Path, curriculum: Curriculum) -> list[Results]:
         parts = {v: sets[name] for v, sets in summaries.items() if name in sets}
         if parts:
             first = next(iter(parts.values()))
-            scored = [_scored(v, part, Confusions([], [], [])) for v, part in parts.items()]
+            scored = [
+                _scored(v, part, summaries[v].get(DEV_SAMPLE, {}).get("cer_capped"))
+                for v, part in parts.items()
+            ]
             counts = (first["utterances"], first["characters"])
-            found.append(Results(name, *counts, scored, {}, [], [], []))
+            found.append(Results(name, *counts, scored, {}, [], [], [], {}))
     return found
 
 
@@ -77,8 +92,8 @@ def part_of(table: pd.DataFrame, name: str) -> pd.DataFrame:
     return table[table["set"] == name].sort_values("id", ignore_index=True)
 
 
-def _refuse_other_utterances(name: str, present: Tables) -> None:
-    (first, expected), *others = present.items()
+def _refuse_other_utterances(name: str, parts: Tables) -> None:
+    (first, expected), *others = ((v, p) for v, p in parts.items() if v.revision is None)
     for variant, part in others:
         if not part["id"].equals(expected["id"]):
             raise DataError(
@@ -87,7 +102,9 @@ def _refuse_other_utterances(name: str, present: Tables) -> None:
             )
 
 
-def _results(name: str, parts: Tables, curriculum: Curriculum) -> Results:
+def _results(
+    name: str, parts: Tables, dev: Mapping[Variant, float | None], curriculum: Curriculum
+) -> Results:
     present = [v for v in parts if v.revision is None]
     first_prompt = curriculum.prompts[0]
     previous = {
@@ -112,16 +129,40 @@ def _results(name: str, parts: Tables, curriculum: Curriculum) -> Results:
         utterances=len(part),
         characters=int(part["characters"].sum()),
         scored=[
-            _scored(v, summarise(part), confusions(part)) for v, part in parts.items() if len(part)
+            _scored(v, summarise(part), dev[v], confusions(part))
+            for v, part in parts.items()
+            if len(part)
         ],
         previous={v: compared[pair] for v, pair in previous.items()},
         phases=[(phase, compared[pair]) for phase, pair in phases],
         prompts=[compared[pair] for pair in prompts],
         revision=_against_revision(parts),
+        corpora=_by_corpus(previous.values(), parts),
     )
 
 
-def _scored(variant: Variant, summary: Mapping[str, Any], confused: Confusions) -> Scored:
+def _by_corpus(
+    pairs: Iterable[tuple[Variant, Variant]], parts: Tables
+) -> dict[str, dict[Variant, Comparison]]:
+    """Each pair on each corpus alone, where there are several."""
+    corpora = sorted({corpus for part in parts.values() for corpus in part["corpus"].unique()})
+    if len(corpora) < 2:
+        return {}
+    return {
+        corpus: {
+            new: _compare(new, old, {v: parts[v][parts[v]["corpus"] == corpus] for v in (new, old)})
+            for new, old in pairs
+        }
+        for corpus in corpora
+    }
+
+
+def _scored(
+    variant: Variant,
+    summary: Mapping[str, Any],
+    dev: float | None,
+    confused: Confusions = NONE,
+) -> Scored:
     return Scored(
         variant=variant,
         utterances=summary["utterances"],
@@ -131,6 +172,7 @@ def _scored(variant: Variant, summary: Mapping[str, Any], confused: Confusions) 
         insertions=summary["insertions"],
         cer=_rate(summary, "cer"),
         capped=_rate(summary, "cer_capped"),
+        dev=dev,
         kana=_rate(summary, "cer_kana"),
         wer=_rate(summary, "wer"),
         sentences=_rate(summary, "sentence_accuracy"),

@@ -4,10 +4,11 @@ from collections.abc import Iterable, Sequence
 
 from galgame_asr.report import exports, formats
 from galgame_asr.report.exports import Exports
-from galgame_asr.report.results import Comparison, Results, Scored, Variant
+from galgame_asr.report.results import GROUPS, Comparison, Results, Scored, Variant
 from galgame_asr.report.sentences import CLASS_NAMES, headline
 
 EXPORTS = "## Exports"
+CHANGE = "change in points, against"
 
 
 def text(everything: Sequence[Results], checked: Exports) -> str:
@@ -21,10 +22,11 @@ def text(everything: Sequence[Results], checked: Exports) -> str:
             f"{results.characters:,} characters",
             "",
             *_table(
-                ["checkpoint", "prompt", "CER", "95% interval", "capped", "kana", "WER", "right",
-                 "S, D, I", "change in points, against"],
+                ["checkpoint", "prompt", "dev", "CER", "95% interval", "capped", "kana", "WER",
+                 "right", "S, D, I", CHANGE],
                 [_row(scored, results.previous.get(scored.variant)) for scored in results.scored],
             ),
+            *_corpora(results),
         ]  # fmt: skip
     if everything:
         lines += ["", LEGEND]
@@ -37,6 +39,7 @@ def text(everything: Sequence[Results], checked: Exports) -> str:
 
 
 LEGEND = (
+    "Dev: capped CER of a sample of the dev set, by which the best is chosen. "
     "Capped: at most as many errors per utterance as its reference has characters. Kana: of the "
     "reading. WER: of words in dictionary form. Right: utterances without an error. Change: of the "
     "capped CER on the same utterances; better or worse where its 95% interval excludes 0."
@@ -48,6 +51,7 @@ def _row(scored: Scored, comparison: Comparison | None) -> list[str]:
     return [
         scored.variant.checkpoint + at,
         scored.variant.prompt,
+        formats.NONE if scored.dev is None else formats.percent(scored.dev),
         formats.rate(scored.cer),
         formats.interval(scored.cer),
         formats.rate(scored.capped),
@@ -55,10 +59,40 @@ def _row(scored: Scored, comparison: Comparison | None) -> list[str]:
         formats.rate(scored.wer),
         formats.rate(scored.sentences),
         f"{scored.substitutions}, {scored.deletions}, {scored.insertions}",
-        f"**{comparison.decision}** {formats.change(comparison)}, {comparison.against.checkpoint}"
-        if comparison
-        else formats.NONE,
+        _change(comparison),
     ]
+
+
+def _corpora(results: Results) -> list[str]:
+    """Each corpus of a set that has several."""
+    if not results.corpora:
+        return []
+    title = GROUPS["by_corpus"]
+    rows = [
+        [
+            group.name,
+            scored.variant.checkpoint,
+            scored.variant.prompt,
+            f"{group.utterances:,}",
+            formats.rate(group.cer),
+            formats.interval(group.cer),
+            _change(results.corpora[group.name].get(scored.variant)),
+        ]
+        for index in range(len(results.corpora))
+        for scored in results.scored
+        if scored.variant.revision is None
+        for group in scored.groups[title][index : index + 1]
+    ]
+    head = ["corpus", "checkpoint", "prompt", "utterances", "CER", "95% interval", CHANGE]
+    return ["", *_table(head, rows)]
+
+
+def _change(comparison: Comparison | None) -> str:
+    if comparison is None:
+        return formats.NONE
+    return (
+        f"**{comparison.decision}** {formats.change(comparison)}, {comparison.against.checkpoint}"
+    )
 
 
 def _details(results: Results) -> list[str]:

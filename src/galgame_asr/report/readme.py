@@ -1,6 +1,7 @@
 """What README.md and docs/ show of a run, made of metrics/ so that nobody types a figure."""
 
 import shutil
+from itertools import dropwhile, takewhile
 from pathlib import Path
 
 from galgame_asr.core.files import write_text
@@ -54,15 +55,12 @@ def written(root: Path) -> dict[str, str]:
 
 
 def summary(variants: str) -> str:
-    """Each checkpoint with the prompt that is best in domain: CER and decision of both sets.
+    """Each checkpoint with the prompt that is best on dev: CER and decision of both sets.
 
     Args:
         variants: the report's tables of variants.
     """
-    sets = [
-        [line.strip("| ").split(" | ") for line in part.splitlines() if line.startswith("| ")][1:]
-        for part in variants.split("\n## ")[1:]
-    ]
+    sets = [_first_table(part) for part in variants.split("\n## ")[1:]]
     if not sets:
         return variants.strip()
     prompt = min(sets[0], key=lambda row: float(row[2].rstrip("%")))[1]
@@ -78,8 +76,15 @@ def summary(variants: str) -> str:
     return f"CER with its 95% interval, prompt `{prompt}`:\n\n{table}"
 
 
+def _first_table(part: str) -> list[list[str]]:
+    """Its cells, without the head."""
+    lines = iter(part.splitlines())
+    rows = takewhile(bool, dropwhile(lambda line: not line.startswith("| "), lines))
+    return [row.strip("| ").split(" | ") for row in rows if row.startswith("| ")][1:]
+
+
 def _cells(row: list[str]) -> tuple[str, str]:
-    return f"{row[2]} ({row[3]})", row[-1]
+    return f"{row[3]} ({row[4]})", row[-1]
 
 
 def _bold_titles(variants: str) -> str:

@@ -62,6 +62,7 @@ class Scored:
     # None where the set has no characters, kana or words.
     cer: Rate | None
     capped: Rate | None
+    dev: float | None  # capped, of the dev sample
     kana: Rate | None
     wer: Rate | None
     sentences: Rate | None  # share of utterances without an error
@@ -107,6 +108,8 @@ class Results:
     prompts: Sequence[Comparison]
     # Each variant against the same one of the other revision.
     revision: Sequence[Comparison]
+    # As `previous`, of each corpus alone where the set has several.
+    corpora: Mapping[str, Mapping[Variant, Comparison]]
 
     @property
     def title(self) -> str:
@@ -114,7 +117,18 @@ class Results:
         return TITLES[self.name]
 
     @property
+    def chosen(self) -> Scored | None:
+        """The present variant that is best on the dev sample; None without one."""
+        present = [s for s in self.scored if s.dev is not None and s.variant.revision is None]
+        return min(present, key=lambda s: s.dev or 0.0, default=None)
+
+    @property
     def best(self) -> Scored | None:
+        """The one chosen on the dev sample; without a sample, the lowest."""
+        return self.chosen or self.lowest
+
+    @property
+    def lowest(self) -> Scored | None:
         """The present variant with the fewest capped errors; None if nothing could be scored."""
         present = [s for s in self.scored if s.capped and s.variant.revision is None]
         return min(present, key=lambda s: s.capped.value if s.capped else 0.0, default=None)

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from galgame_asr.report import formats
-from galgame_asr.report.results import Comparison, Results
+from galgame_asr.report.results import GROUPS, Comparison, Results, Scored
 
 CLASS_NAMES = {
     "misheard": "misheard",
@@ -52,13 +52,15 @@ def headline(results: Sequence[Results]) -> list[str]:
 
 def _of_set(results: Results) -> list[str]:
     where = "in domain" if results.name == "test" else "out of domain"
-    best = results.best
     sentences = []
-    if best is not None:
+    if results.chosen:
+        sentences.append(f"Best on dev, {where}: {_with_cer(results.chosen)}.")
+    if results.lowest and results.lowest != results.chosen:
         sentences.append(
-            f"Best {where}: {best.variant.name} with a CER of {formats.rate(best.cer)} "
-            f"({formats.interval(best.cer)})."
+            f"Lowest {where}: {_with_cer(results.lowest)}, which this set itself chose and so "
+            "flatters."
         )
+    sentences += [corpus(results, name) for name in results.corpora if results.best]
     if results.phases:
         sentences.append(gains(results))
     if least := detectable(results):
@@ -67,6 +69,28 @@ def _of_set(results: Results) -> list[str]:
             f"{least} points before the difference shows in four of five test sets like this."
         )
     return sentences
+
+
+def _with_cer(scored: Scored) -> str:
+    return (
+        f"{scored.variant.name} with a CER of {formats.rate(scored.cer)} "
+        f"({formats.interval(scored.cer)})"
+    )
+
+
+def corpus(results: Results, name: str) -> str:
+    """What the best variant is on one corpus of a set that has several."""
+    best = results.best
+    assert best is not None
+    group = next(group for group in best.groups[GROUPS["by_corpus"]] if group.name == name)
+    said = (
+        f"Of {name} ({group.utterances:,} utterances): {best.variant.name} with a CER of "
+        f"{formats.rate(group.cer)} ({formats.interval(group.cer)})"
+    )
+    if comparison := results.corpora[name].get(best.variant):
+        against = comparison.against.checkpoint
+        said += f"; {comparison.decision} against {against}: {formats.change(comparison)} points"
+    return f"{said}."
 
 
 def gains(results: Results) -> str:

@@ -7,7 +7,7 @@ import pandas as pd
 
 from galgame_asr.core import utterances
 from galgame_asr.core.params import load
-from galgame_asr.core.paths import MACHINE, MODELS, RAW, SPLIT, TEST_SETS
+from galgame_asr.core.paths import DECODED_SETS, MACHINE, MODELS, RAW, SPLIT
 from galgame_asr.decoding import transcripts
 from galgame_asr.decoding.params import DecodeParams
 from galgame_asr.decoding.transcribe import Task, transcribe
@@ -35,7 +35,7 @@ def main(arguments: Sequence[str]) -> None:
         batch_frames=machine.decode_batch_frames,
         processes=machine.processes,
     )
-    tables = {name: utterances.read(SPLIT / f"{name}.parquet") for name in TEST_SETS}
+    tables = {name: utterances.read(SPLIT / f"{name}.parquet") for name in DECODED_SETS}
     found = iter(transcribe(pd.concat(tables.values(), ignore_index=True), task))
     decoded = {
         name: {key: next(found) for key in transcripts.keys(rows)} for name, rows in tables.items()

@@ -13,7 +13,7 @@ import pandas as pd
 from galgame_asr.core import utterances
 from galgame_asr.core.files import atomic_directory, prune, write_text
 from galgame_asr.core.params import load
-from galgame_asr.core.paths import DECODED, SCORED, SPLIT, TEST_SETS, VARIANTS
+from galgame_asr.core.paths import DECODED, DECODED_SETS, SCORED, SPLIT, VARIANTS
 from galgame_asr.decoding import transcripts
 from galgame_asr.messages.console import Progress, run
 from galgame_asr.messages.errors import DataError
@@ -31,7 +31,7 @@ def main(_arguments: Sequence[str]) -> None:
     names = list(_variants())
     # DVC hashes the folder, so what other params left behind there must go.
     prune(DECODED, {f"{name}.jsonl" for name in names})
-    references = {set_: utterances.read(SPLIT / f"{set_}.parquet") for set_ in TEST_SETS}
+    references = {set_: utterances.read(SPLIT / f"{set_}.parquet") for set_ in DECODED_SETS}
     words = Words()
     with (
         atomic_directory(SCORED) as tables,

@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 from rapidfuzz.distance import Levenshtein
 
+from galgame_asr.core.paths import DEV_SAMPLE
 from galgame_asr.experiment.curriculum import Curriculum
 from galgame_asr.formats.common import verified
 from galgame_asr.formats.common.verified import Verified
@@ -19,7 +20,9 @@ from galgame_asr.report import browser, clips, markdown, page
 from galgame_asr.report.collect import Tables, collect, common
 from galgame_asr.report.confusions import confusions
 from galgame_asr.report.diff import diff
+from galgame_asr.report.readme import summary
 from galgame_asr.report.results import Variant
+from galgame_asr.report.sentences import headline
 from galgame_asr.scoring import scored
 from tests import tables
 
@@ -214,10 +217,70 @@ def test_large_sets_are_cut(monkeypatch: pytest.MonkeyPatch) -> None:
         assert shown[:10] == sorted(shown, reverse=True)[:10]
 
 
+def test_the_dev_sample_chooses_and_the_test_set_reports() -> None:
+    """The best is that of dev; what is lower on the test set is named as what it is."""
+    found = tables.tables(sets=("test",))
+    chosen, lowest = Variant("full/p50", "none"), Variant("averaged", "japanese")
+    for variant in found:
+        text = "葵、おはよう。"
+        dev = tables.table({DEV_SAMPLE: {"a": (text, text if variant == chosen else "凛")}})
+        found[variant] = pd.concat([found[variant], dev], ignore_index=True)
+        if variant == lowest:
+            perfect = {id_: (said, said) for id_, said in tables.texts(40).items()}
+            found[variant] = pd.concat([tables.table({"test": perfect}), dev], ignore_index=True)
+    (results,) = collect(found, tables.CURRICULUM)
+    assert results.best == results.chosen == results.find(chosen)
+    assert results.best
+    assert results.best.dev == 0
+    assert results.lowest == results.find(lowest)
+    first, second, *_ = headline([results])
+    assert first.startswith("Best on dev, in domain: full/p50-none with a CER of ")
+    assert second == (
+        "Lowest in domain: averaged-japanese with a CER of 0.00% (0.00–0.00), which this set "
+        "itself chose and so flatters."
+    )
+    assert "| full/p50 | none | 0.00% |" in markdown.text([results], {})
+    # A revision from before there was a sample.
+    (old,) = collect(tables.tables(sets=("test",)), tables.CURRICULUM)
+    assert old.chosen is None
+    assert old.best == old.lowest
+    assert headline([old])[0].startswith("Lowest in domain: ")
+    assert "| full/p50 | none | – |" in markdown.text([old], {})
+
+
+def test_each_corpus_of_a_test_set_has_a_decision_of_its_own() -> None:
+    """Fifteen recordings of one's own do not vanish among others."""
+    found = tables.tables()
+    for variant, table in found.items():
+        own = tables.tables(sets=("test",), utterances=15)[Variant("full/p100", variant.prompt)]
+        own = own.assign(corpus="own", id=own["id"].str.replace("vn/", "own/"))
+        found[variant] = pd.concat([table, own], ignore_index=True)
+    test, ood = collect(found, tables.CURRICULUM)
+    assert list(test.corpora) == ["own", "vn"]
+    assert ood.corpora == {}
+    last = Variant("full/p100", "none")
+    assert test.previous[last].decision == test.corpora["vn"][last].decision == "better"
+    # All variants say the same of it.
+    assert test.corpora["own"][last].decision == "undecided"
+    assert test.corpora["own"][last].utterances == 15
+    text = markdown.text([test, ood], {})
+    assert "| own | full/p100 | none | 15 | " in text
+    assert "**undecided** 0.00, base |" in text
+    (sentence,) = (line for line in headline([test, ood]) if line.startswith("Of own"))
+    assert "(15 utterances)" in sentence
+    assert "CER of" in sentence
+    built = page.build(found, [test, ood], tables.CURRICULUM, lambda _set, _id: None, {})
+    assert "Each corpus of the set" in built
+    # README's table is of the whole set.
+    assert "own" not in summary(text.partition("\n")[2].partition("\n### ")[0])
+
+
 def test_variants_must_have_the_same_utterances() -> None:
-    """A table of another run is an error."""
+    """A table of another run is an error, also where only its dev sample is."""
     found = tables.tables()
     last = list(found)[-1]
+    with pytest.raises(DataError, match="dev_sample: averaged-japanese has other utterances"):
+        collect(found | {last: found[last].iloc[:-1]}, tables.CURRICULUM)
     with pytest.raises(DataError, match="averaged-japanese has other utterances"):
         collect(found | {last: found[last].iloc[1:]}, tables.CURRICULUM)
 

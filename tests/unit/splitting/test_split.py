@@ -2,18 +2,20 @@
 
 import dataclasses
 import random
+import re
 
 import numpy as np
 import pandas as pd
 import pytest
 
 from galgame_asr.core.params import parse, read_yaml
+from galgame_asr.core.paths import DEV_SAMPLE
 from galgame_asr.core.reader import ShardReader
 from galgame_asr.corpora.synthetic import ogg
 from galgame_asr.manifests.params import FlagSeverity, ManifestParams
 from galgame_asr.messages.errors import ConfigError, DataError
 from galgame_asr.shards import tar
-from galgame_asr.splitting.params import SplitParams
+from galgame_asr.splitting.params import Shares, SplitParams
 from galgame_asr.splitting.split import LEFT_OUT, Checks, split
 from tests.conftest import REPOSITORY, tone
 
@@ -25,6 +27,9 @@ PARAMS = SplitParams(
     out_of_domain=(),
     on_leak="fail",
     test_limit=None,
+    exceptions={},
+    min_test=1,
+    dev_sample=20,
 )
 WITH_OOD = dataclasses.replace(PARAMS, out_of_domain=("reading",))
 MANIFEST = parse(ManifestParams, read_yaml(REPOSITORY / "params.yaml")["manifest"], "manifest")
@@ -68,9 +73,14 @@ def rows(count: int, checks: Checks, corpus: str = "vn", seed: int = 0) -> pd.Da
     )
 
 
+def placed_in(parts: dict[str, pd.DataFrame]) -> dict[str, str]:
+    """The set of each id; a sample of dev has it again."""
+    return {id_: name for name, part in parts.items() if name != DEV_SAMPLE for id_ in part["id"]}
+
+
 def sets_of(data: pd.DataFrame, checks: Checks, params: SplitParams = PARAMS) -> dict[str, str]:
     parts, _ = split(data, params, checks)
-    return {id_: name for name, part in parts.items() for id_ in part["id"]}
+    return placed_in(parts)
 
 
 def test_every_row_lands_in_one_set_near_its_share(checks: Checks) -> None:
@@ -119,7 +129,7 @@ def test_limits_nest_and_nothing_is_lost(checks: Checks) -> None:
     small, large = (set(part["test"]["id"]) for part in parts.values())
     assert len(small) == 20
     assert small < large
-    assert sum(len(part) for part in parts[20].values()) == 1000
+    assert len(placed_in(parts[20])) == 1000
     assert parts[20][LEFT_OUT]["flags"].map(list).tolist() == [["test_limit"]] * len(
         parts[20][LEFT_OUT]
     )
@@ -214,3 +224,54 @@ def test_unknown_corpora_and_empty_sets_are_errors(checks: Checks) -> None:
         split(rows(10, checks), WITH_OOD, checks)
     with pytest.raises(DataError, match="the test set is empty"):
         split(rows(10, checks, "reading"), WITH_OOD, checks)
+
+
+def test_the_dev_sample_nests_and_is_in_domain(checks: Checks) -> None:
+    """Rows of dev; a smaller one is within a larger."""
+    data = pd.concat([rows(600, checks), rows(600, checks, "reading")], ignore_index=True)
+
+    def sample(count: int, out_of_domain: tuple[str, ...]) -> pd.DataFrame:
+        params = dataclasses.replace(PARAMS, out_of_domain=out_of_domain, dev_sample=count)
+        parts, _ = split(data.copy(), params, checks)
+        assert set(parts[DEV_SAMPLE]["id"]) <= set(parts["dev"]["id"])
+        return parts[DEV_SAMPLE]
+
+    few, more = (set(sample(count, ("reading",))["id"]) for count in (10, 40))
+    assert len(few) == 10
+    assert few < more
+    assert set(sample(40, ("reading",))["corpus"]) == {"vn"}
+    assert set(sample(40, ())["corpus"]) == {"reading", "vn"}
+    assert len(sample(10_000, ("reading",))) < 600
+    # No row of vn is in dev.
+    data["upstream_set"] = data["corpus"].map({"vn": "test", "reading": None})
+    assert set(sample(40, ("reading",))["corpus"]) == {"reading"}
+
+
+def test_a_test_set_that_decides_nothing_is_refused(checks: Checks) -> None:
+    """By its corpus, with how many rows a difference takes; a corpus without test rows may be."""
+    data = pd.concat([rows(400, checks), rows(60, checks, "reading")], ignore_index=True)
+    strict = dataclasses.replace(PARAMS, min_test=50)
+    with pytest.raises(DataError) as error:
+        split(data.copy(), strict, checks)
+    message = str(error.value)
+    assert re.search(r"^set test has \d+ rows of reading; split\.min_test is 50\.", message)
+    assert "one point of CER takes about 1,131 rows to show, of three 126, of five 46" in message
+    none = {"reading": Shares(dev=0.2, test=0.0)}
+    parts, _ = split(data.copy(), dataclasses.replace(strict, exceptions=none), checks)
+    assert set(parts["test"]["corpus"]) == {"vn"}
+
+
+def test_a_corpus_can_have_shares_of_its_own(checks: Checks) -> None:
+    """Nothing of the others moves, and of its own only what the shares say."""
+    data = pd.concat([rows(500, checks), rows(500, checks, "reading")], ignore_index=True)
+    before = sets_of(data.copy(), checks)
+    shares = {"reading": Shares(dev=0.2, test=0.5)}
+    after = sets_of(data.copy(), checks, dataclasses.replace(PARAMS, exceptions=shares))
+    moved = {id_ for id_, name in after.items() if before[id_] != name}
+    assert moved
+    assert all(id_.startswith("reading") for id_ in moved)
+    assert {id_ for id_, name in before.items() if name == "test"} <= {
+        id_ for id_, name in after.items() if name == "test"
+    }
+    with pytest.raises(ConfigError, match=r"split\.exceptions names other; the corpora are"):
+        split(data, dataclasses.replace(PARAMS, exceptions={"other": shares["reading"]}), checks)
