@@ -446,6 +446,37 @@ def test_adapters_want_a_frozen_part_and_known_layers(make_phase: Callable[..., 
         train(misspelt)
 
 
+def test_checkpoints_by_step_and_percent(
+    make_phase: Callable[..., Phase], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both, with scores of the dev set, and the same bytes after a kill; several of one step."""
+    phases = [
+        dataclasses.replace(make_phase(name), every_steps=5, checkpoints=(45, 50, 100))
+        for name in ("straight", "killed")
+    ]
+    train(phases[0])
+    with monkeypatch.context() as patched:
+        kill_before(8, patched)
+        with pytest.raises(KilledError):
+            train(phases[1])
+    again = dataclasses.replace(phases[1], family=make_phase("again").family)
+    train(again)
+    found = []
+    for phase in phases:
+        assert sorted(path.name for path in phase.directory.glob("[ps][0-9]*")) == [
+            "p100", "p45", "p50", "s10", "s5",
+        ]  # fmt: skip
+        # 45 % of 12 steps is step 5.
+        assert pd.read_csv(phase.directory / "dev.tsv", sep="\t")["step"].tolist() == [5, 6, 10, 12]
+        found.append([path.read_bytes() for path in sorted(phase.directory.glob("s*/model.pt"))])
+        assert found[-1][1] == (phase.directory / "p45/model.pt").read_bytes()
+    assert found[0] == found[1]
+    # Percents of one step each have their checkpoint.
+    near = dataclasses.replace(make_phase("near"), checkpoints=(98, 99, 100))
+    train(near)
+    assert sorted(path.name for path in near.directory.glob("p*")) == ["p100", "p98", "p99"]
+
+
 def test_early_stopping_ends_with_the_best_weights(
     make_phase: Callable[..., Phase], monkeypatch: pytest.MonkeyPatch
 ) -> None:

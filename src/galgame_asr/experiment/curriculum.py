@@ -3,6 +3,7 @@
 Of params.yaml as plain values, so that who asks for names depends on no other section's types.
 """
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -11,6 +12,7 @@ from typing import Any
 from galgame_asr.core.params import plug_ins
 from galgame_asr.messages.errors import ConfigError
 
+STEP = re.compile("[1-9][0-9]*")
 Values = Mapping[str, Any]  # of params.yaml
 
 
@@ -60,10 +62,21 @@ class Curriculum:
             return self.position(self.exports[checkpoint])
         if checkpoint in self.averaged:
             return self.position(f"{self.averaged[checkpoint]}/p100")
-        phase, _, percent = checkpoint.rpartition("/p")
+        phase, _, name = checkpoint.rpartition("/")
         if phase not in self.inits:
             return 0.0
-        return self.position(self.inits[phase]) + int(percent) / 100
+        return self.position(self.inits[phase]) + self._part(phase, name)
+
+    def _part(self, phase: str, name: str) -> float:
+        """How much of its phase lies behind a checkpoint.
+
+        How many steps there were is not written in params, so that the last of those by step
+        stands right before the end.
+        """
+        if name[0] == "p":
+            return int(name[1:]) / 100
+        by_step = [c.rpartition("/s")[2] for c in self.checkpoints if c.startswith(f"{phase}/s")]
+        return 0.99 * int(name[1:]) / max(map(int, by_step))
 
 
 def of_params(values: Values) -> Curriculum:
@@ -94,6 +107,12 @@ def check(values: Values) -> None:
         f"average.{name}": [f"{model['phase']}/p{percent}" for percent in model["checkpoints"]]
         for name, model in averages.items()
     }
+    named = {
+        *(name for names in inits.values() for name in names),
+        *(export["checkpoint"] for export in exports.values()),
+        *values["decode"]["checkpoints"],
+    }
+    checkpoints |= {name for name in named if _is_by_step(name, phases)}
     for key, names in (inits | averaged).items():
         _refuse_unknown(key, names, checkpoints, "checkpoints")
     if taken := sorted({"base", "export", *phases} & set(averages)):
@@ -117,10 +136,18 @@ def check(values: Values) -> None:
         )
 
 
+def _is_by_step(name: str, phases: Mapping[str, Any]) -> bool:
+    """Whether it is a checkpoint that its phase's `every_steps` saves, if it is that long."""
+    phase, _, step = name.rpartition("/s")
+    every = phases.get(phase, {}).get("every_steps")
+    return bool(every) and bool(STEP.fullmatch(step)) and int(step) % every == 0
+
+
 def _check_corpora(values: Values) -> None:
     """Every corpus that a section names is one."""
     used = {
         "split.out_of_domain": values["split"]["out_of_domain"],
+        "split.exceptions": values["split"]["exceptions"],
         "manifest.charset": values["manifest"]["charset"],
         "manifest.clean": values["manifest"]["clean"],
     }

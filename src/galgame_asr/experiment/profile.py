@@ -17,7 +17,7 @@ PROFILES = Path("profiles")
 # Maps whose keys are names that the user gave: a profile replaces them whole, or what it
 # does not name would stay in the run. So does a choice between kinds of base model.
 REPLACED = {
-    "manifest.charset", "manifest.clean", "manifest.exceptions",
+    "manifest.charset", "manifest.clean", "manifest.exceptions", "split.exceptions",
     "corpora", "base", "train.phases", "export", "prompts",
 }  # fmt: skip
 

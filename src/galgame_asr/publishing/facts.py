@@ -149,7 +149,7 @@ def _lineage(values: Params, checkpoint: str) -> list[tuple[str, TrainingParams]
     if checkpoint in values.average:
         checkpoint = f"{values.average[checkpoint].phase}/p100"
     while checkpoint != "base":
-        phase = checkpoint.rpartition("/p")[0]
+        phase = checkpoint.rpartition("/")[0]
         found.append((phase, values.train.phases[phase]))
         checkpoint = values.train.phases[phase].init
     if recipe := values.base.built.recipe:

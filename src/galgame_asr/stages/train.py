@@ -29,6 +29,7 @@ def main(arguments: Sequence[str]) -> None:
         compute=compute_params,
         machine=load(MachineParams, "machine"),
         checkpoints=params.checkpoints,
+        every_steps=params.every_steps,
         raw=RAW,
         mix=MIX / name,
         logs=LOGS / name,
@@ -40,9 +41,9 @@ def main(arguments: Sequence[str]) -> None:
         # The results stay where they are until all are in their place: a kill loses none.
         for record in RECORDS:
             link_or_copy(results / record, output / record)
-        for percent in params.checkpoints:
-            name_ = f"p{percent}"
-            shutil.copytree(results / name_, output / name_, copy_function=link_or_copy)
+        by_step = [path.name for path in results.glob("s[0-9]*")]
+        for checkpoint in (*by_step, *(f"p{percent}" for percent in params.checkpoints)):
+            shutil.copytree(results / checkpoint, output / checkpoint, copy_function=link_or_copy)
 
 
 if __name__ == "__main__":

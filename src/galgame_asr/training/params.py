@@ -121,6 +121,8 @@ class PhaseParams(TrainingParams):
     init: str
     # Save a checkpoint and score the dev set at these percentages: models/PHASE/pNN.
     checkpoints: Annotated[tuple[Percent, ...], Field(min_length=1)]
+    # And each so many steps: models/PHASE/sN after step N.
+    every_steps: Annotated[int, Field(ge=1)] | None = None
 
     @model_validator(mode="after")
     def _last_is_the_end(self) -> "PhaseParams":

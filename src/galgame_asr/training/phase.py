@@ -36,6 +36,7 @@ class PhaseInputs:
     raw: Path  # shards
     mix: Path  # train.parquet and dev.parquet
     logs: Path  # timings, for people
+    every_steps: int | None = None
 
     @property
     def tables(self) -> list[Path]:
@@ -47,8 +48,8 @@ class PhaseInputs:
 def trained(inputs: PhaseInputs) -> Iterator[Path]:
     """Train one phase; give a directory with the results.
 
-    It holds `RECORDS` and a model directory pNN for each percentage in `checkpoints`; it is
-    removed when the block ends without an exception.
+    It holds `RECORDS`, a model directory pNN for each percentage in `checkpoints`, and sN for each
+    multiple of `every_steps`; it is removed when the block ends without an exception.
 
     Raises:
         GalgameAsrError: as for `resume.scratch`, `families.load`, `train` and `launch.run`.
@@ -59,6 +60,7 @@ def trained(inputs: PhaseInputs) -> Iterator[Path]:
         "common": inputs.common,
         "compute": inputs.compute,
         "checkpoints": inputs.checkpoints,
+        "every_steps": inputs.every_steps,
     }
     if "DVC_STAGE" in os.environ:
         processes.stop_without_parent()
@@ -94,6 +96,7 @@ def train_here(inputs: PhaseInputs, directory: Path) -> None:
             dev_rows=dev_rows,
             reader=ShardReader(inputs.raw),
             checkpoints=inputs.checkpoints,
+            every_steps=inputs.every_steps,
             device=device,
             precision=precision,
             directory=directory,

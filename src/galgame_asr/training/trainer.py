@@ -74,12 +74,13 @@ class Phase:
     precision: Precision
     directory: Path  # unfinished work
     logs: Path  # timings, for people; not part of the result
+    every_steps: int | None = None  # checkpoints besides
 
 
 def train(phase: Phase) -> None:
     """Train one phase, going on where an interrupted run of it stopped.
 
-    Writes `phase.directory`/pNN/ (complete model directories), log.tsv, dev.tsv and
+    Writes `phase.directory`/pNN/ and sN/ (complete model directories), log.tsv, dev.tsv and
     left_out.tsv.
 
     Raises:
@@ -133,9 +134,14 @@ class Trainer:
         self.steps = _steps(phase.train_rows, common, epochs=params.epochs, speeds=speeds)
         self.dev_steps = _steps(phase.dev_rows, common)
         self.exports = _at(len(self.steps), phase.checkpoints)
+        by_step = (
+            range(phase.every_steps, len(self.steps) + 1, phase.every_steps)
+            if phase.every_steps
+            else ()
+        )
         early = params.early_stopping
         every = range(early.every, 100, early.every) if early else ()
-        self.scored = {*self.exports, *_at(len(self.steps), every)}
+        self.scored = {*self.exports, *by_step, *_at(len(self.steps), every)}
         self.encoder_cache = encoder_cache(self.family, phase.params, phase.machine)
         self.model, self.optimizer = self.accelerator.prepare(
             self.family.model, optimizers.make(self.family.model, self.family.parts, params, common)
@@ -333,16 +339,19 @@ class Trainer:
         self._collect()
         if self.watch:
             self.watch.dev(self.history.dev[-1])
-        percent = self.exports.get(step)
-        if percent is not None and not (early and self.is_over):
-            self.saving.export(f"p{percent}")
+        if self.phase.every_steps and step % self.phase.every_steps == 0:
+            self.saving.export(f"s{step}")
+        if not (early and self.is_over):
+            for percent in self.exports.get(step, ()):
+                self.saving.export(f"p{percent}")
         if early and self.history.best_step(early.by) == step:
             self.saving.export(f"best-{step}")
         if early and self.is_over and self.is_main:
             best_step = self.history.best_step(early.by)
             log.info("step %d: the best %s was at step %d", step, early.by, best_step)
             best = self.phase.directory / f"best-{best_step}"
-            for number in {100, *(p for at, p in self.exports.items() if at >= step)}:
+            late = (p for at, percents in self.exports.items() if at >= step for p in percents)
+            for number in {100, *late}:
                 with states.writing(self.phase.directory / f"p{number}") as directory:
                     shutil.copytree(best, directory, dirs_exist_ok=True)
 
@@ -463,6 +472,9 @@ def _steps(
     return Steps(frames, common.batch_frames, common.sort_window, epochs, common.seed, speeds)
 
 
-def _at(num_steps: int, percents: Iterable[int]) -> dict[int, int]:
-    """Step -> percent."""
-    return {max(round(num_steps * percent / 100), 1): percent for percent in percents}
+def _at(num_steps: int, percents: Iterable[int]) -> dict[int, list[int]]:
+    """Step -> percents; in a short phase several can be at one."""
+    found: dict[int, list[int]] = {}
+    for percent in percents:
+        found.setdefault(max(round(num_steps * percent / 100), 1), []).append(percent)
+    return found

@@ -15,6 +15,7 @@ from galgame_asr.base.params import BaseParams
 from galgame_asr.cli import dispatch
 from galgame_asr.core.params import load, parse, read_yaml
 from galgame_asr.corpora.params import Corpora
+from galgame_asr.experiment import curriculum
 from galgame_asr.experiment.params import Params
 from galgame_asr.messages.errors import ConfigError
 from galgame_asr.splitting.params import SplitParams
@@ -209,6 +210,22 @@ def test_names_that_nothing_defines(section: str, key: str, value: object, messa
     values["train"]["phases"]["full"] |= {"init": "encodr/p100"}
     with pytest.raises(ConfigError, match=r"train\.phases\.full\.init names encodr/p100"):
         parse(Params, values, "")
+
+
+def test_checkpoints_by_step_can_be_named(values: dict[str, Any]) -> None:
+    """Wherever a checkpoint is, as far as `every_steps` of its phase saves them."""
+    values["train"]["phases"]["full"]["every_steps"] = 200
+    values["decode"]["checkpoints"] += ["full/s200", "full/s1000"]
+    values["export"]["sherpa"]["checkpoint"] = "full/s400"
+    curriculum.check(values)
+    found = curriculum.of_params(values)
+    positions = [found.position(f"full/{name}") for name in ("s200", "p50", "s1000", "p100")]
+    assert positions == sorted(set(positions))
+    assert found.previous("full/s200") == "encoder/p100"
+    for name in ("full/s100", "full/s0", "full/s0200", "adaptor/s200", "full/s"):
+        values["decode"]["checkpoints"][-1] = name
+        with pytest.raises(ConfigError, match=f"decode.checkpoints names {name}; checkpoints: "):
+            curriculum.check(values)
 
 
 def test_two_variants_of_one_name(values: dict[str, Any]) -> None:
