@@ -10,6 +10,8 @@ import numpy as np
 import pandas as pd
 import pytest
 import soundfile as sf
+import torch
+from torch import nn
 
 from galgame_asr.core.params import load
 from galgame_asr.core.reader import ShardReader
@@ -17,6 +19,8 @@ from galgame_asr.corpora.synthetic import fetch as synthetic
 from galgame_asr.decoding.params import DecodeParams
 from galgame_asr.decoding.segments import cut, load_detector
 from galgame_asr.decoding.transcribe import Decoder, Row, Task, transcribe
+from galgame_asr.families.common import compute
+from galgame_asr.families.common.compute import Precision
 from galgame_asr.families.common.params import ComputeParams
 from galgame_asr.families.common.transcript import Transcript
 from galgame_asr.messages.errors import ConfigError, DataError
@@ -25,6 +29,7 @@ from tests.conftest import REPOSITORY
 from tests.models import JAPANESE, WHISPER_JAPANESE, build, build_whisper, log_prob
 
 PARAMS = REPOSITORY / "params.yaml"
+DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 @pytest.fixture(scope="module")
@@ -56,6 +61,34 @@ def test_processes_share_the_work_and_change_nothing(rows: pd.DataFrame, task: T
     bad.loc[3, "offset"] = 0
     with pytest.raises(DataError, match=r"utterance u3: .*no audio"):
         transcribe(bad, in_processes(task, 2))
+
+
+@pytest.mark.parametrize("precision", ["bf16", "fp16"])
+@pytest.mark.parametrize("family", ["fun_asr_nano", "whisper"])
+def test_weights_that_are_cast_once_change_nothing(
+    rows: pd.DataFrame,
+    task: Task,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    family: str,
+    precision: Precision,
+) -> None:
+    """Texts and log probabilities are those of autocast alone, bit for bit."""
+    if family == "whisper":
+        checkpoint = build_whisper(tmp_path / "base")
+        task = dataclasses.replace(
+            task, family=family, checkpoint=checkpoint, prompt=WHISPER_JAPANESE
+        )
+    task = dataclasses.replace(
+        task, compute=dataclasses.replace(task.compute, precision=precision), batch_frames=30_000
+    )
+    decoder = Decoder(task, torch.device("cpu"))
+    linear = [m for m in decoder.family.model.modules() if isinstance(m, nn.Linear)]
+    assert linear
+    assert {m.weight.dtype for m in linear} == {DTYPES[precision]}
+    cast = transcribe(rows, task)
+    monkeypatch.setattr(compute, "cast", lambda *_: None)
+    assert transcribe(rows, task) == cast
 
 
 def test_whisper_counts_whole_windows(

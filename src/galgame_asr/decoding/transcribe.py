@@ -95,7 +95,9 @@ class Decoder:
         self.family: Recogniser = runtimes.load(task.family, task.checkpoint)
         self.family.model.to(device)
         self.reader = ShardReader(task.raw)
-        self.autocast = compute.autocast(device, compute.precision(task.compute, device))
+        precision = compute.precision(task.compute, device)
+        compute.cast(self.family.model, precision)
+        self.autocast = compute.autocast(device, precision)
 
     def __call__(self, rows: Sequence[Row]) -> list[Transcript]:
         """One transcript for each row; longer audio than a piece may be goes through VAD."""

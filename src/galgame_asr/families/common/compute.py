@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 import torch
+from torch import nn
 
 from galgame_asr.core.files import write_text
 from galgame_asr.families.common import products
@@ -49,6 +50,8 @@ def set_up(params: ComputeParams, record: Path | None = None) -> None:
         torch.set_deterministic_debug_mode("warn" if _on_cuda(params) else "error")
         if _has_onednn():
             products.use_onednn()
+    # It plans anew for every shape of a batch, and speech has many.
+    torch.backends.cuda.enable_cudnn_sdp(False)
     if params.cpu_threads is not None:
         torch.set_num_threads(params.cpu_threads)
     here = machine(params)
@@ -180,5 +183,22 @@ def precision(params: ComputeParams, device: torch.device) -> Precision:
 
 def autocast(device: torch.device, chosen: Precision) -> torch.autocast:
     """The context that models run in: autocast, or nothing in float32."""
-    dtype = torch.float16 if chosen == "fp16" else torch.bfloat16
-    return torch.autocast(device.type, dtype, enabled=chosen != "float32")
+    return torch.autocast(device.type, _dtype(chosen), enabled=chosen != "float32")
+
+
+def cast(model: nn.Module, chosen: Precision) -> None:
+    """Cast once what `autocast` would cast at every token: weights of products, for decoding.
+
+    The numbers are the same, bit for bit.
+    """
+    if chosen == "float32":
+        return
+    for module in model.modules():
+        if isinstance(module, nn.Linear | nn.Conv1d | nn.Conv2d):
+            for name, parameter in module.named_parameters(recurse=False):
+                # Another parameter: the present one may be an embedding's too.
+                setattr(module, name, nn.Parameter(parameter.to(_dtype(chosen)), False))
+
+
+def _dtype(chosen: Precision) -> torch.dtype:
+    return {"float32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[chosen]
