@@ -36,6 +36,7 @@ from galgame_asr.messages.errors import DataError
 from galgame_asr.recordings import containers
 from galgame_asr.shards import folder as shards
 from galgame_asr.shards import tar
+from galgame_asr.splitting import exclusions
 from tests.conftest import REPOSITORY
 from tests.fuzz import Files, Reader
 from tests.recordings import RATE_HZ, speak, write
@@ -206,6 +207,11 @@ def tables(folder: Path) -> None:
     utterances.read(folder / "c.parquet")
 
 
+def excluded(folder: Path) -> None:
+    """Utterances that people leave out."""
+    exclusions.read(folder, ["vn"])
+
+
 def listed(folder: Path) -> None:
     """The list of a corpus's shards."""
     shards.listed(folder)
@@ -364,6 +370,9 @@ READERS: dict[str, Reader] = {
     ),
     "manifest": Reader(
         [{"c.parquet": manifest()}, {"c.parquet": manifest("id")}], tables, 2, (b"PAR1",)
+    ),
+    "exclusions": Reader(
+        [{"vn.tsv": "id\treason\nu1\t雑音\n台詞 2\twrong text\n".encode()}], excluded, 4, TEXT
     ),
     "list": Reader([{"shards.tsv": SHARDS.encode(), "c.tar": archived(PAIRS)}], listed, 2, TEXT),
 }  # fmt: skip
