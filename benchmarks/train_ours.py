@@ -13,8 +13,9 @@ from typing import Any
 import pandas as pd
 import torch
 
+from benchmarks.corpus import CORPUS
 from benchmarks.steps import end_after
-from benchmarks.train_data import CORPUS, PROMPT
+from benchmarks.train_data import PROMPT
 from galgame_asr.core.params import load
 from galgame_asr.core.reader import ShardReader
 from galgame_asr.families.common.batching import num_frames
