@@ -13,7 +13,7 @@ import importlib.util
 import json
 import random
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ import pandas as pd
 import soundfile as sf
 import torch
 from torch.utils.data import DataLoader
-from transformers import GenerationConfig, WhisperConfig
+from transformers import GenerationConfig, WhisperConfig, WhisperFeatureExtractor
 
 from benchmarks import measure
 from benchmarks.corpus import CODECS, sentence, speech, write_rows
@@ -33,7 +33,6 @@ from galgame_asr.core.params import load, parse
 from galgame_asr.core.reader import SAMPLE_RATE_HZ, ShardReader
 from galgame_asr.experiment import jsonl
 from galgame_asr.families.common.batching import num_frames, window_frames
-from galgame_asr.families.common.family import Family
 from galgame_asr.families.common.params import Prompt
 from galgame_asr.families.fun_asr_nano import family as fun_asr_nano
 from galgame_asr.families.fun_asr_nano.funasr_parts import tables
@@ -85,9 +84,9 @@ def write(folder: Path, codec: str, count: int) -> None:
     tiny_fun_asr_nano.build(folder / "model", params, texts=texts, seed=0)
     reader = ShardReader(folder / "raw")
     jsonl.write(rows, reader, folder / "model", PROMPT, folder / "funasr")
-    for file, row in zip(loose(folder), rows.itertuples(), strict=True):
+    for file, row in zip(loose(folder), rows.to_dict("records"), strict=True):
         # Whoever reads it goes by the bytes, not by the name.
-        file.write_bytes(reader.read_bytes(row.shard, row.offset, row.size))
+        file.write_bytes(reader.read_bytes(row["shard"], row["offset"], row["size"]))
 
 
 def loose(folder: Path) -> list[Path]:
@@ -221,8 +220,9 @@ def whisper(rows: pd.DataFrame) -> Whisper:
     tokenizer = tiny_whisper.build_tokenizer(rows["text"], params.vocabulary)
     config = tiny_whisper.model_config(params, tokenizer) | {"num_mel_bins": WHISPER_MELS}
     model = Model(WhisperConfig(**config))
-    model.generation_config = GenerationConfig(**tiny_whisper.generation_config(params, tokenizer))
-    extractor = tiny_whisper.WhisperFeatureExtractor(feature_size=WHISPER_MELS)
+    generation = tiny_whisper.generation_config(params, tokenizer)
+    model.generation_config = GenerationConfig.from_dict(generation)
+    extractor = WhisperFeatureExtractor(WHISPER_MELS)  # type: ignore[no-untyped-call]
     return Whisper(Path(), model, tokenizer, extractor)
 
 

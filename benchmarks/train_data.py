@@ -106,6 +106,6 @@ def _write_rows(directory: Path, audio: list[NDArray[np.float32]], texts: list[s
     Both get the same 16-bit samples: read from FLAC here, from funasr/audio/*.wav there.
     """
     # Written with 16 bits, samples below a half are read back as they were.
-    rows = write_rows(directory, [samples / 2 for samples in audio], texts, "flac")
+    rows = write_rows(directory, [samples / np.float32(2) for samples in audio], texts, "flac")
     reader = ShardReader(directory / "raw")
     jsonl.write(rows, reader, directory / "model", PROMPT, directory / "funasr")
