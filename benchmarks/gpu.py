@@ -26,7 +26,6 @@ from pathlib import Path
 from typing import IO
 
 ROOT = Path(__file__).parents[1]
-LOGS = ROOT / "logs"
 LIMIT_S = 480
 # Not the installed command, which may be of another Python.
 GALGAME_ASR = ("-c", "from galgame_asr.cli import main; main()")
@@ -185,6 +184,7 @@ def main() -> None:
     parser.add_argument("--list", action="store_true", help="name the parts and end")
     parser.add_argument("--device", choices=("cuda", "cpu"), default="cuda")
     parser.add_argument("--size", choices=("true", "tiny"), default="true")
+    parser.add_argument("--logs", type=Path, default=ROOT / "logs", help="folder of gpu.md")
     options = parser.parse_args()
     if unknown := sorted(set(options.parts) - PARTS.keys()):
         parser.error(f"no part {', '.join(unknown)}; parts: {', '.join(PARTS)}")
@@ -200,13 +200,13 @@ def main() -> None:
         failed = []
         for name in options.parts or PARTS:
             print(f"{name}: {PARTS[name].what}", flush=True)
-            result = run(name, PARTS[name], place)
-            add(LOGS / "gpu.md", title, result)
+            result = run(name, PARTS[name], place, options.logs / "gpu")
+            add(options.logs / "gpu.md", title, result)
             print(result.row, flush=True)
             if result.failed:
                 failed.append(name)
     if failed:
-        sys.exit(f"failed: {', '.join(failed)}; logs/gpu has what they said")
+        sys.exit(f"failed: {', '.join(failed)}; {options.logs / 'gpu'} has what they said")
 
 
 def heading(device: str, size: str) -> str:
@@ -255,10 +255,10 @@ class Result:
         return f"| {self.name} | {self.end} | {self.seconds:.0f} | {figures.replace('|', ';')} |"
 
 
-def run(name: str, part: Part, place: Place, limit_s: float = LIMIT_S) -> Result:
-    """Run a part within its limit; what it prints goes to logs/gpu/PART.log."""
-    log = LOGS / "gpu" / f"{name}.log"
-    log.parent.mkdir(parents=True, exist_ok=True)
+def run(name: str, part: Part, place: Place, logs: Path, limit_s: float = LIMIT_S) -> Result:
+    """Run a part within its limit; what it prints goes to PART.log in the folder `logs`."""
+    logs.mkdir(parents=True, exist_ok=True)
+    log = logs / f"{name}.log"
     variables = environment() | {"PYTHONUNBUFFERED": "1"}
     if place.device == "cpu":
         variables["CUDA_VISIBLE_DEVICES"] = ""
