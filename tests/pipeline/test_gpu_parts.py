@@ -8,9 +8,8 @@ from benchmarks.gpu import PARTS
 
 from tests.conftest import REPOSITORY
 
-# Of those that differ in the phase alone, one; and not tests/gpu as a whole, which takes a minute.
+# Of those that differ in the phase alone, one; and not tests/gpu, which takes a minute.
 SHOWN = {
-    "tests-plan": ["3 skipped"],  # a CPU's memory is none that is planned
     "plan-adaptor": ["adaptor on cpu: predicted "],
     "train-adaptor": ["ours ", "funasr ", "ratio ", " apart in 5 steps"],
     "decode": ["this project ", "AutoModel.generate ", "equal texts: 16 of 16"],
