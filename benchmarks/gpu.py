@@ -30,7 +30,10 @@ LIMIT_S = 480
 # Not the installed command, which may be of another Python.
 GALGAME_ASR = ("-c", "from galgame_asr.cli import main; main()")
 PHASES = ("adaptor", "encoder", "full")
-MISSING = re.compile(r"^ModuleNotFoundError: No module named '([\w.]+)'", re.MULTILINE)
+# As a traceback, pytest and `python -m` say it.
+MISSING = re.compile(
+    r"^(?:(?:E +)?ModuleNotFoundError|\S*python\S*): No module named '?(\w+)", re.MULTILINE
+)
 HEAD = "| part | | s | figures |\n|---|---|---|---|\n"
 HOURS = 5300  # of the galgame corpus
 
@@ -223,14 +226,14 @@ def heading(device: str, size: str) -> str:
             "parts without one"
         )
     name = torch.cuda.get_device_name() if device == "cuda" else f"{platform.machine()} CPU"
-    commit = subprocess.run(
-        ["git", "describe", "--always", "--dirty"], cwd=ROOT, capture_output=True, text=True,
-        check=False,
-    ).stdout.strip()  # fmt: skip
+    git = ["git", "describe", "--always", "--dirty"]
+    commit = ""
+    if shutil.which("git"):
+        commit = subprocess.run(git, cwd=ROOT, capture_output=True, text=True, check=False).stdout
     today = datetime.datetime.now(datetime.UTC).date()
     return (
         f"## {today}: {name}, {size} size, torch {torch.__version__}, Python "
-        f"{platform.python_version()}, {os.cpu_count()} CPUs, commit {commit or 'unknown'}"
+        f"{platform.python_version()}, {os.cpu_count()} CPUs, commit {commit.strip() or 'unknown'}"
     )
 
 
@@ -274,11 +277,12 @@ def run(name: str, part: Part, place: Place, logs: Path, limit_s: float = LIMIT_
                 break
         output.seek(0)
         said = output.read()
-    if end.startswith("failed") and (missing := MISSING.findall(said)):
-        package = missing[-1].partition(".")[0]
-        if importlib.util.find_spec(package) is None:
-            end = f"skipped: no package {package} here"
     figures = re.findall(f"^(?:{part.figures})$", said, re.MULTILINE)
+    missing = [name for name in MISSING.findall(said) if importlib.util.find_spec(name) is None]
+    if end.startswith("failed") and missing and not re.search(r"^\d+ failed", said, re.MULTILINE):
+        end = f"skipped: no package {missing[-1]} here"
+    if end == "ok" and not figures:
+        end = "failed: it said no figures"
     return Result(name, end, time.monotonic() - start, figures)
 
 

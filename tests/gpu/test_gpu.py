@@ -97,7 +97,7 @@ def test_a_phase_on_a_gpu_learns_what_one_on_a_cpu_does(
 ) -> None:
     """In float32 within 1 % of its losses, under autocast within 5 %."""
     build(tmp_path / "base")
-    losses = []
+    losses: list[pd.Series[float]] = []
     precisions: tuple[Precision, ...] = ("float32", "bf16", "fp16")
     for place, precision in (("cpu", "float32"), *((device, one) for one in precisions)):
         phase = make_phase(tmp_path, rows, place, precision, f"{len(losses)}")

@@ -13,30 +13,35 @@ from benchmarks.gpu import HEAD, Command, Part, Place, Result, add, run
 from tests.conftest import REPOSITORY
 
 
-def outcome(folder: Path, code: str, *, limit_s: float = 60, figures: str = ".* s") -> Result:
-    part = Part("", lambda _: [Command(["-c", code], folder)], figures)
+def outcome(folder: Path, *words: str, limit_s: float = 60) -> Result:
+    part = Part("", lambda _: [Command(words, folder)], ".* s")
     return run("part", part, Place(folder, "cpu", "tiny"), folder / "logs", limit_s)
 
 
 def test_a_part_keeps_its_figures_and_its_log(tmp_path: Path) -> None:
     """Of all that it prints, the lines that are figures, whole."""
-    result = outcome(tmp_path, "print('start\\n  1.0 s\\n  2.0 s of 3'); print('x  4 s')")
+    result = outcome(tmp_path, "-c", "print('start\\n  1.0 s\\n  2.0 s of 3'); print('x  4 s')")
     assert (result.end, result.figures) == ("ok", ["  1.0 s", "x  4 s"])
     assert result.row.endswith("| 1.0 s<br>x 4 s |")
     assert "2.0 s of 3" in (tmp_path / "logs/part.log").read_text()
 
 
 @pytest.mark.parametrize(
-    ("code", "end", "failed"),
+    ("words", "end", "failed"),
     [
-        ("import not_there.part", "skipped: no package not_there here", False),
-        ("import json.not_there", "failed with status 1", True),  # json is here
-        ("raise SystemExit(3)", "failed with status 3", True),
+        (["-c", "import not_there.part"], "skipped: no package not_there here", False),
+        (["-m", "not_there"], "skipped: no package not_there here", False),
+        (["-c", "import json.not_there"], "failed with status 1", True),  # json is here
+        (["-c", "print('1 failed'); import not_there"], "failed with status 1", True),
+        (["-c", "raise SystemExit(3)"], "failed with status 3", True),
+        (["-c", "print('nothing')"], "failed: it said no figures", True),
     ],
 )
-def test_a_missing_package_is_no_failure(tmp_path: Path, code: str, end: str, failed: bool) -> None:
+def test_a_missing_package_is_no_failure(
+    tmp_path: Path, words: list[str], end: str, failed: bool
+) -> None:
     """The row names it; all else that ends a part is a failure."""
-    result = outcome(tmp_path, code)
+    result = outcome(tmp_path, *words)
     assert (result.end, result.failed) == (end, failed)
 
 
@@ -47,7 +52,7 @@ def test_a_part_ends_at_its_limit_with_its_children(tmp_path: Path) -> None:
         "child = subprocess.Popen(['sleep', '600'])\n"
         "Path('child').write_text(str(child.pid)); time.sleep(600)"
     )
-    result = outcome(tmp_path, code, limit_s=2)
+    result = outcome(tmp_path, "-c", code, limit_s=2)
     assert (result.end, result.failed) == ("timed out", True)
     assert result.seconds < 30
     child, deadline = int((tmp_path / "child").read_text()), time.monotonic() + 30
