@@ -111,14 +111,18 @@ def _details(results: Results) -> list[str]:
         *lines,
         f"### Points of CER by class of error, {where}",
         "",
-        *_table(
-            ["variant", *CLASS_NAMES.values()],
-            [
-                [_name(s.variant), *(formats.percent(s.classes[name]) for name in CLASS_NAMES)]
-                for s in results.scored
-            ],
-        ),
+        _classes(results.scored),
     ]
+
+
+def _classes(scored: Sequence[Scored]) -> str:
+    """A column for each class that has an error, and a line for the others."""
+    shown, zeros = formats.without_zeros(CLASS_NAMES, [s.classes for s in scored])
+    table = _table(
+        ["variant", *shown.values()],
+        [[_name(s.variant), *(formats.percent(s.classes[name]) for name in shown)] for s in scored],
+    )
+    return "\n\n".join([*(["\n".join(table)] if shown else []), *([zeros] if zeros else [])])
 
 
 def _decisions(rows: Iterable[tuple[str, Comparison]]) -> list[str]:
