@@ -60,7 +60,7 @@ def write_params(folder: Path, device: str) -> None:
     yaml = YAML()
     values: Any = yaml.load(ROOT / "params.yaml")
     values["compute"]["device"] = device
-    values["split"] |= {"dev": 0.15, "test": 0.2}
+    values["split"] |= {"dev": 0.15, "test": 0.2, "min_test": 1}
     values["base"]["built"]["tiny"]["pretrain"]["epochs"] = 1
     for phase in values["train"]["phases"].values():
         phase["epochs"] = 1
