@@ -44,7 +44,7 @@ def run(options: argparse.Namespace) -> None:
 
 
 def _lines(found: "list[Unfinished]") -> list[str]:
-    """One line each, and below it its checkpoints and the values that not all of its stage share."""
+    """One line each; below it its checkpoints, and values that not all of its stage share."""
     from galgame_asr.families.common.defaults import FILE
 
     lines = []
