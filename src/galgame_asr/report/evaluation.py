@@ -82,13 +82,8 @@ def evaluate(options: argparse.Namespace) -> str:
     with atomic_directory(output) as folder:
         for name, prompt in prompts.items():
             _family(directory)  # the end of a phase removes the folder of its unfinished work
-            decoded = _decode(sets, replace(task, prompt=prompt))
-            parts = {
-                set_: score(set_, rows, decoded[set_], params.normalise, words)
-                for set_, rows in sets.items()
-            }
-            judged[name] = Judged(parts, {set_: summarise(part) for set_, part in parts.items()})
-            _write(folder, name, decoded, judged[name])
+            _decode(sets, replace(task, prompt=prompt), folder / f"{name}{TRANSCRIPTS}")
+            judged[name] = _score(sets, folder, name, params.normalise, words)
     results = [_results(name, directory, judged, against, earlier) for name in sets]
     return figures.text(results)
 
@@ -234,21 +229,24 @@ def _is_evaluation(folder: Path) -> bool:
     return names == {f"{stem}{suffix}" for stem in stems for suffix in SUFFIXES}
 
 
-def _decode(sets: Sets, task: Task) -> transcripts.Transcripts:
-    """The transcripts of all sets."""
+def _decode(sets: Sets, task: Task, file: Path) -> None:
+    """Write the transcripts of all sets."""
     found = iter(transcribe(pd.concat(sets.values(), ignore_index=True), task))
-    return {
+    decoded = {
         name: {key: next(found) for key in transcripts.keys(rows)} for name, rows in sets.items()
     }
+    transcripts.write(file, decoded)
 
 
-def _write(folder: Path, prompt: str, decoded: transcripts.Transcripts, judged: Judged) -> None:
-    """Write the three files of a prompt."""
-    transcripts.write(folder / f"{prompt}{TRANSCRIPTS}", decoded)
-    rows = pd.concat(judged.parts.values(), ignore_index=True)
-    scored.write(folder / f"{prompt}{SCORED}", rows)
+def _score(sets: Sets, folder: Path, prompt: str, rules: NormaliseParams, words: Words) -> Judged:
+    """Score the transcripts as they were written, which rounds; write the other two files."""
+    decoded = transcripts.read(folder / f"{prompt}{TRANSCRIPTS}")
+    parts = {name: score(name, rows, decoded[name], rules, words) for name, rows in sets.items()}
+    judged = Judged(parts, {name: summarise(part) for name, part in parts.items()})
+    scored.write(folder / f"{prompt}{SCORED}", pd.concat(parts.values(), ignore_index=True))
     text = json.dumps(judged.summaries, ensure_ascii=False, indent=1) + "\n"
     write_text(folder / f"{prompt}{SUMMARY}", text)
+    return judged
 
 
 def _results(

@@ -23,11 +23,11 @@ LINES = {f"{number}": text for number, text in enumerate(tables.LINES)}
 
 
 def manifest(lines: dict[str, str]) -> pd.DataFrame:
-    rows = pd.DataFrame({"id": list(lines), "corpus": "vn", "text": list(lines.values())})
-    return rows.assign(
-        shard="vn.tar", offset=0, size=1, duration_s=1.0, sample_rate_hz=16_000, audio_hash="",
-        upstream_set=None, flags=[[] for _ in lines],
-    )  # fmt: skip
+    same = {
+        "corpus": "vn", "shard": "vn.tar", "offset": 0, "size": 1, "duration_s": 1.0,
+        "sample_rate_hz": 16_000, "audio_hash": "", "upstream_set": None, "flags": [],
+    }  # fmt: skip
+    return pd.DataFrame([{"id": id_, "text": text} | same for id_, text in lines.items()])
 
 
 @pytest.fixture(autouse=True)
