@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 
+from galgame_asr.formats.common.verified import Verified
 from galgame_asr.report import exports, formats
 from galgame_asr.report.exports import Exports
 from galgame_asr.report.results import Comparison, Results, Scored, Variant
@@ -13,6 +14,7 @@ EXPORTS = "## Exports"
 def text(everything: Sequence[Results], checked: Exports) -> str:
     """The figures of the report page: per set the variants, then decisions and error classes."""
     lines = ["# Character error rates", ""]
+    lines += [f"- **{sentence}**" for sentence in exports.failures(checked)]
     lines += [f"- {sentence}" for sentence in headline(everything)]
     for results in everything:
         lines += [
@@ -29,7 +31,7 @@ def text(everything: Sequence[Results], checked: Exports) -> str:
     if everything:
         lines += ["", LEGEND]
     if checked:
-        rows = [exports.cells(name, verified) for name, verified in checked.items()]
+        rows = [_export(name, verified) for name, verified in checked.items()]
         lines += ["", EXPORTS, "", *_table(exports.HEAD, rows), "", exports.LEGEND]
     for results in everything:
         lines += ["", *_details(results)]
@@ -59,6 +61,11 @@ def _row(scored: Scored, comparison: Comparison | None) -> list[str]:
         if comparison
         else formats.NONE,
     ]
+
+
+def _export(name: str, verified: Verified) -> list[str]:
+    first, *others = exports.cells(name, verified)
+    return [f"{first} **failed**" if verified.problems else first, *others]
 
 
 def _details(results: Results) -> list[str]:

@@ -56,7 +56,11 @@ def build(
         results=results,
         curriculum=curriculum,
         headline=headline(results),
-        exports=[exports.cells(name, verified) for name, verified in checked.items()],
+        exports=[
+            (exports.cells(name, verified), bool(verified.problems))
+            for name, verified in checked.items()
+        ],
+        export_failures=exports.failures(checked),
         export_head=exports.HEAD,
         export_legend=exports.LEGEND,
         plots=_plots(results, curriculum),
