@@ -3,6 +3,7 @@
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -26,13 +27,13 @@ CARDS = ".utterances > li"
 
 @pytest.fixture(scope="module")
 def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A page of 8 variants with 60 utterances in each set."""
+    """A page of 8 variants with 60 utterances in each set, and two exports, of which one failed."""
     found = tables.tables(utterances=60)
     tone = (np.sin(np.arange(8_000) / 10) / 4).astype(np.float32)
     clip = clips.data_uri(tone)
     results = collect(found, tables.CURRICULUM)
     path = tmp_path_factory.mktemp("report") / "report.html"
-    built = page.build(found, results, tables.CURRICULUM, lambda _set, _id: clip, {})
+    built = page.build(found, results, tables.CURRICULUM, lambda _set, _id: clip, tables.EXPORTS)
     path.write_text(built, encoding="utf-8")
     return path
 
@@ -122,6 +123,21 @@ def test_the_diff_is_told_without_colour(browser: Page) -> None:
     assert any(
         word in str(first.text_content()) for word in ("[missing:", "[added:", "[instead of")
     )
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_a_failed_export_is_red(browser: Page, scheme: Literal["light", "dark"]) -> None:
+    """In both themes and in words: what the gate refuses comes first, its row says failed."""
+    browser.emulate_media(color_scheme=scheme)
+    colour = "(one) => getComputedStyle(one).color.match(/[0-9]+/g).map(Number)"
+    first = browser.locator(".findings li").first
+    assert first.inner_text().startswith("Export small failed its gate: 1 of 40 texts are equal")
+    rows = browser.locator("#exports tbody th")
+    assert rows.all_inner_texts() == ["plain", "small failed"]
+    for place in (first, rows.nth(1).locator(".failed")):
+        red, green, blue = place.evaluate(colour)
+        assert red > green + 60
+        assert red > blue + 60
 
 
 def test_the_theme_is_remembered(browser: Page) -> None:

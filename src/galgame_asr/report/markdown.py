@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 
+from galgame_asr.formats.common.verified import Verified
 from galgame_asr.report import exports, formats
 from galgame_asr.report.exports import Exports
 from galgame_asr.report.results import GROUPS, Comparison, Results, Scored, Variant
@@ -14,6 +15,7 @@ CHANGE = "change in points, against"
 def text(everything: Sequence[Results], checked: Exports) -> str:
     """The figures of the report page: per set the variants, then decisions and error classes."""
     lines = ["# Character error rates", ""]
+    lines += [f"- **{sentence}**" for sentence in exports.failures(checked)]
     lines += [f"- {sentence}" for sentence in headline(everything)]
     for results in everything:
         lines += [
@@ -31,7 +33,7 @@ def text(everything: Sequence[Results], checked: Exports) -> str:
     if everything:
         lines += ["", LEGEND]
     if checked:
-        rows = [exports.cells(name, verified) for name, verified in checked.items()]
+        rows = [_export(name, verified) for name, verified in checked.items()]
         lines += ["", EXPORTS, "", *_table(exports.HEAD, rows), "", exports.LEGEND]
     for results in everything:
         lines += ["", *_details(results)]
@@ -93,6 +95,11 @@ def _change(comparison: Comparison | None) -> str:
     return (
         f"**{comparison.decision}** {formats.change(comparison)}, {comparison.against.checkpoint}"
     )
+
+
+def _export(name: str, verified: Verified) -> list[str]:
+    first, *others = exports.cells(name, verified)
+    return [f"{first} **failed**" if verified.problems else first, *others]
 
 
 def _details(results: Results) -> list[str]:

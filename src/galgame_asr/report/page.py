@@ -57,7 +57,11 @@ def build(
         curriculum=curriculum,
         headline=headline(results),
         opened=Variant(curriculum.newest(), curriculum.prompts[0]),
-        exports=[exports.cells(name, verified) for name, verified in checked.items()],
+        exports=[
+            (exports.cells(name, verified), bool(verified.problems))
+            for name, verified in checked.items()
+        ],
+        export_failures=exports.failures(checked),
         export_head=exports.HEAD,
         export_legend=exports.LEGEND,
         plots=_plots(results, curriculum),

@@ -2,6 +2,7 @@
 
 import html
 import json
+import math
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +15,6 @@ from rapidfuzz.distance import Levenshtein
 from galgame_asr.core.paths import DEV_SAMPLE
 from galgame_asr.experiment.curriculum import Curriculum
 from galgame_asr.formats.common import verified
-from galgame_asr.formats.common.verified import Verified
 from galgame_asr.messages.errors import DataError
 from galgame_asr.report import browser, clips, markdown, page
 from galgame_asr.report.collect import Tables, collect, common
@@ -26,14 +26,7 @@ from galgame_asr.report.sentences import headline
 from galgame_asr.scoring import scored
 from tests import tables
 
-CHECKED = {
-    "small": Verified(
-        checkpoint="full/p100", format="sherpa", precision="int8", runtime="sherpa-onnx 2.0.1",
-        utterances=40, equal=39, distinct=38, cer=0.1213, cer_front_end=0.12, cer_checkpoint=0.11,
-        log_prob_difference=None, by_command=(3, 4), differences={"a": 1.2e-4, "b": 0.034},
-        size_mb=2.3, size_mb_checkpoint=5.6,
-    )
-}  # fmt: skip
+CHECKED = {"small": tables.PLAIN}
 ALONE = Curriculum(("base",), ("none",), {}, {})
 
 
@@ -188,8 +181,36 @@ def test_what_was_verified_is_reported(tmp_path: Path) -> None:
     assert f"{cells} 12.13% | 3e-02 |" in text
     assert markdown.EXPORTS not in markdown.text([], {})
     path.write_text(path.read_text().replace("distinct", "distinkt"))
-    with pytest.raises(DataError, match=r"small\.json cannot be read .*; `dvc repro verify@small`"):
+    with pytest.raises(DataError, match=r"small\.json cannot be read .*single-item verify@small`"):
         verified.read(path)
+
+
+def test_an_export_that_failed_is_told_in_words(tmp_path: Path) -> None:
+    """First of all and in its row, on the page and in report.md, with reasons and what to do."""
+    reason = "b has values that are no numbers (export.bad.verify.max_difference is 0.01)"
+    bad = replace(CHECKED["small"], problems=[reason], differences={"a": 1e-4, "b": math.nan})
+    verified.write(tmp_path / "bad.json", bad)
+    assert "NaN" not in (tmp_path / "bad.json").read_text()
+    checked = {"bad": verified.read(tmp_path / "bad.json"), **CHECKED}
+    sentence = (
+        f"Export bad failed its gate: {reason}. Choose a higher precision, or lower the gate if "
+        "this will do. `publish` refuses it."
+    )
+    found = tables.tables()
+    results = collect(found, tables.CURRICULUM)
+    text = markdown.text(results, checked)
+    assert text.splitlines()[2] == f"- **{sentence}**"
+    assert "| bad **failed** |" in text
+    assert "| no number |" in text
+    assert "| small |" in text
+    built = page.build(found, results, tables.CURRICULUM, lambda _set, _id: "data:,", checked)
+    assert f'<li class="failed">{sentence}</li>' in built
+    pill = r">(\w+) <span class=\"decision failed\">failed</span></th>"
+    assert re.findall(pill, built) == ["bad"]
+    for passed in (build(found), markdown.text(results, CHECKED)):
+        assert "failed its gate" not in passed
+        assert "failed</span>" not in passed
+        assert "**failed**" not in passed
 
 
 def test_roundings_that_differ_between_cpus_are_not_written(tmp_path: Path) -> None:
