@@ -56,6 +56,7 @@ TEXT = (
 JSON = (
     b"null", b"true", b"[]", b"{}", b'""', b'{"audio": "a.wav"}', b'"\\ud800"', b'"\\u0000"', b'"',
     b"[" * 100_000, b',"audio":1', b',"text":"x"', b"}\n{",
+    b"<|startofspeech|>!", b"<|endofspeech|>", b'"messages"', b'"role"', b'"sentences"',
 )  # fmt: skip
 YAML = (
     b"{", b"[", b"- ", b"? ", b": ", b"&a ", b"*a", b"!!python/name:os.system ", b"!!binary |\n",
@@ -288,6 +289,12 @@ LINES = [
     {"id": "u\n2", "audio": "a.wav", "text": "は"}, {"id": " u ", "audio": "a", "text": "は"},
     {"id": "/u", "audio": "a.wav", "text": "は"}, {"id": "u/", "audio": "./a.wav", "text": "は"},
     {"id": "あ" * 300, "audio": "a." + "w" * 300, "text": "は"}, {"audio": "a.wav/", "text": "は"},
+    {"audio": {"path": "a.wav", "start_time": 0.05, "end_time": 0.2}, "sentence": "はい"},
+    {"audio": {"path": "a.wav"}, "sentences": [{"start": 0, "end": 0.2, "text": "はい"}]},
+    {"key": "u1", "messages": [
+        {"role": "system", "content": "You are a helpful assistant."},
+        {"role": "user", "content": "语音转写：<|startofspeech|>!a.wav<|endofspeech|>"},
+        {"role": "assistant", "content": "はい"}], "speech_length": 25},
 ]  # fmt: skip
 JSONL = "".join(json.dumps(line) + "\n" for line in LINES[:2]).encode()
 TSV = "id\taudio\ttext\nu1\ta.wav\tはい\nu/2\tb/c.wav\tうん うん\r\n".encode()
