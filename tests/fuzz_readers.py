@@ -147,15 +147,17 @@ def fetched(corpus: corpora.Entry, folder: Path) -> list[dict[Hashable, Any]]:
     return index("c", directory)
 
 
-def own(name: str, folder: Path) -> None:
-    """A corpus of kind folder: a table, or with no name the folder itself."""
+def own(name: str, folder: Path, test_ids: str | None = None) -> None:
+    """A corpus of kind folder: a table, or with no name the folder itself; its test set."""
     inside = folder / "files"
     inside.mkdir()
     for path in list(folder.iterdir()):
         if path != inside:
             path.rename(inside / path.name)
     path = inside / name
-    rows = fetched(Folder(kind="folder", path=str(path), shard_size=2), folder)
+    listed = test_ids and str(inside / test_ids)
+    corpus = Folder(kind="folder", path=str(path), shard_size=2, test_ids=listed)
+    rows = fetched(corpus, folder)
     ids = {recording.id for recording in recordings(path)}
     assert {row["id"] for row in rows} == ids, "rows of other ids"
 
@@ -351,6 +353,10 @@ READERS: dict[str, Reader] = {
         partial(own, "t.jsonl"), 8, (*TEXT, *JSON),
     ),
     "kaldi": Reader(KALDI, partial(own, ""), 8, TEXT),
+    "ids": Reader(
+        [KALDI[0] | {"ids": b"u2\nu3 x\n"}, KALDI[1] | {"ids": b"u1\r\n"}],
+        partial(own, "", test_ids="ids"), 3, (*TEXT, b"u1", b"u9"),
+    ),
     "tree": Reader(
         [{"a.wav": WAV, "a.txt": "はい".encode(), "b.MP3": KINDS["mp3"][0], "c.m4a": b"x"}],
         partial(own, ""), 4, TEXT,

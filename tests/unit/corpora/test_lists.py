@@ -159,3 +159,96 @@ def test_own_names_of_kaldis_lists(mine: Path) -> None:
     for key in ("wav_scp", "text", "segments"):
         with pytest.raises(DataError, match=r"corpora\.c\.path: .*mine/none cannot be read: No su"):
             fetched(mine, kaldi=names | {key: "none"})
+
+
+@pytest.fixture
+def five(mine: Path) -> Path:
+    """Five recordings under lists of the seed's names, two of them of the same samples."""
+    names = [f"u{number}" for number in range(5)]
+    sounds = [WAV, encoded("FLAC"), encoded("AIFF"), encoded("W64"), WAV]
+    put(mine, {f"wav/{name}.wav": sound for name, sound in zip(names, sounds, strict=True)})
+    put(mine, {"wav.scp": "".join(f"{name} {mine}/wav/{name}.wav\n" for name in names)})
+    return put(mine, {"text": "".join(f"{name} {name} {YES}\n" for name in names)})
+
+
+def sets(rows: dict[str, Row]) -> dict[str, str | None]:
+    chosen = {id_: row["upstream_set"] for id_, row in rows.items()}
+    return {id_: set_ if isinstance(set_, str) else None for id_, set_ in chosen.items()}
+
+
+TESTED = {"u0": None, "u1": None, "u2": None, "u3": "test", "u4": "test"}
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        "u3\nu4\n",
+        "\ufeffu4\r\n\r\nu3 \r\nu4",
+        "u3 /old/u3.wav\nu4\t/old/u4.wav\n",  # tail of wav.scp
+        f"u3 u3 {YES}\nu4 u4 {YES}\n",  # of text
+    ],
+)
+def test_ids_are_the_test_set(five: Path, lines: str) -> None:
+    """As ids alone, or as lines of the lists that the ids were taken from; the rest is free."""
+    rows = fetched(five, test_ids=str(put(five, {"tail": lines}) / "tail"), shard_size=1)
+    assert sets(rows) == TESTED
+    assert {id_: row["shard"][2:-11] for id_, row in rows.items()} == {
+        id_: "c-train" if set_ is None else "c-test" for id_, set_ in TESTED.items()
+    }
+    read = ShardReader(Path("data/raw")).read_row(rows["u4"])
+    np.testing.assert_array_equal(read, SAMPLES)
+
+
+def test_of_two_equal_rows_the_training_row_is_flagged(five: Path) -> None:
+    """Though the test row comes later in the list: the test set stays whole."""
+    rows = fetched(five, test_ids=str(put(five, {"tail": "u4"}) / "tail"))
+    assert (rows["u0"]["flags"], rows["u4"]["flags"]) == (["duplicate_audio"], [])
+    assert fetched_again(five)["u4"]["flags"] == ["duplicate_audio"]
+
+
+def fetched_again(path: Path) -> dict[str, Row]:
+    for file in Path("data/raw/c").iterdir():
+        file.unlink()
+    return fetched(path)
+
+
+def test_ids_of_a_table(mine: Path) -> None:
+    """As trainers part their sets: a file for each, of the same lines; an id may have blanks."""
+    rows = [{"audio": {"path": f"wav/{name}.wav"}, "sentence": name} for name in ("a", "b")]
+    put(mine, {"all.json": jsonl(*rows), "test.json": jsonl(rows[1])})
+    assert sets(fetched(mine / "all.json", test_ids=str(mine / "test.json"))) == {
+        "wav/a": None, "wav/b": "test",
+    }  # fmt: skip
+    put(mine, {"c d.wav": encoded("FLAC"), "ids": "c d\n"})
+    Path("data/raw/c/c-test-000000.tar").unlink()
+    Path("data/raw/c/c-train-000000.tar").unlink()
+    assert sets(fetched(mine, test_ids=str(mine / "ids")))["c d"] == "test"
+
+
+def test_a_corpus_may_be_all_test(five: Path) -> None:
+    """Every id of it; then nothing of it is trained on."""
+    rows = fetched(five, test_ids=str(five / "text"))
+    assert set(sets(rows).values()) == {"test"}
+
+
+@pytest.mark.parametrize(
+    ("lines", "message"),
+    [
+        (
+            "u3\nu9\nv9\n",
+            r"tail has 2 of 3 ids that the corpus has not, such as 'u9', 'v9'; .*'u0'",
+        ),
+        ("\n \n", "tail names no id"),
+        ("はい\n".encode("cp932"), "tail line 1 is not UTF-8"),
+        (None, "tail cannot be read: No such file"),
+    ],
+)
+def test_ids_that_are_not_there_are_an_error(
+    five: Path, lines: str | bytes | None, message: str
+) -> None:
+    """With the key of params, the file, and how ids of the corpus look."""
+    if lines is not None:
+        put(five, {"tail": lines})
+    with pytest.raises(DataError, match=rf"corpora\.c\.test_ids: .*mine/{message}"):
+        fetched(five, test_ids=str(five / "tail"))
+    assert not list(Path("data/raw/c").iterdir())

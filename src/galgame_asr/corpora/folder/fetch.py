@@ -1,9 +1,10 @@
 """The user's own recordings: a folder of audio and text files, a table, or Kaldi's lists."""
 
+import contextlib
 import io
 import os
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from unicodedata import normalize
 
@@ -11,6 +12,7 @@ import numpy as np
 import soundfile as sf
 
 from galgame_asr.core.reader import decode, is_counted
+from galgame_asr.corpora.common.types import UpstreamSet
 from galgame_asr.corpora.folder import lists
 from galgame_asr.corpora.folder.lists import Recording
 from galgame_asr.corpora.folder.params import Folder, Kaldi
@@ -33,21 +35,52 @@ NO_ID = re.compile("[\0\ud800-\udfff]")  # ends a name in a tar, or is half of a
 
 def fetch(name: str, corpus: Folder, directory: Path) -> list[Shard]:
     """Copy the recordings into shards, sorted by id; see `corpora.fetch`."""
-    try:
+    with _named(f"corpora.{name}.path"):
         found = recordings(Path(corpus.path), corpus.kaldi)
-    except DataError as error:
-        raise DataError(f"corpora.{name}.path: {error}") from None
-    except OSError as error:
-        raise DataError(
-            f"corpora.{name}.path: {error.filename} cannot be read: {error.strerror}"
-        ) from None
+    if corpus.test_ids is None:
+        return _write(directory, name, found, corpus)
+    with _named(f"corpora.{name}.test_ids"):
+        tested = lists.ids(Path(corpus.test_ids), {recording.id for recording in found})
+    rest = [recording for recording in found if recording.id not in tested]
+    found = [recording for recording in found if recording.id in tested]
+    # Shards are in the order of their names: of two equal rows the later has the flag.
+    return [
+        *_write(directory, f"{name}-test", found, corpus, "test"),
+        *_write(directory, f"{name}-train", rest, corpus),
+    ]
 
+
+@contextlib.contextmanager
+def _named(key: str) -> Iterator[None]:
+    """Begin messages with the key of params that they are about."""
+    try:
+        yield
+    except DataError as error:
+        raise DataError(f"{key}: {error}") from None
+    except OSError as error:
+        raise DataError(f"{key}: {error.filename} cannot be read: {error.strerror}") from None
+
+
+def _write(
+    directory: Path,
+    prefix: str,
+    found: Sequence[Recording],
+    corpus: Folder,
+    upstream_set: UpstreamSet | None = None,
+) -> list[Shard]:
     def utterances(start: int) -> Iterator[Utterance]:
         for recording in found[start:]:
             extension, audio = _audio(recording)
             yield Utterance(recording.id, extension, audio, recording.text)
 
-    return shards.write(directory, name, utterances, shard_size=corpus.shard_size, total=len(found))
+    return shards.write(
+        directory,
+        prefix,
+        utterances,
+        shard_size=corpus.shard_size,
+        total=len(found),
+        upstream_set=upstream_set,
+    )
 
 
 def recordings(path: Path, kaldi: Kaldi | None = None) -> list[Recording]:

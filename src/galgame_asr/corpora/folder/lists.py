@@ -9,7 +9,7 @@ import contextlib
 import json
 import math
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,8 +17,9 @@ from unicodedata import normalize
 
 from galgame_asr.corpora.folder.params import Kaldi
 from galgame_asr.messages.errors import DataError
-from galgame_asr.text.lines import by_id, lines
+from galgame_asr.text.lines import BLANKS, by_id, lines
 
+SHOWN = 5  # ids named in a message
 TABLES = (".tsv", ".jsonl", ".json")
 SPEECH = re.compile(r"<\|startofspeech\|>!(.*?)<\|endofspeech\|>", re.DOTALL)
 ALLOWED = (
@@ -253,6 +254,31 @@ def _span(times: Sequence[Any], found: str) -> Span:
 
 def _listed(path: Path) -> dict[str, str]:
     return by_id(path.read_bytes(), str(path))
+
+
+def ids(path: Path, known: Collection[str]) -> set[str]:
+    """The ids that a table has, or with which the lines of any other file begin.
+
+    Args:
+        path: the list.
+        known: the ids that it chooses from.
+
+    Raises:
+        DataError: an id is not known, there is none, or as for `table`.
+    """
+    if path.suffix in TABLES:
+        found = {recording.id for recording in table(path)}
+    else:
+        found = {line.strip(" \t") for line in lines(path.read_bytes(), str(path))} - {""}
+        found = {line if line in known else BLANKS.split(line)[0] for line in found}
+    if not found:
+        raise DataError(f"{path} names no id")
+    if unknown := sorted(found.difference(known)):
+        raise DataError(
+            f"{path} has {len(unknown)} of {len(found)} ids that the corpus has not, such as "
+            f"{', '.join(map(repr, unknown[:SHOWN]))}; those of the corpus are like {min(known)!r}"
+        )
+    return found
 
 
 def _shown(names: Any) -> str:

@@ -31,6 +31,9 @@ class Folder:
     shard_size: ShardSize
     # null: if the folder has a wav.scp, that, with its text and segments.
     kaldi: Kaldi | None = None
+    # A file whose lines are ids, or begin with them, or a table as `path` may be one: these
+    # utterances are the corpus's test set. null: the split decides.
+    test_ids: str | None = None
 
 
 Entry = Folder
