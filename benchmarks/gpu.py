@@ -36,6 +36,7 @@ MISSING = re.compile(
 )
 HEAD = "| part | | s | figures |\n|---|---|---|---|\n"
 HOURS = 5300  # of the galgame corpus
+DECODE_FRAMES = "20000"  # of the profile `galgame`
 
 
 @dataclass(frozen=True)
@@ -45,11 +46,24 @@ class Place:
     folder: Path  # for what is made
     device: str  # cuda or cpu
     size: str  # true or tiny
+    has_bf16: bool = False  # of the GPU
 
     @property
     def is_tiny(self) -> bool:
         """Whether it is the short form."""
         return self.size == "tiny"
+
+    @property
+    def precisions(self) -> list[str]:
+        """What speed is measured in."""
+        return ["float32", "bf16"] if self.has_bf16 else ["float32"]
+
+    @property
+    def autocast(self) -> str:
+        """What `compute.precision: auto` becomes."""
+        if self.device == "cpu":
+            return "float32"
+        return "bf16" if self.has_bf16 else "fp16"
 
     @property
     def small(self) -> Path:
@@ -89,7 +103,7 @@ def plan(phase: str) -> Callable[[Place], list[Command]]:
     words = [*GALGAME_ASR, "plan", "--measure", "--phase", phase]
 
     def commands(place: Place) -> list[Command]:
-        precision = ["--precision", "bf16" if place.device == "cuda" else "float32"]
+        precision = ["--precision", place.autocast]
         if place.is_tiny:
             return [*made(place), Command([*words, *precision], place.small)]
         real = place.folder / "real"
@@ -107,11 +121,10 @@ def train(phase: str) -> Callable[[Place], list[Command]]:
     """`benchmarks.train` of one phase."""
 
     def commands(place: Place) -> list[Command]:
-        precisions = ["float32", "bf16"] if place.device == "cuda" else ["float32"]
         steps = "4" if place.is_tiny else "20"
         words = [
             "-m", "benchmarks.train", "--dims", place.size, "--phases", phase, "--steps", steps,
-            "--precisions", *precisions,
+            "--precisions", *place.precisions,
         ]  # fmt: skip
         return [*made(place), Command(words, place.small)]
 
@@ -120,9 +133,11 @@ def train(phase: str) -> Callable[[Place], list[Command]]:
 
 def decode(place: Place) -> list[Command]:
     """`benchmarks.decode`, of the small base or of the true size."""
-    precisions = ["float32", "bf16"] if place.device == "cuda" else ["float32"]
     words = ["-m", "benchmarks.decode", "--dims", place.size, "--model", "models/base"]
-    return [*made(place), Command([*words, "--precisions", *precisions], place.small)]
+    # Of a model with random weights every text is as long as it may be.
+    size = [] if place.is_tiny else ["--frames", DECODE_FRAMES, "--utterances", "40"]
+    words = [*words, *size, "--precisions", *place.precisions]
+    return [*made(place), Command(words, place.small)]
 
 
 def loader(place: Place) -> list[Command]:
@@ -197,9 +212,9 @@ def main() -> None:
         return
     if (options.device, options.size) == ("cpu", "true"):
         parser.error("--device cpu takes --size tiny alone")
-    title = heading(options.device, options.size)
+    title, has_bf16 = look(options.device, options.size)
     with tempfile.TemporaryDirectory(prefix="gpu-") as temporary:
-        place = Place(Path(temporary), options.device, options.size)
+        place = Place(Path(temporary), options.device, options.size, has_bf16)
         failed = []
         for name in options.parts or PARTS:
             print(f"{name}: {PARTS[name].what}", flush=True)
@@ -212,8 +227,8 @@ def main() -> None:
         sys.exit(f"failed: {', '.join(failed)}; {options.logs / 'gpu'} has what they said")
 
 
-def heading(device: str, size: str) -> str:
-    """What a table was made on.
+def look(device: str, size: str) -> tuple[str, bool]:
+    """The heading of a table made here, and whether there is a GPU with bf16.
 
     Raises:
         SystemExit: it is to be a CUDA device and there is none.
@@ -230,10 +245,12 @@ def heading(device: str, size: str) -> str:
     commit = ""
     if shutil.which("git"):
         commit = subprocess.run(git, cwd=ROOT, capture_output=True, text=True, check=False).stdout
+    has_bf16 = device == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
     today = datetime.datetime.now(datetime.UTC).date()
     return (
         f"## {today}: {name}, {size} size, torch {torch.__version__}, Python "
-        f"{platform.python_version()}, {os.cpu_count()} CPUs, commit {commit.strip() or 'unknown'}"
+        f"{platform.python_version()}, {os.cpu_count()} CPUs, commit {commit.strip() or 'unknown'}",
+        has_bf16,
     )
 
 

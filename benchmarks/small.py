@@ -35,7 +35,7 @@ def make(folder: Path, device: str, count: int = UTTERANCES) -> None:
     """Write the repository and run its stages up to the base.
 
     Args:
-        folder: where; must be empty.
+        folder: where; what an interrupted call left there is taken up.
         device: compute.device.
         count: utterances of each corpus.
 
