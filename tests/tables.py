@@ -87,7 +87,7 @@ def tables(
             found[Variant(checkpoint, prompt)] = table(
                 {
                     name: {
-                        id_: (text, heard(text, RATES[checkpoint], draw))
+                        id_: (text, heard(text, RATES.get(checkpoint, 0.2), draw))
                         for id_, text in texts(utterances).items()
                     }
                     for name in sets

@@ -5,6 +5,7 @@ import re
 import textwrap
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
+from itertools import pairwise
 from typing import Any
 
 import matplotlib as mpl
@@ -47,6 +48,7 @@ STYLE = {
     "ytick.labelcolor": INK,
 }
 WIDTH = 7.2  # inches; the page scales it
+CHARACTER = 1 / 12  # inches: about the width of a letter
 NAME_WIDTH = 34  # characters of a variant's name in a line
 
 
@@ -58,7 +60,10 @@ def curve(results: Results, curriculum: Curriculum) -> Markup:
         for number, prompt in enumerate(curriculum.prompts):
             _curve_of_prompt(axes, results, curriculum, prompt, number)
         ends = {curriculum.position(c): c for c in reversed(curriculum.checkpoints)}
-        axes.set_xticks(sorted(ends), [ends[position] for position in sorted(ends)])
+        places = sorted(ends)
+        names = [ends[place] for place in places]
+        tilt: dict[str, Any] = {"rotation": 30, "ha": "right", "rotation_mode": "anchor"}
+        axes.set_xticks(places, names, **(tilt if _crowded(places, names) else {}))
         axes.set_ylabel("CER, %")
         axes.set_ylim(bottom=0)
         axes.grid(visible=False, axis="x")
@@ -93,6 +98,15 @@ def _curve_of_prompt(
                 fontsize=8, va="center", color=MUTED, visible=number == 0,
             )  # fmt: skip
     axes.plot([], [], color=colour, marker=marker, lw=1.4, label=f"prompt {prompt}")
+
+
+def _crowded(places: Sequence[float], names: Sequence[str]) -> bool:
+    """Whether names side by side below the plot would run into each other."""
+    inch = (places[-1] - places[0]) / (0.8 * WIDTH)  # beside the scale and the margins
+    return any(
+        ((len(name) + len(other)) / 2 + 1) * CHARACTER * inch > right - left
+        for (left, name), (right, other) in pairwise(zip(places, names, strict=True))
+    )
 
 
 def domains(everything: Sequence[Results]) -> Markup:

@@ -16,7 +16,7 @@ from galgame_asr.core.paths import DEV_SAMPLE
 from galgame_asr.experiment.curriculum import Curriculum
 from galgame_asr.formats.common import verified
 from galgame_asr.messages.errors import DataError
-from galgame_asr.report import browser, clips, markdown, page
+from galgame_asr.report import browser, clips, markdown, page, plots
 from galgame_asr.report.collect import Tables, collect, common
 from galgame_asr.report.confusions import confusions
 from galgame_asr.report.diff import diff
@@ -127,6 +127,69 @@ def test_a_gain_and_its_absence_are_told_apart() -> None:
     averaged = results.previous[Variant("averaged", "none")]
     assert averaged.decision == "undecided"
     assert averaged.against == Variant("full/p100", "none")
+
+
+def test_columns_of_zeros_are_one_line() -> None:
+    """A class that no variant has is named once, on the page and in report.md."""
+    found = {
+        Variant("base", "none"): tables.table(
+            {"test": {"a": ("葵だ", "凛だ"), "b": ("はい", "はい")}}
+        ),
+        Variant("full/p100", "none"): tables.table(
+            {"test": {"a": ("葵だ", "葵だ"), "b": ("はい", "はい")}}
+        ),
+    }
+    curriculum = Curriculum(("base", "full/p100"), ("none",), {"full": "base"}, {})
+    zeros = "0 everywhere: loop, missing, added, spelling, homophone."
+    expected = (
+        "| variant | misheard |\n|---|---|\n"
+        "| base · none | 25.00% |\n| full/p100 · none | 0.00% |\n"
+        f"\n{zeros}\n"
+    )
+    assert markdown.text(collect(found, curriculum), {}).endswith(expected)
+    built = build(found, curriculum)
+    headings = re.findall(r"<abbr [^>]*>(.*?)</abbr>", built)
+    assert headings == ["S, D, I", "misheard"]
+    assert f'<p class="quiet">{zeros}</p>' in built
+    flags = "other language, empty, loop, cut short, invented, non-verbal, suspect label"
+    assert f'<p class="quiet">0 everywhere: {flags}.</p>' in built
+    legend = re.findall(r"<svg.*?</svg>", built, re.DOTALL)[-1]
+    assert ">misheard</text>" in legend
+    assert ">homophone</text>" not in legend
+
+
+def test_transcripts_without_an_error() -> None:
+    """Leave no empty table: the line alone."""
+    found = {Variant("base", "none"): tables.table({"test": {"a": ("葵だ", "葵だ")}})}
+    text = markdown.text(collect(found, ALONE), {})
+    zeros = "0 everywhere: misheard, loop, missing, added, spelling, homophone."
+    assert text.endswith(f"### Points of CER by class of error, In domain (test)\n\n{zeros}\n")
+    assert zeros in build(found, ALONE)
+
+
+def test_the_page_opens_on_the_newest_phase() -> None:
+    """With its last checkpoint and the first prompt, whatever is best, averaged or exported."""
+    whole = Curriculum(
+        ("base", "first/p100", "second/p50", "averaged", "export/small"),
+        ("none", "japanese"),
+        {"first": "base", "second": "first/p100", "third": "second/p100"},
+        {"averaged": "second"},
+        {"export/small": "second/p50"},
+    )
+    assert whole.newest() == "second/p50"
+    assert replace(whole, checkpoints=("base", "averaged")).newest() == "base"
+    assert tables.CURRICULUM.newest() == "full/p100"
+    built = build(tables.tables(utterances=4))
+    opened = re.findall(r'<div class="panel" data-set="(.*?)" data-variant="(.*?)">', built)
+    assert opened == [("test", "full/p100-none")]
+
+
+def test_the_list_of_utterances_comes_before_the_small_tables() -> None:
+    """After what the run amounts to; the links at the top are in the order of the page."""
+    built = build(tables.tables(utterances=4))
+    sections = re.findall(r'<section id="(.*?)"', built)
+    assert sections[:4] == ["variants", "utterances", "detail", "decisions"]
+    assert re.findall(r'<a href="#(.*?)">', built) == sections
 
 
 def test_the_same_tables_give_the_same_bytes() -> None:
@@ -296,6 +359,20 @@ def test_each_corpus_of_a_test_set_has_a_decision_of_its_own() -> None:
     assert "own" not in summary(text.partition("\n")[2].partition("\n### ")[0])
 
 
+def test_a_small_corpus_does_not_vanish(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where a set is cut, each corpus gives rows and clips in turn, as long as it has any."""
+    for limit, most in {"WORST": 10, "RANDOM": 5, "WORST_CLIPS": 6, "RANDOM_CLIPS": 0}.items():
+        monkeypatch.setattr(browser, limit, most)
+    found = tables.tables(ALONE, sets=("test",))
+    part = found[Variant("base", "none")]
+    part.loc[part["id"].isin(["vn/0000", "vn/0001", "vn/0002"]), "corpus"] = "own"
+    (held,) = browser.data(found, lambda _set, _id: "data:,")["sets"]
+    corpora = [corpus for _, corpus, _, _ in held["utterances"]]
+    rows = [corpora[row[0]] for row in held["variants"][0]["rows"]]
+    assert (len(rows), rows.count("own")) == (15, 3)
+    assert [corpora[place] for place in held["clips"]].count("own") == 3
+
+
 def test_variants_must_have_the_same_utterances() -> None:
     """A table of another run is an error, also where only its dev sample is."""
     found = tables.tables()
@@ -335,12 +412,32 @@ def test_clips_are_mp3_with_the_same_bytes() -> None:
 
 def test_plots_leave_colours_to_the_page() -> None:
     """No colour of their own, so that both themes work; each has a title for screen readers."""
-    plots = re.findall(r"<svg.*?</svg>", build(tables.tables(utterances=8)), re.DOTALL)
-    assert len(plots) == 5
-    for plot in plots:
+    drawn = re.findall(r"<svg.*?</svg>", build(tables.tables(utterances=8)), re.DOTALL)
+    assert len(drawn) == 5
+    for plot in drawn:
         assert not re.search(r"(fill|stroke): #", plot)
         assert "<title>" in plot
         assert 'role="img"' in plot
+
+
+def test_names_below_a_plot_do_not_run_into_each_other() -> None:
+    """They are tilted where they would, as in a run with two checkpoints of each phase."""
+
+    def tilted(*names: str) -> bool:
+        curriculum = Curriculum(
+            ("base", *names),
+            ("none",),
+            {"adaptor": "base", "encoder": "adaptor/p100", "full": "encoder/p100"},
+            {},
+        )
+        rows = {"test": {"a": ("葵だ", "凛だ")}}
+        found = {Variant(name, "none"): tables.table(rows) for name in ("base", *names)}
+        (results,) = collect(found, curriculum)
+        return "rotate(-30 " in plots.curve(results, curriculum)
+
+    phases = ["adaptor", "encoder", "full"]
+    assert not tilted(*(f"{phase}/p100" for phase in phases))
+    assert tilted(*(f"{phase}/{part}" for phase in phases for part in ("p50", "p100")))
 
 
 def test_columns_are_those_of_the_tables() -> None:
