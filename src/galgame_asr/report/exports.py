@@ -21,7 +21,7 @@ LEGEND = (
 def failures(checked: Exports) -> list[str]:
     """A sentence for each export that its gate refuses."""
     return [
-        f"Export {name} failed its gate: {verified.refusal}. `publish` refuses it."
+        f"Export {name} failed its gate: {verified.refusal}. It cannot be published."
         for name, verified in checked.items()
         if verified.problems
     ]

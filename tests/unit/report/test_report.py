@@ -257,7 +257,7 @@ def test_an_export_that_failed_is_told_in_words(tmp_path: Path) -> None:
     checked = {"bad": verified.read(tmp_path / "bad.json"), **CHECKED}
     sentence = (
         f"Export bad failed its gate: {reason}. Choose a higher precision, or lower the gate if "
-        "this will do. `publish` refuses it."
+        "this will do. It cannot be published."
     )
     found = tables.tables()
     results = collect(found, tables.CURRICULUM)
