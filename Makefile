@@ -68,7 +68,7 @@ constraints: ## write constraints.txt anew from the newest versions that resolve
 	rm -rf .venv-new
 
 clean-scratch: ## delete unfinished training runs, and downloads: they would come anew
-	rm -rf "$${GALGAME_ASR_SCRATCH:-.scratch}"
+	rm -rf "$${GALGAME_ASR_SCRATCH:-.}/.scratch"
 
 # How outputs can be linked to the cache, found out anew when DVC's settings change.
 .dvc/tmp/links: .venv/run .dvc/config $(wildcard .dvc/config.local)

@@ -149,7 +149,7 @@ def test_columns_of_zeros_are_one_line() -> None:
     assert markdown.text(collect(found, curriculum), {}).endswith(expected)
     built = build(found, curriculum)
     headings = re.findall(r"<abbr [^>]*>(.*?)</abbr>", built)
-    assert headings == ["S, D, I", "misheard"]
+    assert headings == ["Dev", "S, D, I", "misheard"]
     assert f'<p class="quiet">{zeros}</p>' in built
     flags = "other language, empty, loop, cut short, invented, non-verbal, suspect label"
     assert f'<p class="quiet">0 everywhere: {flags}.</p>' in built

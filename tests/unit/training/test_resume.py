@@ -182,4 +182,4 @@ def test_the_folder_can_lie_elsewhere(
     """On a larger disk."""
     monkeypatch.setenv("GALGAME_ASR_SCRATCH", str(tmp_path / "big"))
     with scratch([table], {}) as directory:
-        assert directory.is_relative_to(tmp_path / "big" / "train@adaptor")
+        assert directory.is_relative_to(tmp_path / "big/.scratch/train@adaptor")
