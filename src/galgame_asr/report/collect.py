@@ -182,7 +182,12 @@ def of_summary(
         flags={name: found["utterances"] for name, found in summary["flags"].items()},
         groups={
             title: [
-                Group(group.replace("_", " "), found["utterances"], _rate(found, "cer"))
+                # A kind reads better without underscores; the name of a corpus is looked up.
+                Group(
+                    group if section == "by_corpus" else group.replace("_", " "),
+                    found["utterances"],
+                    _rate(found, "cer"),
+                )
                 for group, found in summary.get(section, {}).items()
                 if found["utterances"]
             ]
