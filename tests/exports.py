@@ -56,7 +56,7 @@ def write_repository(
     YAML().dump(values, root / "params.yaml")
     rows = write_rows(root / "data" / "raw")
     rows["audio_hash"] = [f"{7 * number % 10}" for number in range(10)]
-    for name, part in (("test", rows), ("ood", rows[:0])):
+    for name, part in (("dev_sample", rows[:0]), ("test", rows), ("ood", rows[:0])):
         utterances.write(root / "data" / "split" / f"{name}.parquet", part)
     base = shutil.copytree(checkpoint, root / "models" / "base")
     defaults.write(base, Defaults(prompts=(Prompt(language=language, hotwords=("葵",)),)))

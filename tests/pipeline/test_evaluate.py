@@ -13,6 +13,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from galgame_asr.core.paths import DECODED_SETS
 from galgame_asr.report.evaluation import SUFFIXES
 from tests.pipeline.conftest import Workspace
 
@@ -63,7 +64,7 @@ def test_a_checkpoint_of_a_phase_that_still_runs(workspace: Workspace) -> None:
         files = {path: path.read_bytes() for path in (root / checkpoint).rglob("*.*")}
         steps = _step(root / checkpoint)
         told = evaluate(
-            workspace, str(checkpoint), "--set", "test", "ood", "--output", "logs/running",
+            workspace, str(checkpoint), "--set", *DECODED_SETS, "--output", "logs/running",
             "--against", "data/scored/base",
         )  # fmt: skip
         assert process.poll() is None
@@ -133,7 +134,7 @@ def test_an_export(workspace: Workspace) -> None:
     workspace.edit(lambda values: values["export"].update(small=export))
     workspace.stage("export", "small")
     evaluate(
-        workspace, "models/export/small", "--set", "test", "ood", "--prompt", "none", "--output",
+        workspace, "models/export/small", "--set", *DECODED_SETS, "--prompt", "none", "--output",
         "logs/small",
     )  # fmt: skip
     workspace.stage("decode", "export/small", "none", "data/decoded/export/small-none.jsonl")
