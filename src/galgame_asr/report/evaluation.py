@@ -5,7 +5,6 @@ data/decoded, data/scored and metrics/variants: FOLDER/PROMPT.jsonl, .parquet an
 """
 
 import argparse
-import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -15,12 +14,12 @@ from typing import Any
 import pandas as pd
 
 from galgame_asr.core import utterances
-from galgame_asr.core.files import atomic_directory, refuse_unwritable, write_text
+from galgame_asr.core.files import atomic_directory, refuse_unwritable
 from galgame_asr.core.params import PARAMS_FILE, hint, load, parse
 from galgame_asr.core.paths import DEV_SAMPLE, MODELS, OUTPUTS, RAW, SETS, SPLIT, scratch_root
 from galgame_asr.decoding import transcripts
 from galgame_asr.decoding.params import DecodeParams
-from galgame_asr.decoding.transcribe import Task, transcribe
+from galgame_asr.decoding.transcribe import Task, transcribe_sets
 from galgame_asr.families.common import compute
 from galgame_asr.families.common.params import ComputeParams, MachineParams, Prompt, Prompts
 from galgame_asr.messages.console import log
@@ -29,21 +28,19 @@ from galgame_asr.report import figures
 from galgame_asr.report.collect import common, compared, of_summary, part_of
 from galgame_asr.report.results import Results, Variant
 from galgame_asr.runtimes import load as runtimes
-from galgame_asr.scoring import scored
+from galgame_asr.scoring import scored, variant
 from galgame_asr.scoring.params import ScoreParams
-from galgame_asr.scoring.summary import summarise
-from galgame_asr.scoring.utterances import check_ids, score
+from galgame_asr.scoring.utterances import check_ids
+from galgame_asr.scoring.variant import Sets
 from galgame_asr.scoring.words import Words, require_dictionary
 from galgame_asr.splitting.params import SplitParams
 from galgame_asr.splitting.split import limited
 from galgame_asr.text.normalise import normalise
 from galgame_asr.text.params import NormaliseParams
 
-TRANSCRIPTS, SCORED, SUMMARY = SUFFIXES = (".jsonl", ".parquet", ".json")
+_, SCORED, _ = SUFFIXES = (".jsonl", ".parquet", ".json")
 
 KNOWN = (*SETS, DEV_SAMPLE)
-# Tables by the name of their set.
-Sets = Mapping[str, pd.DataFrame]
 
 
 @dataclass(frozen=True)
@@ -83,8 +80,10 @@ def evaluate(options: argparse.Namespace) -> str:
     with atomic_directory(output) as folder:
         for name, prompt in prompts.items():
             _family(directory)  # the end of a phase removes the folder of its unfinished work
-            _decode(sets, replace(task, prompt=prompt), folder / f"{name}{TRANSCRIPTS}")
-            judged[name] = _score(sets, folder, name, params.normalise, words)
+            said, table, summary = (folder / f"{name}{suffix}" for suffix in SUFFIXES)
+            transcripts.write(said, transcribe_sets(sets, replace(task, prompt=prompt)))
+            parts = variant.score_file(said, sets, params.normalise, words)
+            judged[name] = Judged(parts, variant.write(parts, table, summary))
     results = [_results(name, directory, judged, against, earlier) for name in sets]
     return figures.text(results)
 
@@ -230,26 +229,6 @@ def _is_evaluation(folder: Path) -> bool:
     return names == {f"{stem}{suffix}" for stem in stems for suffix in SUFFIXES}
 
 
-def _decode(sets: Sets, task: Task, file: Path) -> None:
-    """Write the transcripts of all sets."""
-    found = iter(transcribe(pd.concat(sets.values(), ignore_index=True), task))
-    decoded = {
-        name: {key: next(found) for key in transcripts.keys(rows)} for name, rows in sets.items()
-    }
-    transcripts.write(file, decoded)
-
-
-def _score(sets: Sets, folder: Path, prompt: str, rules: NormaliseParams, words: Words) -> Judged:
-    """Score the transcripts as they were written, which rounds; write the other two files."""
-    decoded = transcripts.read(folder / f"{prompt}{TRANSCRIPTS}")
-    parts = {name: score(name, rows, decoded[name], rules, words) for name, rows in sets.items()}
-    judged = Judged(parts, {name: summarise(part) for name, part in parts.items()})
-    scored.write(folder / f"{prompt}{SCORED}", pd.concat(parts.values(), ignore_index=True))
-    text = json.dumps(judged.summaries, ensure_ascii=False, indent=1) + "\n"
-    write_text(folder / f"{prompt}{SUMMARY}", text)
-    return judged
-
-
 def _results(
     name: str,
     directory: Path,
@@ -261,12 +240,12 @@ def _results(
     variants = {Variant(str(directory), prompt): found for prompt, found in judged.items()}
     everything = [of_summary(v, found.summaries[name]) for v, found in variants.items()]
     comparisons = {
-        variant: compared(
-            variant,
-            Variant(str(against), variant.prompt),
-            *common(found.parts[name], earlier[variant.prompt][name]),
+        own: compared(
+            own,
+            Variant(str(against), own.prompt),
+            *common(found.parts[name], earlier[own.prompt][name]),
         )
-        for variant, found in variants.items()
+        for own, found in variants.items()
         if against
     }
     first = everything[0]

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from galgame_asr.formats.common.verified import Verified
 from galgame_asr.report import exports, formats
 from galgame_asr.report.exports import Exports
-from galgame_asr.report.results import GROUPS, Comparison, Results, Scored, Variant
+from galgame_asr.report.results import Comparison, Results, Scored, Variant
 from galgame_asr.report.sentences import CLASS_NAMES, headline
 
 EXPORTS = "## Exports"
@@ -69,21 +69,20 @@ def _corpora(results: Results) -> list[str]:
     """Each corpus of a set that has several."""
     if not results.corpora:
         return []
-    title = GROUPS["by_corpus"]
     rows = [
         [
-            group.name,
+            corpus,
             scored.variant.checkpoint,
             scored.variant.prompt,
             f"{group.utterances:,}",
             formats.rate(group.cer),
             formats.interval(group.cer),
-            _change(results.corpora[group.name].get(scored.variant)),
+            _change(decisions.get(scored.variant)),
         ]
-        for index in range(len(results.corpora))
+        for corpus, decisions in results.corpora.items()
         for scored in results.scored
         if scored.variant.revision is None
-        for group in scored.groups[title][index : index + 1]
+        for group in [scored.corpus(corpus)]
     ]
     head = ["corpus", "checkpoint", "prompt", "utterances", "CER", "95% interval", CHANGE]
     return ["", *_table(head, rows)]

@@ -9,7 +9,7 @@ The language model gets only the first ceil(T/8) adaptor frames
 
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -165,7 +165,10 @@ class FunAsrNano:
         mask = _pad([[1] * len(source) for source, _, _ in rows], 0, left=True)
         # The search takes the most probable token, unless it may not or looks further.
         is_greedy = search.beams == 1 and not search.no_repeat_ngram_size
-        with _highest(llm.lm_head) as highest:
+        noting: AbstractContextManager[list[torch.Tensor]] = (
+            _highest(llm.lm_head) if is_greedy else nullcontext([])
+        )
+        with noting as highest:
             found = llm.generate(
                 inputs_embeds=embeddings,
                 attention_mask=mask.to(device),
