@@ -305,7 +305,9 @@ def run(name: str, part: Part, place: Place, logs: Path, limit_s: float = LIMIT_
 
 def environment() -> dict[str, str]:
     """Variables with which this checkout is imported from any folder."""
-    return os.environ | {"PYTHONPATH": f"{ROOT / 'src'}:{ROOT}"}
+    given = os.environ.get("PYTHONPATH", "")  # packages that lie in a folder of their own
+    folders = [str(ROOT / "src"), str(ROOT), *filter(None, [given])]
+    return os.environ | {"PYTHONPATH": os.pathsep.join(folders)}
 
 
 def limited(
