@@ -115,6 +115,7 @@ def fakeable(text_tokens: int) -> Iterator[None]:
     with (
         # All is in float32 already, and fake parameters cannot be exchanged.
         mock.patch.object(nn.Module, "to", lambda module, *_, **__: module),
+        mock.patch.object(Model, "is_on_gpu", new=True),
         mock.patch.object(Model, "_at_labels", at_labels),
         mock.patch.object(Model, "_ctc_loss", ctc_loss),
         mock.patch(
