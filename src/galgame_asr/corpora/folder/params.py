@@ -34,6 +34,8 @@ class Folder:
     # A file whose lines are ids, or begin with them, or a table as `path` may be one: these
     # utterances are the corpus's test set. null: the split decides.
     test_ids: str | None = None
+    # false: audio stays where it is, and is read there by every stage.
+    copy: bool = True
 
 
 Entry = Folder
