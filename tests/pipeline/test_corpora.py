@@ -75,6 +75,23 @@ def test_fetch_manifest_and_split_of_the_real_profile(workspace: Workspace, hub:
     assert hub.requests == []
 
 
+def test_a_first_try_on_a_part(workspace: Workspace, hub: Files) -> None:
+    """Of the corpus: one shard, so many of its rows, and the makers' test set."""
+    use_profile(workspace)
+    workspace.edit(lambda values: values["corpora"]["galgame"].update(limit=12))
+    workspace.edit(lambda values: values["split"].update(min_test=1))
+    workspace.run("dvc", "repro", "--no-run-cache", "split", HF_ENDPOINT=hub.url)
+    assert not any(SHARD.format(1) in str(request) for request in hub.requests)
+    read = {
+        name: pd.read_parquet(workspace.root / f"data/split/{name}.parquet")
+        for name in ("train", "test", "left_out")
+    }
+    assert len(read["train"]) == 12
+    assert set(read["train"]["shard"]) == {f"galgame/{Path(SHARD.format(0)).name}"}
+    assert set(read["test"]["shard"]) == {f"galgame/{Path(SHARD.format(103)).name}"}
+    assert ("limit",) in set(read["left_out"]["flags"].map(tuple))
+
+
 def test_a_rerun_of_the_fetch_downloads_nothing(workspace: Workspace, hub: Files) -> None:
     """DVC deletes the output first; scratch folder, cache and output share one file."""
     use_profile(workspace)

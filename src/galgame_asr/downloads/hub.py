@@ -77,6 +77,19 @@ def download(
     return {file.path: directory / file.path for file in wanted}
 
 
+def names(repo: str, revision: str, *, kind: Kind, patterns: Sequence[str]) -> list[str]:
+    """Paths in a repository that match shell patterns; nothing is downloaded.
+
+    Raises:
+        DataError: the hub cannot be reached and was never asked; a pattern matches no file.
+    """
+    where = f"{kind} {repo} at {revision}"
+    directory = kept.place(f"{kind}--{repo.replace('/', '--')}--{revision}")
+    with locked(directory):
+        files = _list(repo, revision, kind, directory.with_name(f"{directory.name}.json"), where)
+    return [file.path for file in _matching(files, patterns, where)]
+
+
 def _list(repo: str, revision: str, kind: Kind, known: Path, where: str) -> list[Listed]:
     """All files of a revision, which never change: asked for once, then known from a file."""
     if not known.exists():

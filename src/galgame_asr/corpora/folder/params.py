@@ -3,7 +3,7 @@
 from typing import Literal
 
 from galgame_asr.core.params import section
-from galgame_asr.corpora.common.types import ShardSize
+from galgame_asr.corpora.common.types import Limit, ShardSize
 
 
 @section
@@ -36,6 +36,7 @@ class Folder:
     test_ids: str | None = None
     # false: audio stays where it is, and is read there by every stage.
     copy: bool = True
+    limit: Limit | None = None
 
 
 Entry = Folder
