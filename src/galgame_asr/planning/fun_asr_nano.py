@@ -11,7 +11,8 @@ import torch
 from torch import nn
 
 from galgame_asr.families.fun_asr_nano.family import PARTS, FunAsrNano, num_speech_tokens
-from galgame_asr.families.fun_asr_nano.funasr_parts import CTC, WavFrontend, tables
+from galgame_asr.families.fun_asr_nano.filter_banks import FilterBanks
+from galgame_asr.families.fun_asr_nano.funasr_parts import CTC, tables
 from galgame_asr.families.fun_asr_nano.network import CTC_BRANCH, IGNORED, Model
 from galgame_asr.families.fun_asr_nano.weights import read_config
 
@@ -32,7 +33,7 @@ class Planned(FunAsrNano):
         config = {k: v for k, v in self.config.items() if k != "ctc_decoder"}
         config["llm_conf"] = config["llm_conf"] | {"llm_dtype": "fp32"}  # as in `load`
         with torch.device("cpu"):
-            frontend = WavFrontend(**config["frontend_conf"])
+            frontend = FilterBanks(**config["frontend_conf"])
         model = Model(**config, input_size=frontend.output_size(), vocab_size=-1)
         super().__init__(directory, model, None, frontend, {})
 
