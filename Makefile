@@ -7,7 +7,7 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 PIP_INSTALL := .venv/bin/python -m pip install --quiet --constraint constraints.txt
 
 
-.PHONY: help repro same test fuzz lint types check readme remote push pull fsck constraints clean-scratch
+.PHONY: help repro same test fuzz gpu lint types check readme remote push pull fsck constraints clean-scratch
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -25,6 +25,9 @@ test: .venv/dev ## set up, run all tests
 
 fuzz: .venv/dev ## 20,000 damaged files through everything that reads people's files
 	python -m tests.fuzz
+
+gpu: ## what only a GPU can show, with the Python that is there: make gpu [PARTS="decode loader"]
+	PYTHONPATH=src $(PYTHON) -m benchmarks.gpu $(PARTS)
 
 lint: .venv/dev ## format and lint, without changing anything
 	ruff format --check .
@@ -65,7 +68,7 @@ constraints: ## write constraints.txt anew from the newest versions that resolve
 	rm -rf .venv-new
 
 clean-scratch: ## delete unfinished training runs, and downloads: they would come anew
-	rm -rf "$${GALGAME_ASR_SCRATCH:-.scratch}"
+	rm -rf "$${GALGAME_ASR_SCRATCH:-.}/.scratch"
 
 # How outputs can be linked to the cache, found out anew when DVC's settings change.
 .dvc/tmp/links: .venv/run .dvc/config $(wildcard .dvc/config.local)

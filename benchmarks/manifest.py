@@ -24,19 +24,16 @@ import soundfile as sf
 from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 
 from benchmarks import measure
+from benchmarks.corpus import encode, sentence, speech
 from galgame_asr.core import utterances
 from galgame_asr.core.params import parse, read_yaml
 from galgame_asr.core.reader import ShardReader
-from galgame_asr.corpora.synthetic import ogg
 from galgame_asr.manifests.index import Corpus, index
 from galgame_asr.manifests.params import FlagSeverity, ManifestParams
 from galgame_asr.shards import folder as shards
 from galgame_asr.shards.folder import Utterance
 
 CORPUS_UTTERANCES = 3_746_131  # litagin/Galgame_Speech_ASR_16kHz
-KANA = (
-    "あいうえおかきくけこさしすせそたちつてとなにぬねのはひふへほまみむめもやゆよらりるれろわをん"
-)
 RANDOM_READS = 2000
 
 
@@ -88,13 +85,7 @@ def build(directory: Path, count: int, utterances: int) -> int:
     directory.mkdir(parents=True)
     draw = random.Random(0)
     noise = np.random.default_rng(0)
-    envelope = np.hanning(2000)
-    sounds = []
-    for _ in range(60):
-        samples = round(draw.uniform(2.0, 8.2) * 16_000)
-        speech = np.convolve(noise.normal(size=samples), np.ones(12) / 12, "same")
-        speech *= np.resize(envelope, samples) * 0.4
-        sounds.append(ogg.encode((speech * 32767).astype(np.int16), 16_000))
+    sounds = [encode(speech(noise.uniform(2.0, 8.2), noise), "ogg") for _ in range(60)]
     written = [
         shard
         for number in range(count)
@@ -106,7 +97,7 @@ def build(directory: Path, count: int, utterances: int) -> int:
                     f"{draw.getrandbits(256):064x}",
                     "ogg",
                     draw.choice(sounds),
-                    "".join(draw.choices(KANA, k=draw.randrange(8, 40))) + "。",
+                    sentence(draw, draw.randrange(8, 40)),
                 )
                 for _ in range(utterances)
             ),

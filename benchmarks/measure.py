@@ -7,6 +7,8 @@ import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import wraps
+from typing import Any
 
 import psutil
 
@@ -77,12 +79,33 @@ def part(module: str, *arguments: str) -> tuple[Cost, str]:
     return command(sys.executable, "-m", module, *arguments)
 
 
-def report_cpu(since: float) -> None:
-    """Print the CPU seconds of this process and its children, for `command`."""
-    print(json.dumps({"cpu_s": cpu_s() - since}))
+def report_cpu(since: float, **notes: object) -> None:
+    """Print the CPU seconds of this process and its children, for `command`; and what else."""
+    print(json.dumps({"cpu_s": cpu_s() - since, **notes}), flush=True)
 
 
 def cpu_s() -> float:
     """CPU seconds of this process and of its children that have ended."""
     times = psutil.Process().cpu_times()
     return float(times.user + times.system + times.children_user + times.children_system)
+
+
+class Parts:
+    """CPU seconds of this process in some of its functions, by their names."""
+
+    def __init__(self) -> None:
+        self.cpu_s: dict[str, float] = {}
+
+    def timed(self, name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+        """The function, whose time counts under a name. None may call another one."""
+        self.cpu_s[name] = 0.0
+
+        @wraps(function)
+        def call(*arguments: Any, **keywords: Any) -> Any:
+            start = time.process_time()
+            try:
+                return function(*arguments, **keywords)
+            finally:
+                self.cpu_s[name] += time.process_time() - start
+
+        return call

@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 
 from benchmarks import measure
-from benchmarks.manifest import KANA
+from benchmarks.corpus import KANA
 from galgame_asr.core import utterances
 from galgame_asr.core.params import parse, read_yaml
 from galgame_asr.core.reader import ShardReader

@@ -1,16 +1,19 @@
 """Training: a phase of ours against FunASR's own trainer, `funasr.bin.train_ds`.
 
 The same weights, utterances, batches in the same order, constant learning rate and AdamW,
-in float32, without validation and checkpoints; each side in a process of its own. Speed and
-peak memory are those of the steps after the first. Mapped files are not counted as memory.
+without validation and checkpoints; each side in a process of its own. Speed and peak memory are
+those of the steps after the first. Mapped files are not counted as memory. Losses are compared
+over the first steps alone: rounding grows with every step where everything learns.
 
 Needs a finished `dvc repro`. Dims `true`, the published dimensions with random weights, needs
 20 GB of memory for phase full and 4 GB of disk.
 
     python -m benchmarks.train [--dims tiny|true] [--phases adaptor encoder full] [--steps N]
+        [--precisions float32 bf16]
 """
 
 import argparse
+import itertools
 import json
 import multiprocessing
 import os
@@ -32,6 +35,7 @@ from galgame_asr.training.params import CommonParams
 
 PLUGIN = Path(__file__).with_name("funasr_plugin.py")
 NEVER = 1_000_000
+COMPARED = 20  # steps
 FROZEN = {"adaptor": ["encoder", "llm"], "encoder": ["llm"], "full": []}
 # Part -> its section of FunASR's configuration.
 SECTIONS = {"encoder": "audio_encoder_conf", "adaptor": "audio_adaptor_conf", "llm": "llm_conf"}
@@ -61,11 +65,17 @@ def main() -> None:
     parser.add_argument("--dims", choices=DIMS, default="tiny")
     parser.add_argument("--phases", nargs="+", choices=FROZEN, default=list(FROZEN))
     parser.add_argument("--steps", type=int, help="measured ones; 288 tiny, 3 true")
+    parser.add_argument(
+        "--precisions", nargs="+", choices=("float32", "bf16"), default=["float32"],
+        help="bf16: autocast; FunASR's has it on CUDA alone, with the llm's weights in bf16 too",
+    )  # fmt: skip
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument(
         "--work", type=Path, help="folder to use and keep; default: a temporary one"
     )
     options = parser.parse_args()
+    if "bf16" in options.precisions and not torch.cuda.is_available():
+        parser.error("bf16 needs a CUDA device")
     os.environ["OMP_NUM_THREADS"] = str(options.threads)
     dims = DIMS[options.dims]
     steps = options.steps or dims.steps
@@ -77,39 +87,56 @@ def main() -> None:
             with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
                 pool.submit(dims.write, folder).result()
         print(f"{options.dims}: {steps} steps, threads {options.threads}")
-        for name in options.phases:
-            print(compare(folder, name, dims, steps, options.threads), flush=True)
+        for name, precision in itertools.product(options.phases, options.precisions):
+            compare(Run(folder, name, dims, steps, options.threads, precision))
 
 
-def compare(folder: Path, name: str, dims: Dims, steps: int, threads: int) -> str:
-    """Train one phase on both sides; the line of the table."""
+@dataclass(frozen=True)
+class Run:
+    """What both sides are to do."""
+
+    folder: Path
+    phase: str
+    dims: Dims
+    steps: int
+    threads: int
+    precision: str
+
+
+def compare(wanted: Run) -> None:
+    """Train one phase on both sides; prints each as it is done, and then the ratios."""
+    folder, steps, dims = wanted.folder, wanted.steps, wanted.dims
     own_cost, own_output = run(
-        "benchmarks.train_ours", str(folder), "--frozen", *FROZEN[name], "--steps", str(steps),
-        "--frames", str(dims.frames), "--lr", str(dims.lr), "--threads", str(threads),
+        "benchmarks.train_ours", str(folder), "--frozen", *FROZEN[wanted.phase],
+        "--steps", str(steps), "--frames", str(dims.frames), "--lr", str(dims.lr),
+        "--threads", str(wanted.threads), "--precision", wanted.precision,
     )  # fmt: skip
-    their_cost, their_output = run(
-        "funasr.bin.train_ds", *funasr_words(folder, name, dims, steps, threads)
-    )
-    ours, theirs = (json.loads(output.splitlines()[-1]) for output in (own_output, their_output))
+    ours = json.loads(own_output.splitlines()[-1])
     batches = json.loads((folder / BATCHES).read_text())[1:]
     duration_s = pd.read_parquet(folder / "rows.parquet").set_index("id")["duration_s"]
-    audio_s = sum(duration_s[batch].sum() for batch in batches)
-    pairs = zip(ours["losses"], theirs["losses"], strict=True)
-    apart = max(abs(first - second) / second for first, second in pairs)
+    count, audio_s = sum(map(len, batches)), sum(duration_s[batch].sum() for batch in batches)
     tokens = ", ".join(f"{count:.1f} {kind}" for kind, count in ours["tokens"].items())
-    return (
-        f"{name:8} {sum(map(len, batches)) / steps:.1f} utterances per batch of "
-        f"{audio_s / sum(map(len, batches)):.2f} s, tokens of each {tokens}\n"
-        f"  ours   {speed(own_cost, ours, audio_s)}\n"
-        f"  funasr {speed(their_cost, theirs, audio_s)}\n"
+    print(
+        f"{wanted.phase:8} {wanted.precision}, {count / steps:.1f} utterances per batch of "
+        f"{audio_s / count:.2f} s, tokens of each {tokens}"
+    )
+    print(f"  ours   {speed(own_cost, ours, audio_s)}", flush=True)
+    their_cost, their_output = run("funasr.bin.train_ds", *funasr_words(wanted))
+    theirs = json.loads(their_output.splitlines()[-1])
+    pairs = list(zip(ours["losses"], theirs["losses"], strict=True))[:COMPARED]
+    apart = max(abs(first - second) / second for first, second in pairs)
+    print(f"  funasr {speed(their_cost, theirs, audio_s)}")
+    print(
         f"  ratio {their_cost.cpu_s / own_cost.cpu_s:.2f} in CPU time, "
         f"{theirs['wall_s'] / ours['wall_s']:.2f} in wall time; loss {theirs['losses'][0]:.3f} "
-        f"to {theirs['losses'][-1]:.3f}, at most {apart:.1e} apart"
+        f"to {theirs['losses'][-1]:.3f}, at most {apart:.1e} apart in {len(pairs)} steps",
+        flush=True,
     )
 
 
-def funasr_words(folder: Path, name: str, dims: Dims, steps: int, threads: int) -> list[str]:
+def funasr_words(wanted: Run) -> list[str]:
     """The arguments of FunASR's trainer that make it do what our phase does."""
+    folder = wanted.folder
     common = load(CommonParams, "train.common")
     utterances = folder / "funasr" / "utterances.jsonl"
     settings: dict[str, object] = {
@@ -117,7 +144,7 @@ def funasr_words(folder: Path, name: str, dims: Dims, steps: int, threads: int) 
         "trust_remote_code": True,
         "remote_code": PLUGIN,
         "device": "cuda" if torch.cuda.is_available() else "cpu",
-        "ncpu": threads,
+        "ncpu": wanted.threads,
         "disable_update": True,
         "output_dir": folder / "theirs",
         "train_data_set_list": utterances,
@@ -126,28 +153,30 @@ def funasr_words(folder: Path, name: str, dims: Dims, steps: int, threads: int) 
         "dataset_conf.index_ds": "FunASR",
         "dataset_conf.batch_sampler": "RecordedBatches",
         "dataset_conf.batches": folder / BATCHES,
-        "dataset_conf.steps": steps,
+        "dataset_conf.steps": wanted.steps,
         "dataset_conf.batch_type": "example",  # no batch loses its last utterances
         "dataset_conf.retry": 1,  # no utterance is replaced by another one
         "dataset_conf.prompt_classes": "null",
         "frontend_conf.dither": 0.0,
-        "llm_conf.llm_dtype": "fp32",
+        # Its autocast leaves a language model in float32 alone.
+        "llm_conf.llm_dtype": "bf16" if wanted.precision == "bf16" else "fp32",
         "enable_tf32": False,
         "optim": "adamw",
-        "optim_conf.lr": dims.lr,
+        "optim_conf.lr": wanted.dims.lr,
         "optim_conf.betas": "[{},{}]".format(*common.adam_betas),
         "optim_conf.weight_decay": common.weight_decay,
-        "optim_conf.fused": True,  # as transformers.Trainer sets it
+        "optim_conf.fused": True,  # as ours
         "scheduler": "steplr",
         "scheduler_conf.step_size": NEVER,  # constant
         "train_conf.max_epoch": 1,
+        "train_conf.use_bf16": wanted.precision == "bf16",
         "train_conf.grad_clip": common.max_grad_norm,
         "train_conf.log_interval": common.log_steps,
         "train_conf.validate_interval": NEVER,
         "train_conf.save_checkpoint_interval": NEVER,
     }  # fmt: skip
     for part, section in SECTIONS.items():
-        settings[f"{section}.freeze"] = part in FROZEN[name]
+        settings[f"{section}.freeze"] = part in FROZEN[wanted.phase]
     hydra = [f"hydra.run.dir={folder / 'hydra'}", "hydra/job_logging=disabled"]
     return [*hydra, *(f"++{key}={value}" for key, value in settings.items())]
 

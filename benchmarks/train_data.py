@@ -1,18 +1,17 @@
 """Models and utterances that training is measured with, at two sizes."""
 
-import io
 import json
 import shutil
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import soundfile as sf
 import torch
 from numpy.typing import NDArray
 from ruamel.yaml import YAML
 from torch import nn
 
+from benchmarks.corpus import CORPUS, write_rows
 from galgame_asr.base.tiny_fun_asr_nano import save_tokenizer, train_tokenizer
 from galgame_asr.core import utterances
 from galgame_asr.core.paths import MODELS, RAW, SPLIT
@@ -21,10 +20,8 @@ from galgame_asr.experiment import jsonl
 from galgame_asr.families.common.params import Prompt
 from galgame_asr.families.fun_asr_nano.weights import read_config
 from galgame_asr.planning import fun_asr_nano_2512
-from galgame_asr.shards import tar
 
 PROMPT = Prompt(language="日文")
-CORPUS = "vn"
 # What is one token in Qwen3's vocabulary: the prompt then has 26 tokens, as there.
 QWEN_TOKENS = [
     *("system", "user", "assistant", " assistant", "You", " are", " a", " helpful", ".", "\n"),
@@ -108,27 +105,7 @@ def _write_rows(directory: Path, audio: list[NDArray[np.float32]], texts: list[s
 
     Both get the same 16-bit samples: read from FLAC here, from funasr/audio/*.wav there.
     """
-    shard = directory / "raw" / f"{CORPUS}.tar"
-    shard.parent.mkdir()
-    files = []
-    for number, samples in enumerate(audio):
-        buffer = io.BytesIO()
-        # soundfile writes 16 bits of samples below a half as it has read them.
-        sf.write(buffer, samples / 2, SAMPLE_RATE_HZ, format="FLAC", subtype="PCM_16")
-        files.append((f"{number:04}.flac", buffer.getvalue()))
-    tar.write(shard, files)
-    members = list(tar.members(shard))
-    rows = pd.DataFrame(
-        {
-            "id": [Path(member.name).stem for member in members],
-            "corpus": CORPUS,
-            "shard": shard.name,
-            "offset": [member.offset for member in members],
-            "size": [member.size for member in members],
-            "text": texts,
-            "duration_s": [len(samples) / SAMPLE_RATE_HZ for samples in audio],
-        }
-    )
-    rows.to_parquet(directory / "rows.parquet")
-    reader = ShardReader(shard.parent)
+    # Written with 16 bits, samples below a half are read back as they were.
+    rows = write_rows(directory, [samples / np.float32(2) for samples in audio], texts, "flac")
+    reader = ShardReader(directory / "raw")
     jsonl.write(rows, reader, directory / "model", PROMPT, directory / "funasr")

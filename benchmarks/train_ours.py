@@ -13,8 +13,9 @@ from typing import Any
 import pandas as pd
 import torch
 
+from benchmarks.corpus import CORPUS
 from benchmarks.steps import end_after
-from benchmarks.train_data import CORPUS, PROMPT
+from benchmarks.train_data import PROMPT
 from galgame_asr.core.params import load
 from galgame_asr.core.reader import ShardReader
 from galgame_asr.families.common.batching import num_frames
@@ -38,6 +39,7 @@ def main() -> None:
     parser.add_argument("--frames", type=int, required=True)
     parser.add_argument("--lr", type=float, required=True)
     parser.add_argument("--threads", type=int, required=True)
+    parser.add_argument("--precision", choices=("float32", "bf16"), required=True)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     phase = make_phase(options)
@@ -74,7 +76,7 @@ def make_phase(options: argparse.Namespace) -> Phase:
         reader=ShardReader(options.folder / "raw"),
         checkpoints=(100,),
         device=torch.device("cuda" if torch.cuda.is_available() else "cpu"),
-        precision="float32",
+        precision=options.precision,
         directory=options.folder / "phase",
         logs=options.folder / "logs",
     )

@@ -1,5 +1,6 @@
 """What the stages export and verify read, without the pipeline before them."""
 
+import json
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,6 +14,7 @@ from galgame_asr.experiment.params import Params
 from galgame_asr.families.common import defaults
 from galgame_asr.families.common.defaults import Defaults
 from galgame_asr.families.common.params import Prompt
+from galgame_asr.stages import verify
 from tests.conftest import REPOSITORY
 from tests.phases import write_rows
 
@@ -54,11 +56,18 @@ def write_repository(
     YAML().dump(values, root / "params.yaml")
     rows = write_rows(root / "data" / "raw")
     rows["audio_hash"] = [f"{7 * number % 10}" for number in range(10)]
-    for name, part in (("test", rows), ("ood", rows[:0])):
+    for name, part in (("dev_sample", rows[:0]), ("test", rows), ("ood", rows[:0])):
         utterances.write(root / "data" / "split" / f"{name}.parquet", part)
     base = shutil.copytree(checkpoint, root / "models" / "base")
     defaults.write(base, Defaults(prompts=(Prompt(language=language, hotwords=("葵",)),)))
     return root
+
+
+def verified(root: Path, name: str) -> dict[str, Any]:
+    """What stage verify wrote about an export; it runs here."""
+    verify.main([name])
+    found: dict[str, Any] = json.loads((root / "metrics" / "verify" / f"{name}.json").read_text())
+    return found
 
 
 def assert_used_alike(root: Path, name: str) -> None:

@@ -36,6 +36,7 @@ from galgame_asr.messages.errors import DataError
 from galgame_asr.recordings import containers
 from galgame_asr.shards import folder as shards
 from galgame_asr.shards import tar
+from galgame_asr.splitting import exclusions
 from tests.conftest import REPOSITORY
 from tests.fuzz import Files, Reader
 from tests.recordings import RATE_HZ, speak, write
@@ -56,6 +57,7 @@ TEXT = (
 JSON = (
     b"null", b"true", b"[]", b"{}", b'""', b'{"audio": "a.wav"}', b'"\\ud800"', b'"\\u0000"', b'"',
     b"[" * 100_000, b',"audio":1', b',"text":"x"', b"}\n{",
+    b"<|startofspeech|>!", b"<|endofspeech|>", b'"messages"', b'"role"', b'"sentences"',
 )  # fmt: skip
 YAML = (
     b"{", b"[", b"- ", b"? ", b": ", b"&a ", b"*a", b"!!python/name:os.system ", b"!!binary |\n",
@@ -146,15 +148,17 @@ def fetched(corpus: corpora.Entry, folder: Path) -> list[dict[Hashable, Any]]:
     return index("c", directory)
 
 
-def own(name: str, folder: Path) -> None:
-    """A corpus of kind folder: a table, or with no name the folder itself."""
+def own(name: str, folder: Path, test_ids: str | None = None) -> None:
+    """A corpus of kind folder: a table, or with no name the folder itself; its test set."""
     inside = folder / "files"
     inside.mkdir()
     for path in list(folder.iterdir()):
         if path != inside:
             path.rename(inside / path.name)
     path = inside / name
-    rows = fetched(Folder(kind="folder", path=str(path), shard_size=2), folder)
+    listed = test_ids and str(inside / test_ids)
+    corpus = Folder(kind="folder", path=str(path), shard_size=2, test_ids=listed)
+    rows = fetched(corpus, folder)
     ids = {recording.id for recording in recordings(path)}
     assert {row["id"] for row in rows} == ids, "rows of other ids"
 
@@ -204,6 +208,11 @@ def decoded(folder: Path) -> None:
 def tables(folder: Path) -> None:
     """A manifest."""
     utterances.read(folder / "c.parquet")
+
+
+def excluded(folder: Path) -> None:
+    """Utterances that people leave out."""
+    exclusions.read(folder, ["vn"])
 
 
 def listed(folder: Path) -> None:
@@ -288,6 +297,12 @@ LINES = [
     {"id": "u\n2", "audio": "a.wav", "text": "は"}, {"id": " u ", "audio": "a", "text": "は"},
     {"id": "/u", "audio": "a.wav", "text": "は"}, {"id": "u/", "audio": "./a.wav", "text": "は"},
     {"id": "あ" * 300, "audio": "a." + "w" * 300, "text": "は"}, {"audio": "a.wav/", "text": "は"},
+    {"audio": {"path": "a.wav", "start_time": 0.05, "end_time": 0.2}, "sentence": "はい"},
+    {"audio": {"path": "a.wav"}, "sentences": [{"start": 0, "end": 0.2, "text": "はい"}]},
+    {"key": "u1", "messages": [
+        {"role": "system", "content": "You are a helpful assistant."},
+        {"role": "user", "content": "语音转写：<|startofspeech|>!a.wav<|endofspeech|>"},
+        {"role": "assistant", "content": "はい"}], "speech_length": 25},
 ]  # fmt: skip
 JSONL = "".join(json.dumps(line) + "\n" for line in LINES[:2]).encode()
 TSV = "id\taudio\ttext\nu1\ta.wav\tはい\nu/2\tb/c.wav\tうん うん\r\n".encode()
@@ -344,6 +359,10 @@ READERS: dict[str, Reader] = {
         partial(own, "t.jsonl"), 8, (*TEXT, *JSON),
     ),
     "kaldi": Reader(KALDI, partial(own, ""), 8, TEXT),
+    "ids": Reader(
+        [KALDI[0] | {"ids": b"u2\nu3 x\n"}, KALDI[1] | {"ids": b"u1\r\n"}],
+        partial(own, "", test_ids="ids"), 3, (*TEXT, b"u1", b"u9"),
+    ),
     "tree": Reader(
         [{"a.wav": WAV, "a.txt": "はい".encode(), "b.MP3": KINDS["mp3"][0], "c.m4a": b"x"}],
         partial(own, ""), 4, TEXT,
@@ -364,6 +383,9 @@ READERS: dict[str, Reader] = {
     ),
     "manifest": Reader(
         [{"c.parquet": manifest()}, {"c.parquet": manifest("id")}], tables, 2, (b"PAR1",)
+    ),
+    "exclusions": Reader(
+        [{"vn.tsv": "id\treason\nu1\t雑音\n台詞 2\twrong text\n".encode()}], excluded, 4, TEXT
     ),
     "list": Reader([{"shards.tsv": SHARDS.encode(), "c.tar": archived(PAIRS)}], listed, 2, TEXT),
 }  # fmt: skip

@@ -46,6 +46,7 @@ LEFT_OUT = {
     "docs/storage.md: dvc gc --workspace": "asks before it deletes",
     "docs/exports.md: python -m benchmarks.export_size sherpa int8": "9 GB of memory",
     "README.md: dvc repro": "downloads 100 GB, needs a GPU",
+    "docs/rented-machines.md: make gpu": "needs a GPU; its parts on a CPU are a test",
     "Makefile: make check": "lint, types and test",
     "Makefile: make fuzz": "its beginning is a test; the whole takes long",
     "Makefile: make constraints": "what PyPI has today decides its result",
@@ -58,6 +59,8 @@ STAND_INS = {
     "/data/recordings": "{folder}/recordings",
     "/disk/": "{folder}/disk/",
     "scene.mp4": "{folder}/scene.mp4",
+    # Of a phase that still runs.
+    ".scratch/train@full/9c1f4a5b6d7e8f90/p50": "models/full/p50",
     "REFERENCES HYPOTHESES": "{folder}/references.txt {folder}/hypotheses.txt",
     "https://s3.example.org": "{s3}",
     # An experiment that the commands before have made.

@@ -167,6 +167,8 @@ def _finish(root: Path) -> None:
 @pytest.fixture
 def workspace(finished: Workspace) -> Workspace:
     """The finished repository, put back to its commit before the test."""
+    for outputs in ("data", "models"):  # with those of corpora and phases of another test
+        shutil.rmtree(finished.root / outputs, ignore_errors=True)
     finished.run("git", "reset", "--quiet", "--hard", "main")
     finished.run("git", "clean", "--quiet", "--force", "-d")
     finished.run("dvc", "checkout", "--force", "--quiet")

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -45,8 +46,28 @@ def test_a_set_as_funasr_reads_it(workspace: Workspace) -> None:
         cwd=root, capture_output=True, text=True, check=True,
     )  # fmt: skip
     assert int(done.stdout.split()[-1]) == len(rows)
+    _refetch(workspace, {row["id"]: row["text"] for row in rows})
     again = workspace.run(
         "galgame-asr", "jsonl", "dev", "funasr/dev", "--prompt", "japanese", check=False
     )
     assert again.returncode == 1
     assert "DataError: funasr/dev exists" in again.stdout
+
+
+def _refetch(workspace: Workspace, texts: dict[str, str]) -> None:
+    """The list is a corpus of kind `folder`, too: of the same ids, texts and samples."""
+
+    def add(values: dict[str, Any]) -> None:
+        path = "funasr/dev/utterances.jsonl"
+        values["corpora"]["again"] = {"kind": "folder", "path": path, "shard_size": 100}
+
+    workspace.edit(add)
+    workspace.stage("fetch", "again")
+    workspace.stage("manifest", "again")
+    rows = pd.read_parquet(workspace.root / "data/manifest/again.parquet")
+    assert dict(zip(rows["id"], rows["text"], strict=True)) == texts
+    reader = ShardReader(workspace.root / "data/raw")
+    for row in rows.to_dict("records"):
+        number = list(texts).index(row["id"])
+        audio, _ = sf.read(workspace.root / f"funasr/dev/audio/{number:08}.wav", dtype="float32")
+        np.testing.assert_array_equal(reader.read_row(row), audio)

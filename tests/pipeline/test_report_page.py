@@ -1,14 +1,19 @@
 """The report page in a real browser: from disk, without a network."""
 
+import io
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
 from axe_playwright_python.sync_playwright import Axe
+from PIL import Image
 from playwright.sync_api import BrowserContext, Page, sync_playwright
 
+from galgame_asr.experiment.curriculum import Curriculum
 from galgame_asr.report import clips, page
 from galgame_asr.report.collect import collect
 from tests import tables
@@ -24,15 +29,42 @@ PHONE = {"width": 360, "height": 780}
 CARDS = ".utterances > li"
 
 
+LONG = Curriculum(
+    checkpoints=(
+        "base", "encoder-and-adaptor/p50", "encoder-and-adaptor/p100",
+        "mean_of_the_last_checkpoints_of_it", "export/sherpa-onnx-int8-quantised",
+    ),
+    prompts=("none", "japanese_with_all_the_hotwords"),
+    inits={"encoder-and-adaptor": "base"},
+    averaged={"mean_of_the_last_checkpoints_of_it": "encoder-and-adaptor"},
+    exports={"export/sherpa-onnx-int8-quantised": "encoder-and-adaptor/p100"},
+)  # fmt: skip
+# What is wider than its place, or beyond the right edge of its plot.
+CUT = """() => {
+  document.querySelectorAll("details").forEach((details) => { details.open = true; });
+  document.querySelectorAll(".panel").forEach((panel) => { panel.hidden = false; });
+  const wide = [...document.querySelectorAll("body *:not(.hidden, svg *)")].filter((part) =>
+    getComputedStyle(part).display !== "inline" && part.scrollWidth > part.clientWidth + 1);
+  const beyond = [...document.querySelectorAll("svg text")].filter((text) => {
+    const [inner, outer] = [text, text.closest("svg")].map((part) => part.getBoundingClientRect());
+    return inner.left < outer.left - 1 || inner.right > outer.right + 1;
+  });
+  const name = (part) => `${part.tagName} ${part.textContent.trim().slice(0, 60)}`;
+  return [...wide, ...beyond].map(name);
+}"""
+
+
 @pytest.fixture(scope="module")
 def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A page of 8 variants with 60 utterances in each set."""
+    """A page of 8 variants with 60 utterances in each set, a fifth of those in domain one's own."""
     found = tables.tables(utterances=60)
+    for part in found.values():
+        part.loc[(part["set"] == "test") & (part.index % 5 == 0), "corpus"] = "own"
     tone = (np.sin(np.arange(8_000) / 10) / 4).astype(np.float32)
     clip = clips.data_uri(tone)
     results = collect(found, tables.CURRICULUM)
     path = tmp_path_factory.mktemp("report") / "report.html"
-    built = page.build(found, results, tables.CURRICULUM, lambda _set, _id: clip, {})
+    built = page.build(found, results, tables.CURRICULUM, lambda _set, _id: clip, tables.EXPORTS)
     path.write_text(built, encoding="utf-8")
     return path
 
@@ -101,6 +133,29 @@ def test_filters_and_pages(browser: Page) -> None:
     )
 
 
+def test_filters_by_corpus(browser: Page) -> None:
+    """The list of a set with several corpora; a set with one has no such choice."""
+    corpus = browser.get_by_label("Corpus")
+    assert corpus.locator("option").all_inner_texts() == ["all", "own", "vn"]
+    corpus.select_option("own")
+    assert status(browser) == "12 of 60 utterances match, showing 1 to 12"
+    assert browser.locator(f"{CARDS} .facts", has_text="· own").count() == 12
+    choices = browser.locator("#filters")
+    choices.get_by_label("Variant").select_option("base-none")
+    assert status(browser).startswith("12 of 60")
+    choices.get_by_label("Set").select_option("Out of domain (ood)")
+    assert corpus.is_hidden()
+    assert status(browser).startswith("60 of 60")
+
+
+def test_opens_on_the_newest_phase(browser: Page) -> None:
+    """Both the list and the figures of one variant, with the first prompt."""
+    for place in ("#filters", "#detail"):
+        chosen = browser.locator(place).get_by_label("Variant")
+        assert chosen.input_value() == "full/p100-none"
+    assert browser.locator(".panel:visible h3").inner_text() == "full/p100 · none, in domain (test)"
+
+
 def test_sorts_and_changes_the_variant(browser: Page) -> None:
     """Each order holds; set and variant are chosen in both places at once."""
     choices = browser.locator("#filters")
@@ -122,6 +177,21 @@ def test_the_diff_is_told_without_colour(browser: Page) -> None:
     assert any(
         word in str(first.text_content()) for word in ("[missing:", "[added:", "[instead of")
     )
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_a_failed_export_is_red(browser: Page, scheme: Literal["light", "dark"]) -> None:
+    """In both themes and in words: what the gate refuses comes first, its row says failed."""
+    browser.emulate_media(color_scheme=scheme)
+    colour = "(one) => getComputedStyle(one).color.match(/[0-9]+/g).map(Number)"
+    first = browser.locator(".findings li").first
+    assert first.inner_text().startswith("Export small failed its gate: 1 of 40 texts are equal")
+    rows = browser.locator("#exports tbody th")
+    assert rows.all_inner_texts() == ["plain", "small failed"]
+    for place in (first, rows.nth(1).locator(".failed")):
+        red, green, blue = place.evaluate(colour)
+        assert red > green + 60
+        assert red > blue + 60
 
 
 def test_the_theme_is_remembered(browser: Page) -> None:
@@ -166,6 +236,48 @@ def test_a_phone_needs_no_scrolling_sideways(browser: Page) -> None:
         assert region.get_attribute("aria-label")
 
 
+def test_nothing_is_cut_on_a_small_laptop(context: BrowserContext, tmp_path: Path) -> None:
+    """At 1280 pixels no table, plot or text needs scrolling sideways, however long the names."""
+    found = tables.tables(LONG, utterances=20)
+    for part in found.values():
+        part.loc[part.index % 2 == 0, "corpus"] = "recordings_of_one_and_the_same_speaker_" * 2
+        part.loc[1, ["heard", "hypothesis"]] = "hallelujah" * 40
+    found |= {replace(v, revision="feature/another_branch"): part for v, part in found.items()}
+    checked = {"sherpa-onnx-int8-quantised": tables.EXPORTS["small"]}
+    path = tmp_path / "report.html"
+    built = page.build(found, collect(found, LONG), LONG, lambda _set, _id: None, checked)
+    path.write_text(built, encoding="utf-8")
+    opened = context.new_page()
+    opened.set_viewport_size({"width": 1280, "height": 800})
+    opened.goto(path.as_uri())
+    assert opened.evaluate(CUT) == []
+    # On a phone the script finds the tables that scroll, and the page itself does not.
+    opened.set_viewport_size(PHONE)  # type: ignore[arg-type]
+    assert any(line.startswith("DIV") for line in opened.evaluate(CUT))
+    assert opened.evaluate("document.documentElement.scrollWidth") == PHONE["width"]
+    opened.close()
+
+
+def test_a_table_that_scrolls_says_so(browser: Page) -> None:
+    """By a shade at the edge behind which there is more, and by none where there is not."""
+    table = browser.locator("#variants .scroll").first
+
+    def edges() -> list[bool]:
+        """Left and right: darker than the ground of the table, also where text stands on it."""
+        grey = np.asarray(Image.open(io.BytesIO(table.screenshot())).convert("L"))
+        return [bool(np.median(grey) - np.median(grey[:, place]) > 10) for place in (3, -4)]
+
+    browser.emulate_media(color_scheme="light")
+    browser.set_viewport_size({"width": 1280, "height": 800})
+    assert edges() == [False, False]
+    browser.set_viewport_size(PHONE)  # type: ignore[arg-type]
+    assert edges() == [False, True]
+    table.evaluate("(region) => { region.scrollLeft = 60; }")
+    assert edges() == [True, True]
+    table.evaluate("(region) => { region.scrollLeft = 9999; }")
+    assert edges() == [True, False]
+
+
 def test_the_keyboard_reaches_everything(browser: Page) -> None:
     """Tab comes to the skip link first, then to every control."""
     browser.keyboard.press("Tab")
@@ -174,15 +286,19 @@ def test_the_keyboard_reaches_everything(browser: Page) -> None:
     for _ in range(120):
         browser.keyboard.press("Tab")
         reached.add(browser.evaluate("document.activeElement.id || document.activeElement.tagName"))
-    assert {"text", "only", "sort", "next", "AUDIO", "SUMMARY"} <= reached
+    assert {"corpus", "text", "only", "sort", "next", "AUDIO", "SUMMARY"} <= reached
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [1280, 360])
 def test_no_accessibility_violation(browser: Page, scheme: str, width: int) -> None:
-    """By axe-core, in both themes and on a phone."""
+    """By axe-core, in both themes and on a phone.
+
+    Without gradients: it tells no contrast over them, and they mark edges alone.
+    """
     browser.emulate_media(color_scheme="dark" if scheme == "dark" else "light")
     browser.set_viewport_size({"width": width, "height": 800})
+    browser.add_style_tag(content="* { background-image: none !important }")
     for summary in browser.locator("summary").all():
         summary.click()
     found = Axe().run(browser)

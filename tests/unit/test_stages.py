@@ -105,7 +105,7 @@ EDITS: dict[str, set[str]] = {
         for name in FORMATS
     },
     "text": {"score", "verify"},
-    "text/lines.py": {"fetch", "split", "score", "verify", "report"},
+    "text/lines.py": {"fetch", "split", "score", "verify"},
     "text/letters.py": {"manifest", "split", "score", "verify"},
     "scoring": {"score", "report"},
     "report": {"report"},

@@ -12,6 +12,11 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
     command.add_argument("references", type=Path, help="lines of an id and a normalised text")
     command.add_argument("hypotheses", type=Path, help="the same of what was decoded")
     command.add_argument(
+        "--corpus",
+        metavar="NAME",
+        help="the hypotheses are data/decoded/VARIANT.jsonl, of it the test rows of this corpus",
+    )
+    command.add_argument(
         "--normalise", action="store_true", help="the texts are raw: normalise them as the seed did"
     )
     command.set_defaults(run=run)
@@ -19,9 +24,9 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
 
 def run(options: argparse.Namespace) -> None:
     """Print the figures."""
-    from galgame_asr.scoring import compute_wer
+    from galgame_asr.scoring import compute_wer, sides
 
-    references, hypotheses = compute_wer.read_sides(options.references, options.hypotheses)
+    references, hypotheses = sides.read(options.references, options.hypotheses, options.corpus)
     if options.normalise:
         from galgame_asr.scoring.seed import seed_normalise
 

@@ -44,10 +44,14 @@ def run(options: argparse.Namespace) -> None:
 
 
 def _lines(found: "list[Unfinished]") -> list[str]:
-    """One line each, and below it the values that not all of its stage share."""
+    """One line each; below it its checkpoints, and values that not all of its stage share."""
+    from galgame_asr.families.common.defaults import FILE
+
     lines = []
     for work in found:
         lines.append(f"{work.name}  step {work.step}, {work.size_bytes / 1e6:.0f} MB")
+        models = sorted(file.parent for file in work.directory.glob(f"[!.]*/{FILE}"))
+        lines += [f"    {model}" for model in models]
         siblings = [w.depends for w in found if w.directory.parent == work.directory.parent]
         for name, value in work.depends.items():
             hashed = name == "code" or name.startswith("input ")

@@ -30,7 +30,9 @@ def atomic_path(path: Path) -> Iterator[Path]:
             "or make it a folder"
         )
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = _temporary(path)
+    # Shorter than most names, and than the longest that a disk takes.
+    digest = hashlib.sha256(os.fsencode(path.name)).hexdigest()[:8]
+    temporary = path.with_name(f".{digest}.{os.getpid()}.tmp")
     remove(temporary)
     try:
         yield temporary
@@ -92,12 +94,6 @@ def locked(directory: Path) -> Iterator[None]:
             yield
         finally:
             path.unlink()
-
-
-def _temporary(path: Path) -> Path:
-    """A hidden sibling, its name shorter than most, and than the longest that a disk takes."""
-    digest = hashlib.sha256(os.fsencode(path.name)).hexdigest()[:8]
-    return path.with_name(f".{digest}.{os.getpid()}.tmp")
 
 
 def refuse_unwritable(path: Path) -> None:

@@ -42,9 +42,9 @@ DECODED_SETS = (DEV_SAMPLE, *TEST_SETS)
 
 
 def scratch_root() -> Path:
-    """Where unfinished work and downloads lie: $GALGAME_ASR_SCRATCH, or the repository's .scratch.
+    """Where unfinished work and downloads lie: .scratch, in $GALGAME_ASR_SCRATCH or the repository.
 
     DVC_ROOT is the repository also inside the copies that `dvc exp run --temp` makes.
     """
-    root = Path(os.environ.get("DVC_ROOT", "."))
-    return Path(os.environ.get("GALGAME_ASR_SCRATCH", root / ".scratch"))
+    root = os.environ.get("GALGAME_ASR_SCRATCH") or os.environ.get("DVC_ROOT", ".")
+    return Path(root) / ".scratch"

@@ -19,6 +19,7 @@ from galgame_asr.core.reader import SAMPLE_RATE_HZ, SHORTEST, ShardReader
 from galgame_asr.decoding import long_audio
 from galgame_asr.decoding.params import SearchParams
 from galgame_asr.decoding.segments import Audio, Detector, load_detector
+from galgame_asr.decoding.transcripts import Transcripts, keys
 from galgame_asr.families.common import compute
 from galgame_asr.families.common.batching import by_length, num_frames, window_frames
 from galgame_asr.families.common.defaults import max_spoken_tokens
@@ -85,6 +86,16 @@ def transcribe(rows: pd.DataFrame, task: Task) -> list[Transcript]:
     audio_s = durations_s.sum()
     log.info("%.0f s of audio, %.1f times as fast as speech", audio_s, audio_s / elapsed_s)
     return [decoded[index] for index in range(len(rows))]
+
+
+def transcribe_sets(sets: Mapping[str, pd.DataFrame], task: Task) -> Transcripts:
+    """Transcribe several sets as one stream of batches.
+
+    Raises:
+        GalgameAsrError: as for `transcribe`.
+    """
+    found = iter(transcribe(pd.concat(sets.values(), ignore_index=True), task))
+    return {name: {key: next(found) for key in keys(rows)} for name, rows in sets.items()}
 
 
 class Decoder:

@@ -38,6 +38,17 @@ class Curriculum:
                 found.append((phase, init, last))
         return found
 
+    def newest(self) -> str:
+        """The last decoded checkpoint of the last phase that has one; without any, the first row.
+
+        A mean or an export is made of a phase and is not it.
+        """
+        for phase in reversed(list(self.inits)):
+            found = [name for name in self.checkpoints if name.rpartition("/")[0] == phase]
+            if found:
+                return max(found, key=self.position)
+        return self.checkpoints[0]
+
     def previous(self, checkpoint: str) -> str | None:
         """What a checkpoint is compared with; None for the first row.
 

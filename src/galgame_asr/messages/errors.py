@@ -24,7 +24,7 @@ class CheckpointError(GalgameAsrError):
 
 
 class ExportError(GalgameAsrError):
-    """An exported model could not be written or does not agree with its checkpoint."""
+    """An exported model cannot be written or read, or must not be published."""
 
 
 class OutOfMemoryError(GalgameAsrError):

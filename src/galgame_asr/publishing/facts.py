@@ -90,7 +90,7 @@ def gather(name: str) -> Facts:
 
     Raises:
         ConfigError: params name no such export.
-        ExportError: the export is not there, or was not verified as params describe it.
+        ExportError: the export is not there, was not verified as params describe it, or failed.
         DataError: a file of metrics is missing or has other keys.
     """
     values = params.parse(Params, params.read_params(), "")
@@ -124,7 +124,8 @@ def _verified(name: str, export: Export) -> Verified:
     """The figures of verify@NAME.
 
     Raises:
-        ExportError: there are none, or they are of another checkpoint or precision.
+        ExportError: there are none, they are of another checkpoint or precision, or the gate
+            refuses them.
     """
     file = VERIFIED / f"{name}.json"
     advice = f"`dvc repro verify@{name}` compares the export with its checkpoint"
@@ -140,6 +141,10 @@ def _verified(name: str, export: Export) -> Verified:
                 f"{file} is of {key} {getattr(found, key)}, and params.yaml asks for "
                 f"{getattr(export, key)} in export.{name}; {advice}"
             )
+    if found.problems:
+        raise ExportError(
+            f"export {name} failed its gate, and is not published: {found.refusal}; {advice} anew"
+        )
     return found
 
 

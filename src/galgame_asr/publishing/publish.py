@@ -59,7 +59,7 @@ def prepare(
 
     Raises:
         ConfigError: the licence cannot be known or cannot be; the repository's name is none.
-        ExportError: the export was not verified, or not as it stands.
+        ExportError: the export was not verified, or not as it stands, or failed its gate.
     """
     if repo.count("/") != 1 or not all(repo.split("/")):
         raise ConfigError(f"--repo {repo} is no USER/MODEL")

@@ -101,11 +101,16 @@ def _compact(span: Span) -> str | list[str]:
 
 
 def _shown(part: pd.DataFrame) -> pd.DataFrame:
-    """The rows to hold, worst first; the random ones are the same of every variant."""
-    part = worst_first(part)
-    chance = part["id"].map(lambda id_: unit_hash(id_, "report")).rank(method="first")
-    rest = chance.where(np.arange(len(part)) >= WORST)
-    return part[(np.arange(len(part)) < WORST) | (rest.rank(method="first") <= RANDOM)]
+    """The rows to hold: the worst, then others by chance, the same ones of every variant."""
+    worst = _in_turn(worst_first(part))[:WORST]
+    rest = part[~part["id"].isin(worst["id"])]
+    others = rest.sort_values("id", key=lambda ids: ids.map(lambda id_: unit_hash(id_, "report")))
+    return pd.concat([worst, _in_turn(others)[:RANDOM]])
+
+
+def _in_turn(rows: pd.DataFrame) -> pd.DataFrame:
+    """The first row of each corpus, then the second of each: none vanishes among a larger one's."""
+    return rows.iloc[np.argsort(rows.groupby("corpus").cumcount(), kind="stable")]
 
 
 def worst_first(part: pd.DataFrame) -> pd.DataFrame:

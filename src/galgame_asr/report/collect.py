@@ -24,9 +24,9 @@ from galgame_asr.report.results import (
 )
 from galgame_asr.scoring.summary import fractions, summarise
 
-NONE = Confusions([], [], [])
 # The scored utterances of each variant, in the order of the report.
 Tables = Mapping[Variant, pd.DataFrame]
+UNCOUNTED = Confusions([], [], [])
 
 
 def collect(tables: Tables, curriculum: Curriculum) -> list[Results]:
@@ -73,7 +73,7 @@ def summarised(directory: Path, curriculum: Curriculum) -> list[Results]:
         if parts:
             first = next(iter(parts.values()))
             scored = [
-                _scored(v, part, summaries[v].get(DEV_SAMPLE, {}).get("cer_capped"))
+                of_summary(v, part, dev=summaries[v].get(DEV_SAMPLE, {}).get("cer_capped"))
                 for v, part in parts.items()
             ]
             counts = (first["utterances"], first["characters"])
@@ -122,20 +122,20 @@ def _results(
     ]
     # The end of a phase is among both, and drawing resamples takes time.
     wanted = dict.fromkeys([*previous.values(), *(pair for _, pair in phases), *prompts])
-    compared = {pair: _compare(*pair, parts) for pair in wanted}
+    comparisons = {pair: _compare(*pair, parts) for pair in wanted}
     part = parts[present[0]]
     return Results(
         name=name,
         utterances=len(part),
         characters=int(part["characters"].sum()),
         scored=[
-            _scored(v, summarise(part), dev[v], confusions(part))
+            of_summary(v, summarise(part), confusions(part), dev=dev[v])
             for v, part in parts.items()
             if len(part)
         ],
-        previous={v: compared[pair] for v, pair in previous.items()},
-        phases=[(phase, compared[pair]) for phase, pair in phases],
-        prompts=[compared[pair] for pair in prompts],
+        previous={v: comparisons[pair] for v, pair in previous.items()},
+        phases=[(phase, comparisons[pair]) for phase, pair in phases],
+        prompts=[comparisons[pair] for pair in prompts],
         revision=_against_revision(parts),
         corpora=_by_corpus(previous.values(), parts),
     )
@@ -157,12 +157,14 @@ def _by_corpus(
     }
 
 
-def _scored(
+def of_summary(
     variant: Variant,
     summary: Mapping[str, Any],
-    dev: float | None,
-    confused: Confusions = NONE,
+    confused: Confusions = UNCOUNTED,
+    *,
+    dev: float | None = None,
 ) -> Scored:
+    """What `summarise` found of a variant on one test set, and its capped CER on dev."""
     return Scored(
         variant=variant,
         utterances=summary["utterances"],
@@ -180,7 +182,12 @@ def _scored(
         flags={name: found["utterances"] for name, found in summary["flags"].items()},
         groups={
             title: [
-                Group(group.replace("_", " "), found["utterances"], _rate(found, "cer"))
+                # A kind reads better without underscores; the name of a corpus is looked up.
+                Group(
+                    group if section == "by_corpus" else group.replace("_", " "),
+                    found["utterances"],
+                    _rate(found, "cer"),
+                )
                 for group, found in summary.get(section, {}).items()
                 if found["utterances"]
             ]
@@ -198,12 +205,17 @@ def _rate(summary: Mapping[str, Any], name: str) -> Rate | None:
 
 
 def _compare(variant: Variant, against: Variant, parts: Tables) -> Comparison:
-    return _compared(variant, against, parts[variant], parts[against])
+    return compared(variant, against, parts[variant], parts[against])
 
 
-def _compared(
+def compared(
     variant: Variant, against: Variant, new: pd.DataFrame, old: pd.DataFrame
 ) -> Comparison:
+    """A variant against another, both with the same utterances of one set.
+
+    Raises:
+        DataError: as for `compare`.
+    """
     found = compare(old, new)
     capped = found["cer_capped"]
     return Comparison(
@@ -227,7 +239,7 @@ def _against_revision(parts: Tables) -> list[Comparison]:
         if old.revision is not None and new in parts:
             both = common(parts[new], parts[old])
             if len(both[0]):
-                found.append(_compared(new, old, *both))
+                found.append(compared(new, old, *both))
     return found
 
 

@@ -1,6 +1,6 @@
 """The table of exports: what each costs in characters and in size."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from galgame_asr.formats.common.verified import Verified
 from galgame_asr.report import formats
@@ -18,9 +18,17 @@ LEGEND = (
 )
 
 
+def failures(checked: Exports) -> list[str]:
+    """A sentence for each export that its gate refuses."""
+    return [
+        f"Export {name} failed its gate: {verified.refusal}. It cannot be published."
+        for name, verified in checked.items()
+        if verified.problems
+    ]
+
+
 def cells(name: str, verified: Verified) -> list[str]:
     """One text for each of `HEAD`."""
-    largest = max(verified.differences.values(), default=None)
     return [
         name,
         verified.checkpoint,
@@ -31,5 +39,15 @@ def cells(name: str, verified: Verified) -> list[str]:
         formats.percent(verified.cer_checkpoint),
         formats.percent(verified.cer_front_end),
         formats.percent(verified.cer),
-        formats.NONE if largest is None else f"{largest:.0e}" if largest else "0",
+        _largest(list(verified.differences.values())),
     ]
+
+
+def _largest(differences: Sequence[float | None]) -> str:
+    if not differences:
+        return formats.NONE
+    numbers = [value for value in differences if value is not None]
+    if len(numbers) < len(differences):
+        return "no number"
+    largest = max(numbers)
+    return f"{largest:.0e}" if largest else "0"

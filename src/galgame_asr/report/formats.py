@@ -1,9 +1,28 @@
 """How figures are written, the same on the page and in report.md."""
 
+from collections.abc import Mapping, Sequence
+
 from galgame_asr.report.results import Comparison, Rate
 
 NONE = "–"
 MINUS = "−"
+
+
+def without_zeros(
+    titles: Mapping[str, str], rows: Sequence[Mapping[str, float]]
+) -> tuple[dict[str, str], str]:
+    """Take the columns out of a table in which every value is 0.
+
+    Args:
+        titles: of the columns, by name.
+        rows: values by the name of the column.
+
+    Returns:
+        titles of the other columns by name, and a line that names those left out, if any.
+    """
+    shown = {name: title for name, title in titles.items() if any(row[name] for row in rows)}
+    zeros = [title for name, title in titles.items() if name not in shown]
+    return shown, f"0 everywhere: {', '.join(zeros)}." if zeros else ""
 
 
 def percent(value: float | None) -> str:

@@ -2,9 +2,10 @@
 
 from collections.abc import Iterable, Sequence
 
+from galgame_asr.formats.common.verified import Verified
 from galgame_asr.report import exports, formats
 from galgame_asr.report.exports import Exports
-from galgame_asr.report.results import GROUPS, Comparison, Results, Scored, Variant
+from galgame_asr.report.results import Comparison, Results, Scored, Variant
 from galgame_asr.report.sentences import CLASS_NAMES, headline
 
 EXPORTS = "## Exports"
@@ -14,6 +15,7 @@ CHANGE = "change in points, against"
 def text(everything: Sequence[Results], checked: Exports) -> str:
     """The figures of the report page: per set the variants, then decisions and error classes."""
     lines = ["# Character error rates", ""]
+    lines += [f"- **{sentence}**" for sentence in exports.failures(checked)]
     lines += [f"- {sentence}" for sentence in headline(everything)]
     for results in everything:
         lines += [
@@ -31,7 +33,7 @@ def text(everything: Sequence[Results], checked: Exports) -> str:
     if everything:
         lines += ["", LEGEND]
     if checked:
-        rows = [exports.cells(name, verified) for name, verified in checked.items()]
+        rows = [_export(name, verified) for name, verified in checked.items()]
         lines += ["", EXPORTS, "", *_table(exports.HEAD, rows), "", exports.LEGEND]
     for results in everything:
         lines += ["", *_details(results)]
@@ -67,21 +69,20 @@ def _corpora(results: Results) -> list[str]:
     """Each corpus of a set that has several."""
     if not results.corpora:
         return []
-    title = GROUPS["by_corpus"]
     rows = [
         [
-            group.name,
+            corpus,
             scored.variant.checkpoint,
             scored.variant.prompt,
             f"{group.utterances:,}",
             formats.rate(group.cer),
             formats.interval(group.cer),
-            _change(results.corpora[group.name].get(scored.variant)),
+            _change(decisions.get(scored.variant)),
         ]
-        for index in range(len(results.corpora))
+        for corpus, decisions in results.corpora.items()
         for scored in results.scored
         if scored.variant.revision is None
-        for group in scored.groups[title][index : index + 1]
+        for group in [scored.corpus(corpus)]
     ]
     head = ["corpus", "checkpoint", "prompt", "utterances", "CER", "95% interval", CHANGE]
     return ["", *_table(head, rows)]
@@ -93,6 +94,11 @@ def _change(comparison: Comparison | None) -> str:
     return (
         f"**{comparison.decision}** {formats.change(comparison)}, {comparison.against.checkpoint}"
     )
+
+
+def _export(name: str, verified: Verified) -> list[str]:
+    first, *others = exports.cells(name, verified)
+    return [f"{first} **failed**" if verified.problems else first, *others]
 
 
 def _details(results: Results) -> list[str]:
@@ -111,14 +117,18 @@ def _details(results: Results) -> list[str]:
         *lines,
         f"### Points of CER by class of error, {where}",
         "",
-        *_table(
-            ["variant", *CLASS_NAMES.values()],
-            [
-                [_name(s.variant), *(formats.percent(s.classes[name]) for name in CLASS_NAMES)]
-                for s in results.scored
-            ],
-        ),
+        _classes(results.scored),
     ]
+
+
+def _classes(scored: Sequence[Scored]) -> str:
+    """A column for each class that has an error, and a line for the others."""
+    shown, zeros = formats.without_zeros(CLASS_NAMES, [s.classes for s in scored])
+    table = _table(
+        ["variant", *shown.values()],
+        [[_name(s.variant), *(formats.percent(s.classes[name]) for name in shown)] for s in scored],
+    )
+    return "\n\n".join([*(["\n".join(table)] if shown else []), *([zeros] if zeros else [])])
 
 
 def _decisions(rows: Iterable[tuple[str, Comparison]]) -> list[str]:

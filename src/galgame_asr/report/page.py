@@ -11,7 +11,7 @@ from galgame_asr.report import browser, exports, formats, plots
 from galgame_asr.report.browser import ReadClip
 from galgame_asr.report.collect import Tables
 from galgame_asr.report.exports import Exports
-from galgame_asr.report.results import Results
+from galgame_asr.report.results import Results, Variant
 from galgame_asr.report.sentences import CLASS_NAMES, CLASS_TEXTS, FLAG_NAMES, FLAG_TEXTS, headline
 
 SUSPECTS = 40  # listed per set
@@ -56,7 +56,12 @@ def build(
         results=results,
         curriculum=curriculum,
         headline=headline(results),
-        exports=[exports.cells(name, verified) for name, verified in checked.items()],
+        opened=Variant(curriculum.newest(), curriculum.prompts[0]),
+        exports=[
+            (exports.cells(name, verified), bool(verified.problems))
+            for name, verified in checked.items()
+        ],
+        export_failures=exports.failures(checked),
         export_head=exports.HEAD,
         export_legend=exports.LEGEND,
         plots=_plots(results, curriculum),

@@ -2,8 +2,10 @@
 
 import io
 import re
+import textwrap
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
+from itertools import pairwise
 from typing import Any
 
 import matplotlib as mpl
@@ -12,6 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from galgame_asr.experiment.curriculum import Curriculum
+from galgame_asr.report.formats import without_zeros
 from galgame_asr.report.results import Rate, Results, Scored, Variant
 
 # Colours to draw with, and what the page makes of them; page.css defines the variables.
@@ -45,6 +48,8 @@ STYLE = {
     "ytick.labelcolor": INK,
 }
 WIDTH = 7.2  # inches; the page scales it
+CHARACTER = 1 / 12  # inches: about the width of a letter
+NAME_WIDTH = 34  # characters of a variant's name in a line
 
 
 def curve(results: Results, curriculum: Curriculum) -> Markup:
@@ -55,7 +60,10 @@ def curve(results: Results, curriculum: Curriculum) -> Markup:
         for number, prompt in enumerate(curriculum.prompts):
             _curve_of_prompt(axes, results, curriculum, prompt, number)
         ends = {curriculum.position(c): c for c in reversed(curriculum.checkpoints)}
-        axes.set_xticks(sorted(ends), [ends[position] for position in sorted(ends)])
+        places = sorted(ends)
+        names = [ends[place] for place in places]
+        tilt: dict[str, Any] = {"rotation": 30, "ha": "right", "rotation_mode": "anchor"}
+        axes.set_xticks(places, names, **(tilt if _crowded(places, names) else {}))
         axes.set_ylabel("CER, %")
         axes.set_ylim(bottom=0)
         axes.grid(visible=False, axis="x")
@@ -92,12 +100,21 @@ def _curve_of_prompt(
     axes.plot([], [], color=colour, marker=marker, lw=1.4, label=f"prompt {prompt}")
 
 
+def _crowded(places: Sequence[float], names: Sequence[str]) -> bool:
+    """Whether names side by side below the plot would run into each other."""
+    inch = (places[-1] - places[0]) / (0.8 * WIDTH)  # beside the scale and the margins
+    return any(
+        ((len(name) + len(other)) / 2 + 1) * CHARACTER * inch > right - left
+        for (left, name), (right, other) in pairwise(zip(places, names, strict=True))
+    )
+
+
 def domains(everything: Sequence[Results]) -> Markup:
     """CER of each variant in domain and out of domain, with intervals."""
     title = "CER in domain and out of domain"
     variants = [scored.variant for scored in everything[0].scored]
     with _style("domains"):
-        figure, axes = _figure(0.9 + 0.3 * len(variants))
+        figure, axes = _rows(variants, 0.1 * (len(everything) - 1))
         described = []
         for number, results in enumerate(everything):
             colour, marker = SERIES[number], MARKERS[number]
@@ -107,14 +124,8 @@ def domains(everything: Sequence[Results]) -> Markup:
                     _dot(axes, scored.cer, row, colour, marker)
                     described.append(f"{scored.variant.name} {results.name} {_percent(scored.cer)}")
             axes.plot([], [], color=colour, marker=marker, lw=0, label=results.title)
-        axes.set_yticks(
-            [row + 0.1 * (len(everything) - 1) for row in range(len(variants))],
-            [label(variant) for variant in variants],
-        )
-        axes.set_ylim(len(variants) - 0.4, -0.6)
         axes.set_xlim(left=0)
         axes.set_xlabel("CER, %, with 95% interval")
-        axes.grid(visible=False, axis="y")
         figure.legend(loc="outside upper left", ncols=2)
         return _svg(figure, title, "; ".join(described))
 
@@ -128,7 +139,7 @@ def breakdown(results: Results, names: Mapping[str, str]) -> Markup:
     """
     title = f"What the errors are, {results.title.lower()}"
     with _style(f"breakdown {results.name}"):
-        figure, axes = _figure(0.9 + 0.3 * len(results.scored))
+        figure, axes = _rows([scored.variant for scored in results.scored])
         for row, scored in enumerate(results.scored):
             left = 0.0
             for number, name in enumerate(names):
@@ -136,15 +147,15 @@ def breakdown(results: Results, names: Mapping[str, str]) -> Markup:
                 axes.barh(row, width, 0.7, left, color=SERIES[number], edgecolor="none")
                 left += width
             axes.text(left, row, f" {left:.1f}", va="center", color=MUTED, fontsize=9)
-        for number, name in enumerate(names.values()):
-            axes.barh(0, 0, color=SERIES[number], label=name)
-        axes.set_yticks(range(len(results.scored)), [label(s.variant) for s in results.scored])
-        axes.set_ylim(len(results.scored) - 0.4, -0.6)
+        shown, _ = without_zeros(names, [scored.classes for scored in results.scored])
+        for number, name in enumerate(names):
+            if name in shown:
+                axes.barh(0, 0, color=SERIES[number], label=names[name])
         axes.set_xlabel("points of CER")
-        axes.grid(visible=False, axis="y")
         axes.margins(x=0.08)
         axes.set_xlim(left=0)
-        figure.legend(loc="outside upper left", ncols=3)
+        if shown:
+            figure.legend(loc="outside upper left", ncols=3)
         return _svg(figure, title, "The table below has the figures.")
 
 
@@ -222,6 +233,17 @@ def _style(salt: str) -> AbstractContextManager[None]:
 def _figure(height: float) -> tuple[Figure, Axes]:
     figure = Figure(figsize=(WIDTH, height), layout="constrained")
     return figure, figure.subplots()
+
+
+def _rows(variants: Sequence[Variant], shift: float = 0.0) -> tuple[Figure, Axes]:
+    """A figure with a row for each variant, named at its left; long names take several lines."""
+    names = [textwrap.fill(label(variant), NAME_WIDTH) for variant in variants]
+    row = 0.3 + 0.17 * max(name.count("\n") for name in names)  # inches
+    figure, axes = _figure(0.9 + row * len(names))
+    axes.set_yticks([number + shift for number in range(len(names))], names)
+    axes.set_ylim(len(names) - 0.4, -0.6)
+    axes.grid(visible=False, axis="y")
+    return figure, axes
 
 
 def _svg(figure: Figure, title: str, description: str) -> Markup:

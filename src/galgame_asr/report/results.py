@@ -71,6 +71,10 @@ class Scored:
     groups: Mapping[str, Sequence[Group]]  # titles as in GROUPS
     confusions: Confusions
 
+    def corpus(self, name: str) -> Group:
+        """The utterances of one of the set's corpora."""
+        return next(group for group in self.groups[GROUPS["by_corpus"]] if group.name == name)
+
     @property
     def errors(self) -> int:
         """Substitutions, deletions and insertions."""

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from galgame_asr.report import formats
-from galgame_asr.report.results import GROUPS, Comparison, Results, Scored
+from galgame_asr.report.results import Comparison, Results, Scored
 
 CLASS_NAMES = {
     "misheard": "misheard",
@@ -82,7 +82,7 @@ def corpus(results: Results, name: str) -> str:
     """What the best variant is on one corpus of a set that has several."""
     best = results.best
     assert best is not None
-    group = next(group for group in best.groups[GROUPS["by_corpus"]] if group.name == name)
+    group = best.corpus(name)
     said = (
         f"Of {name} ({group.utterances:,} utterances): {best.variant.name} with a CER of "
         f"{formats.rate(group.cer)} ({formats.interval(group.cer)})"

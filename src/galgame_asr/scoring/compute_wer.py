@@ -14,12 +14,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from pathlib import Path
 
-from galgame_asr.messages.errors import DataError
-from galgame_asr.text.lines import by_id
-
-SHOWN = 5  # ids named in a message
 _LETTERS = re.compile(r"[^\W_]*")
 _BLANKS = " \t\r\n"
 _TAG = re.compile("<[^>]*>")
@@ -203,33 +198,3 @@ def align(reference: Sequence[str], hypothesis: Sequence[str]) -> Iterator[tuple
             i -= 1
     yield from (("deletions", reference[row]) for row in range(i, -1, -1))
     yield from (("insertions", hypothesis[column]) for column in range(j, -1, -1))
-
-
-def read_sides(references: Path, hypotheses: Path) -> tuple[list[str], list[str]]:
-    """The texts of two files of `ID TEXT` lines, in the order of their ids.
-
-    Raises:
-        DataError: an id is in one of them alone, or as for `read_scp`.
-    """
-    sides = {path: read_scp(path) for path in (references, hypotheses)}
-    for path, other in ((references, hypotheses), (hypotheses, references)):
-        if alone := sorted(sides[path].keys() - sides[other].keys()):
-            shown = ", ".join(map(repr, alone[:SHOWN]))
-            raise DataError(f"{len(alone)} ids of {path} are not in {other}: {shown}")
-    ids = sorted(sides[references])
-    return [sides[references][id_] for id_ in ids], [sides[hypotheses][id_] for id_ in ids]
-
-
-def read_scp(path: Path) -> dict[str, str]:
-    """Read a file of `ID TEXT` lines; an ID alone has an empty text.
-
-    Only a line feed ends a line, unlike in compute-wer, where U+2028 does too.
-
-    Raises:
-        DataError: an id stands on two lines, or the file is missing, a folder or not UTF-8.
-    """
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise DataError(f"{path} cannot be read: {error.strerror}") from None
-    return by_id(data, str(path))

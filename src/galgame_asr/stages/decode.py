@@ -3,14 +3,12 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-import pandas as pd
-
 from galgame_asr.core import utterances
 from galgame_asr.core.params import load
 from galgame_asr.core.paths import DECODED_SETS, MACHINE, MODELS, RAW, SPLIT
 from galgame_asr.decoding import transcripts
 from galgame_asr.decoding.params import DecodeParams
-from galgame_asr.decoding.transcribe import Task, transcribe
+from galgame_asr.decoding.transcribe import Task, transcribe_sets
 from galgame_asr.families.common import compute
 from galgame_asr.families.common.params import ComputeParams, MachineParams, Prompt
 from galgame_asr.messages.console import run
@@ -36,11 +34,7 @@ def main(arguments: Sequence[str]) -> None:
         processes=machine.processes,
     )
     tables = {name: utterances.read(SPLIT / f"{name}.parquet") for name in DECODED_SETS}
-    found = iter(transcribe(pd.concat(tables.values(), ignore_index=True), task))
-    decoded = {
-        name: {key: next(found) for key in transcripts.keys(rows)} for name, rows in tables.items()
-    }
-    transcripts.write(Path(output), decoded)
+    transcripts.write(Path(output), transcribe_sets(tables, task))
 
 
 if __name__ == "__main__":

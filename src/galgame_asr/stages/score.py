@@ -3,24 +3,17 @@
 One stage for all, as starting one takes longer than scoring a variant.
 """
 
-import json
 from collections.abc import Iterator, Sequence
 from itertools import product
 from typing import Any
 
-import pandas as pd
-
 from galgame_asr.core import utterances
-from galgame_asr.core.files import atomic_directory, prune, write_text
+from galgame_asr.core.files import atomic_directory, prune
 from galgame_asr.core.params import load
 from galgame_asr.core.paths import DECODED, DECODED_SETS, SCORED, SPLIT, VARIANTS
-from galgame_asr.decoding import transcripts
 from galgame_asr.messages.console import Progress, run
-from galgame_asr.messages.errors import DataError
-from galgame_asr.scoring import scored
+from galgame_asr.scoring import variant
 from galgame_asr.scoring.params import ScoreParams
-from galgame_asr.scoring.summary import summarise
-from galgame_asr.scoring.utterances import score
 from galgame_asr.scoring.words import Words, require_dictionary
 
 
@@ -40,17 +33,8 @@ def main(_arguments: Sequence[str]) -> None:
     ):
         for name in names:
             file = DECODED / f"{name}.jsonl"
-            decoded = transcripts.read(file)
-            found = {}
-            for set_, rows in references.items():
-                try:
-                    found[set_] = score(set_, rows, decoded.get(set_, {}), params.normalise, words)
-                except DataError as error:
-                    raise DataError(f"{file}, set {set_}: {error}") from None
-            scored.write(tables / f"{name}.parquet", pd.concat(found.values(), ignore_index=True))
-            sets = {set_: summarise(rows) for set_, rows in found.items() if len(rows)}
-            text = json.dumps(sets, ensure_ascii=False, indent=1) + "\n"
-            write_text(summaries / f"{name}.json", text)
+            found = variant.score_file(file, references, params.normalise, words)
+            variant.write(found, tables / f"{name}.parquet", summaries / f"{name}.json")
             progress.update(1, name)
 
 

@@ -1,4 +1,4 @@
-"""Stage verify@NAME: an export says what its checkpoint says, or the stage fails."""
+"""Stage verify@NAME: whether an export says what its checkpoint says."""
 
 import dataclasses
 from collections.abc import Sequence

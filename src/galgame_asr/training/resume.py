@@ -11,7 +11,7 @@ import json
 import os
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, is_dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -110,8 +110,14 @@ class Unfinished:
 
     @property
     def size_bytes(self) -> int:
-        """Of all its files."""
-        return sum(file.stat().st_size for file in self.directory.rglob("*") if file.is_file())
+        """Of all its files, some of which work that goes on removes meanwhile."""
+        # Not `rglob`, which stops at a folder that was removed.
+        files = (Path(at, name) for at, _, names in os.walk(self.directory) for name in names)
+        total = 0
+        for file in files:
+            with suppress(FileNotFoundError):
+                total += file.stat().st_size
+        return total
 
     def __str__(self) -> str:
         return f"unfinished work {self.name} (step {self.step})"
@@ -119,5 +125,8 @@ class Unfinished:
 
 def unfinished(stage: str = "*") -> list[Unfinished]:
     """The unfinished work of a stage, or of all."""
-    files = sorted(scratch_root().glob(f"{stage}/*/{DEPENDS}"))
-    return [Unfinished(file.parent, json.loads(file.read_text(encoding="utf-8"))) for file in files]
+    found = []
+    for file in sorted(scratch_root().glob(f"{stage}/*/{DEPENDS}")):
+        with suppress(FileNotFoundError):  # it ends just now
+            found.append(Unfinished(file.parent, json.loads(file.read_text(encoding="utf-8"))))
+    return found

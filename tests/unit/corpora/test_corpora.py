@@ -682,12 +682,6 @@ class TestFolder:
             ('{"audio": null, "text": "はい"}', "line 2 has no column audio"),
             ('{"audio": "a.wav"', "line 2 is not JSON"),
             ("[" * 100_000, "line 2 is not JSON"),
-            # As Whisper-Finetune and FunASR's trainer have them.
-            (
-                '{"audio": {"path": "a.wav"}, "sentence": "はい"}',
-                r'line 2: audio is \{"path": "a.wav"\} \(dict\); allowed: text in quotes',
-            ),
-            ('{"messages": [{"role": "user"}]}', "no column audio; its columns: 'messages'"),
         ],
     )
     def test_a_line_of_other_types_is_named(self, tree: Path, line: str, message: str) -> None:

@@ -1,11 +1,9 @@
 """Files as people's programs write them: a row for each utterance, or one message."""
 
-import dataclasses
 import io
 import logging
 import os
 import struct
-from collections.abc import Hashable
 from pathlib import Path
 from typing import Any
 
@@ -14,26 +12,16 @@ import pyarrow as pa
 import pytest
 import soundfile as sf
 
-from galgame_asr.core import utterances
 from galgame_asr.core.params import parse
 from galgame_asr.core.reader import ShardReader
-from galgame_asr.corpora.common import fetch as corpora
 from galgame_asr.corpora.folder.params import Folder
 from galgame_asr.corpora.hub_dataset.params import HubDataset
-from galgame_asr.manifests.index import Corpus, index
-from galgame_asr.manifests.params import FlagSeverity
 from galgame_asr.messages.errors import DataError
 from galgame_asr.recordings import containers
-from tests.fuzz_readers import MANIFEST, SPEECH, WAV, encoded, table
+from tests.corpora import Row, manifest, put
+from tests.fuzz_readers import SPEECH, WAV, encoded, table
 from tests.recordings import RATE_HZ
 
-Row = dict[Hashable, Any]
-FLAGS = [field.name for field in dataclasses.fields(FlagSeverity)]
-WARN = dataclasses.replace(
-    MANIFEST,
-    severity=parse(FlagSeverity, dict.fromkeys(FLAGS, "warn"), "severity"),
-    min_duration_s=0.05,
-)
 YES = "はい"
 FORK = b"\0\5\x16\7\0\2\0\0Mac OS X        "
 
@@ -47,26 +35,8 @@ def mine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
-def manifest(corpus: corpora.Entry) -> dict[str, Row]:
-    """The rows of a corpus by id, as stages fetch and manifest make them."""
-    directory = Path("data/raw/c")
-    directory.mkdir(parents=True, exist_ok=True)
-    corpora.fetch("c", corpus, directory)
-    index(Corpus("c", directory, WARN), Path("c.parquet"), Path(".scratch/index"))
-    rows = utterances.read(Path("c.parquet")).to_dict("records")
-    return {row["id"]: row | {"flags": list(row["flags"])} for row in rows}
-
-
 def fetched(path: Path) -> dict[str, Row]:
     return manifest(Folder(kind="folder", path=str(path), shard_size=10))
-
-
-def put(folder: Path, files: dict[str, bytes | str]) -> Path:
-    for name, content in files.items():
-        path = folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(content.encode() if isinstance(content, str) else content)
-    return folder
 
 
 def tagged(*sizes: int) -> bytes:

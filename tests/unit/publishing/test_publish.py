@@ -37,7 +37,7 @@ VERIFIED = {
     "runtime": "funasr 1.4.16", "utterances": 20, "equal": 19, "distinct": 18, "cer": 0.1234,
     "cer_front_end": 0.1212, "cer_checkpoint": 0.1212, "log_prob_difference": None,
     "by_command": None, "differences": {"model.pt": 0.0}, "size_mb": 5.8,
-    "size_mb_checkpoint": 5.8,
+    "size_mb_checkpoint": 5.8, "problems": [],
 }  # fmt: skip
 GALGAME = {
     "kind": "galgame", "repo": "litagin/Galgame_Speech_ASR_16kHz", "revision": REVISION,
@@ -113,6 +113,15 @@ def root(template: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pat
     shutil.copytree(template, here)
     monkeypatch.chdir(here)
     return here
+
+
+@pytest.fixture
+def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
+    with hub_uploads.serving() as served:
+        monkeypatch.setattr(constants, "ENDPOINT", served.url)
+        monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", True)
+        monkeypatch.setenv("HF_TOKEN", "hf_test")
+        yield served
 
 
 def git(root: Path, *arguments: str) -> str:
@@ -322,6 +331,21 @@ def test_what_was_not_verified_is_not_published(root: Path) -> None:
     assert not (root / ".scratch").exists()
 
 
+def test_what_failed_its_gate_is_not_published(root: Path, hub: Hub) -> None:
+    """Verified as it stands, and refused: the reason is told, and what to do; nothing is sent."""
+    reason = "19 of 20 texts are equal (export.auto.verify.min_equal is 1.0)"
+    write(root / "metrics/verify/auto.json", VERIFIED | {"problems": [reason]})
+    commit(root)
+    with pytest.raises(ExportError) as caught:
+        dispatch(["publish", "auto", "--repo", REPO, "--push"])
+    assert str(caught.value).startswith(
+        f"export auto failed its gate, and is not published: {reason}. Choose a higher precision, "
+        "or lower the gate if this will do; `dvc repro verify@auto`"
+    )
+    assert hub.requests == []
+    assert not (root / ".scratch").exists()
+
+
 def test_a_stage_that_never_ran_is_named(root: Path) -> None:
     """Files that someone put there are no verification."""
     (root / "dvc.lock").unlink()
@@ -394,15 +418,6 @@ def test_a_mean_of_checkpoints_says_so(root: Path) -> None:
     assert "| full | encoder/p100 |" in text
     told = facts.told("whisper", parse(Prompt, {"language": "ja"}, "prompts.x"))
     assert told == "<|startoftranscript|><|ja|><|transcribe|><|notimestamps|>"
-
-
-@pytest.fixture
-def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
-    with hub_uploads.serving() as served:
-        monkeypatch.setattr(constants, "ENDPOINT", served.url)
-        monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", True)
-        monkeypatch.setenv("HF_TOKEN", "hf_test")
-        yield served
 
 
 def test_a_dry_run_asks_the_hub_nothing(

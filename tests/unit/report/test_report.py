@@ -2,6 +2,7 @@
 
 import html
 import json
+import math
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -14,9 +15,8 @@ from rapidfuzz.distance import Levenshtein
 from galgame_asr.core.paths import DEV_SAMPLE
 from galgame_asr.experiment.curriculum import Curriculum
 from galgame_asr.formats.common import verified
-from galgame_asr.formats.common.verified import Verified
 from galgame_asr.messages.errors import DataError
-from galgame_asr.report import browser, clips, markdown, page
+from galgame_asr.report import browser, clips, markdown, page, plots
 from galgame_asr.report.collect import Tables, collect, common
 from galgame_asr.report.confusions import confusions
 from galgame_asr.report.diff import diff
@@ -26,14 +26,7 @@ from galgame_asr.report.sentences import headline
 from galgame_asr.scoring import scored
 from tests import tables
 
-CHECKED = {
-    "small": Verified(
-        checkpoint="full/p100", format="sherpa", precision="int8", runtime="sherpa-onnx 2.0.1",
-        utterances=40, equal=39, distinct=38, cer=0.1213, cer_front_end=0.12, cer_checkpoint=0.11,
-        log_prob_difference=None, by_command=(3, 4), differences={"a": 1.2e-4, "b": 0.034},
-        size_mb=2.3, size_mb_checkpoint=5.6,
-    )
-}  # fmt: skip
+CHECKED = {"small": tables.PLAIN}
 ALONE = Curriculum(("base",), ("none",), {}, {})
 
 
@@ -136,6 +129,69 @@ def test_a_gain_and_its_absence_are_told_apart() -> None:
     assert averaged.against == Variant("full/p100", "none")
 
 
+def test_columns_of_zeros_are_one_line() -> None:
+    """A class that no variant has is named once, on the page and in report.md."""
+    found = {
+        Variant("base", "none"): tables.table(
+            {"test": {"a": ("葵だ", "凛だ"), "b": ("はい", "はい")}}
+        ),
+        Variant("full/p100", "none"): tables.table(
+            {"test": {"a": ("葵だ", "葵だ"), "b": ("はい", "はい")}}
+        ),
+    }
+    curriculum = Curriculum(("base", "full/p100"), ("none",), {"full": "base"}, {})
+    zeros = "0 everywhere: loop, missing, added, spelling, homophone."
+    expected = (
+        "| variant | misheard |\n|---|---|\n"
+        "| base · none | 25.00% |\n| full/p100 · none | 0.00% |\n"
+        f"\n{zeros}\n"
+    )
+    assert markdown.text(collect(found, curriculum), {}).endswith(expected)
+    built = build(found, curriculum)
+    headings = re.findall(r"<abbr [^>]*>(.*?)</abbr>", built)
+    assert headings == ["Dev", "S, D, I", "misheard"]
+    assert f'<p class="quiet">{zeros}</p>' in built
+    flags = "other language, empty, loop, cut short, invented, non-verbal, suspect label"
+    assert f'<p class="quiet">0 everywhere: {flags}.</p>' in built
+    legend = re.findall(r"<svg.*?</svg>", built, re.DOTALL)[-1]
+    assert ">misheard</text>" in legend
+    assert ">homophone</text>" not in legend
+
+
+def test_transcripts_without_an_error() -> None:
+    """Leave no empty table: the line alone."""
+    found = {Variant("base", "none"): tables.table({"test": {"a": ("葵だ", "葵だ")}})}
+    text = markdown.text(collect(found, ALONE), {})
+    zeros = "0 everywhere: misheard, loop, missing, added, spelling, homophone."
+    assert text.endswith(f"### Points of CER by class of error, In domain (test)\n\n{zeros}\n")
+    assert zeros in build(found, ALONE)
+
+
+def test_the_page_opens_on_the_newest_phase() -> None:
+    """With its last checkpoint and the first prompt, whatever is best, averaged or exported."""
+    whole = Curriculum(
+        ("base", "first/p100", "second/p50", "averaged", "export/small"),
+        ("none", "japanese"),
+        {"first": "base", "second": "first/p100", "third": "second/p100"},
+        {"averaged": "second"},
+        {"export/small": "second/p50"},
+    )
+    assert whole.newest() == "second/p50"
+    assert replace(whole, checkpoints=("base", "averaged")).newest() == "base"
+    assert tables.CURRICULUM.newest() == "full/p100"
+    built = build(tables.tables(utterances=4))
+    opened = re.findall(r'<div class="panel" data-set="(.*?)" data-variant="(.*?)">', built)
+    assert opened == [("test", "full/p100-none")]
+
+
+def test_the_list_of_utterances_comes_before_the_small_tables() -> None:
+    """After what the run amounts to; the links at the top are in the order of the page."""
+    built = build(tables.tables(utterances=4))
+    sections = re.findall(r'<section id="(.*?)"', built)
+    assert sections[:4] == ["variants", "utterances", "detail", "decisions"]
+    assert re.findall(r'<a href="#(.*?)">', built) == sections
+
+
 def test_the_same_tables_give_the_same_bytes() -> None:
     """The page is an output that DVC hashes."""
     found = tables.tables(utterances=8)
@@ -188,8 +244,36 @@ def test_what_was_verified_is_reported(tmp_path: Path) -> None:
     assert f"{cells} 12.13% | 3e-02 |" in text
     assert markdown.EXPORTS not in markdown.text([], {})
     path.write_text(path.read_text().replace("distinct", "distinkt"))
-    with pytest.raises(DataError, match=r"small\.json cannot be read .*; `dvc repro verify@small`"):
+    with pytest.raises(DataError, match=r"small\.json cannot be read .*single-item verify@small`"):
         verified.read(path)
+
+
+def test_an_export_that_failed_is_told_in_words(tmp_path: Path) -> None:
+    """First of all and in its row, on the page and in report.md, with reasons and what to do."""
+    reason = "b has values that are no numbers (export.bad.verify.max_difference is 0.01)"
+    bad = replace(CHECKED["small"], problems=[reason], differences={"a": 1e-4, "b": math.nan})
+    verified.write(tmp_path / "bad.json", bad)
+    assert "NaN" not in (tmp_path / "bad.json").read_text()
+    checked = {"bad": verified.read(tmp_path / "bad.json"), **CHECKED}
+    sentence = (
+        f"Export bad failed its gate: {reason}. Choose a higher precision, or lower the gate if "
+        "this will do. It cannot be published."
+    )
+    found = tables.tables()
+    results = collect(found, tables.CURRICULUM)
+    text = markdown.text(results, checked)
+    assert text.splitlines()[2] == f"- **{sentence}**"
+    assert "| bad **failed** |" in text
+    assert "| no number |" in text
+    assert "| small |" in text
+    built = page.build(found, results, tables.CURRICULUM, lambda _set, _id: "data:,", checked)
+    assert f'<li class="failed">{sentence}</li>' in built
+    pill = r">(\w+) <span class=\"decision failed\">failed</span></th>"
+    assert re.findall(pill, built) == ["bad"]
+    for passed in (build(found), markdown.text(results, CHECKED)):
+        assert "failed its gate" not in passed
+        assert "failed</span>" not in passed
+        assert "**failed**" not in passed
 
 
 def test_roundings_that_differ_between_cpus_are_not_written(tmp_path: Path) -> None:
@@ -249,30 +333,44 @@ def test_the_dev_sample_chooses_and_the_test_set_reports() -> None:
 
 
 def test_each_corpus_of_a_test_set_has_a_decision_of_its_own() -> None:
-    """Fifteen recordings of one's own do not vanish among others."""
+    """Fifteen recordings of one's own do not vanish among others, whatever the corpus is called."""
     found = tables.tables()
     for variant, table in found.items():
         own = tables.tables(sets=("test",), utterances=15)[Variant("full/p100", variant.prompt)]
-        own = own.assign(corpus="own", id=own["id"].str.replace("vn/", "own/"))
+        own = own.assign(corpus="own_voice", id=own["id"].str.replace("vn/", "own_voice/"))
         found[variant] = pd.concat([table, own], ignore_index=True)
     test, ood = collect(found, tables.CURRICULUM)
-    assert list(test.corpora) == ["own", "vn"]
+    assert list(test.corpora) == ["own_voice", "vn"]
     assert ood.corpora == {}
     last = Variant("full/p100", "none")
     assert test.previous[last].decision == test.corpora["vn"][last].decision == "better"
     # All variants say the same of it.
-    assert test.corpora["own"][last].decision == "undecided"
-    assert test.corpora["own"][last].utterances == 15
+    assert test.corpora["own_voice"][last].decision == "undecided"
+    assert test.corpora["own_voice"][last].utterances == 15
     text = markdown.text([test, ood], {})
-    assert "| own | full/p100 | none | 15 | " in text
+    assert "| own_voice | full/p100 | none | 15 | " in text
     assert "**undecided** 0.00, base |" in text
-    (sentence,) = (line for line in headline([test, ood]) if line.startswith("Of own"))
+    (sentence,) = (line for line in headline([test, ood]) if line.startswith("Of own_voice"))
     assert "(15 utterances)" in sentence
     assert "CER of" in sentence
     built = page.build(found, [test, ood], tables.CURRICULUM, lambda _set, _id: None, {})
     assert "Each corpus of the set" in built
     # README's table is of the whole set.
-    assert "own" not in summary(text.partition("\n")[2].partition("\n### ")[0])
+    assert "own_voice" not in summary(text.partition("\n")[2].partition("\n### ")[0])
+
+
+def test_a_small_corpus_does_not_vanish(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where a set is cut, each corpus gives rows and clips in turn, as long as it has any."""
+    for limit, most in {"WORST": 10, "RANDOM": 5, "WORST_CLIPS": 6, "RANDOM_CLIPS": 0}.items():
+        monkeypatch.setattr(browser, limit, most)
+    found = tables.tables(ALONE, sets=("test",))
+    part = found[Variant("base", "none")]
+    part.loc[part["id"].isin(["vn/0000", "vn/0001", "vn/0002"]), "corpus"] = "own"
+    (held,) = browser.data(found, lambda _set, _id: "data:,")["sets"]
+    corpora = [corpus for _, corpus, _, _ in held["utterances"]]
+    rows = [corpora[row[0]] for row in held["variants"][0]["rows"]]
+    assert (len(rows), rows.count("own")) == (15, 3)
+    assert [corpora[place] for place in held["clips"]].count("own") == 3
 
 
 def test_variants_must_have_the_same_utterances() -> None:
@@ -314,12 +412,32 @@ def test_clips_are_mp3_with_the_same_bytes() -> None:
 
 def test_plots_leave_colours_to_the_page() -> None:
     """No colour of their own, so that both themes work; each has a title for screen readers."""
-    plots = re.findall(r"<svg.*?</svg>", build(tables.tables(utterances=8)), re.DOTALL)
-    assert len(plots) == 5
-    for plot in plots:
+    drawn = re.findall(r"<svg.*?</svg>", build(tables.tables(utterances=8)), re.DOTALL)
+    assert len(drawn) == 5
+    for plot in drawn:
         assert not re.search(r"(fill|stroke): #", plot)
         assert "<title>" in plot
         assert 'role="img"' in plot
+
+
+def test_names_below_a_plot_do_not_run_into_each_other() -> None:
+    """They are tilted where they would, as in a run with two checkpoints of each phase."""
+
+    def tilted(*names: str) -> bool:
+        curriculum = Curriculum(
+            ("base", *names),
+            ("none",),
+            {"adaptor": "base", "encoder": "adaptor/p100", "full": "encoder/p100"},
+            {},
+        )
+        rows = {"test": {"a": ("葵だ", "凛だ")}}
+        found = {Variant(name, "none"): tables.table(rows) for name in ("base", *names)}
+        (results,) = collect(found, curriculum)
+        return "rotate(-30 " in plots.curve(results, curriculum)
+
+    phases = ["adaptor", "encoder", "full"]
+    assert not tilted(*(f"{phase}/p100" for phase in phases))
+    assert tilted(*(f"{phase}/{part}" for phase in phases for part in ("p50", "p100")))
 
 
 def test_columns_are_those_of_the_tables() -> None:

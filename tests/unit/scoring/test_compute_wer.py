@@ -8,15 +8,15 @@ from pathlib import Path
 import pytest
 
 from galgame_asr.cli import dispatch
+from galgame_asr.decoding import transcripts
+from galgame_asr.families.common.transcript import Transcript
 from galgame_asr.messages.errors import DataError
-from galgame_asr.scoring import compute_wer
+from galgame_asr.scoring import compute_wer, sides
 from galgame_asr.scoring.compute_wer import (
     Counts,
     align,
     count,
     count_pair,
-    read_scp,
-    read_sides,
     tokens,
 )
 
@@ -91,13 +91,13 @@ def test_scp_files(tmp_path: Path) -> None:
     """Lines end at a line feed only; an id has one line."""
     path = tmp_path / "ref.txt"
     path.write_text("a\tはい うん\r\n\n b 二\u2028行\nc\n", encoding="utf-8")
-    assert read_scp(path) == {"a": "はい うん", "b": "二\u2028行", "c": ""}
+    assert sides.read_lines(path) == {"a": "はい うん", "b": "二\u2028行", "c": ""}
     path.write_text("a はい\nb うん\na はい\n", encoding="utf-8")
     with pytest.raises(DataError, match=r"ref\.txt:3: utterance 'a' has a line above already"):
-        read_scp(path)
+        sides.read_lines(path)
     path.write_bytes("a はい\n".encode("shift-jis"))
     with pytest.raises(DataError, match="is not UTF-8"):
-        read_scp(path)
+        sides.read_lines(path)
 
 
 def test_both_files_have_the_same_ids(tmp_path: Path) -> None:
@@ -105,9 +105,36 @@ def test_both_files_have_the_same_ids(tmp_path: Path) -> None:
     ref, hyp = tmp_path / "ref", tmp_path / "hyp"
     ref.write_text("b うん\na はい\n")
     hyp.write_text("a はい\nb\n")
-    assert read_sides(ref, hyp) == (["はい", "うん"], ["はい", ""])
+    assert sides.read(ref, hyp) == (["はい", "うん"], ["はい", ""])
     hyp.write_text("a はい\n\u200bb うん\nc\n")
     with pytest.raises(DataError, match=r"1 ids of .*ref are not in .*hyp: 'b'"):
-        read_sides(ref, hyp)
+        sides.read(ref, hyp)
     with pytest.raises(DataError, match=r"2 ids of .*hyp are not in .*ref: 'c', '\\u200bb'"):
-        read_sides(hyp, ref)
+        sides.read(hyp, ref)
+
+
+def test_of_decoded_rows_those_of_one_corpus(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Of its test rows, in domain or not, by their ids in the corpus; and of exactly these."""
+    reference, decoded = tmp_path / "tail1000", tmp_path / "full.jsonl"
+    reference.write_text("u1 はい\nx/u2 うん そう\n")
+    heard = {
+        "test": {"mine/u1": "はいい", "vn/u1": "なに", "mine2/u9": "なに"},
+        "ood": {"mine/x/u2": "うん うそ"},
+        "dev_sample": {"mine/u3": "なに"},
+    }
+    transcripts.write(
+        decoded,
+        {
+            name: {k: Transcript(text, 3, -1.0) for k, text in of.items()}
+            for name, of in heard.items()
+        },
+    )
+    dispatch(["compute-wer", str(reference), str(decoded), "--corpus", "mine"])
+    assert "Overall -> 50.00 % N=6 Cor=4 Sub=2 Del=0 Ins=1" in capsys.readouterr().out
+    with pytest.raises(DataError, match="no test row of corpus min; its corpora: mine, mine2, vn"):
+        dispatch(["compute-wer", str(reference), str(decoded), "--corpus", "min"])
+    reference.write_text("u1 はい\nu2 うん\n")
+    with pytest.raises(DataError, match=r"1 ids of .*tail1000 are not in .*full\.jsonl: 'u2'"):
+        dispatch(["compute-wer", str(reference), str(decoded), "--corpus", "mine"])

@@ -1,17 +1,24 @@
 """Unfinished work is found again by exactly the same run."""
 
+import itertools
 import os
 import sys
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
+from threading import Event
 from types import ModuleType
 
 import pytest
 
 from galgame_asr.cli import dispatch
+from galgame_asr.core.files import remove, write_text
+from galgame_asr.families.common import defaults
 from galgame_asr.messages.errors import ConfigError, DataError
 from galgame_asr.training import states
 from galgame_asr.training.params import AugmentParams
-from galgame_asr.training.resume import dependencies, scratch
+from galgame_asr.training.resume import DEPENDS, dependencies, scratch, unfinished
 
 
 @pytest.fixture(autouse=True)
@@ -119,10 +126,60 @@ def test_a_run_that_starts_anew_says_what_differs(
     assert not (tmp_path / ".scratch" / name).exists()
 
 
+@contextmanager
+def meanwhile(act: Callable[[int], None]) -> Iterator[None]:
+    """Do something again and again, numbered."""
+    ended = Event()
+
+    def again() -> None:
+        for number in itertools.takewhile(lambda _: not ended.is_set(), itertools.count()):
+            act(number)
+
+    with ThreadPoolExecutor(1) as pool:
+        acting = pool.submit(again)
+        try:
+            yield
+        finally:
+            ended.set()
+        acting.result()
+
+
+def test_work_that_goes_on_is_listed(table: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """With its checkpoints, also while its states come and go."""
+    with scratch([table], {}) as directory:
+
+        def save(step: int) -> None:
+            with states.writing(states.path(directory, step)) as state:
+                for number in range(20):
+                    (state / f"{number}").touch()
+            states.remove_others(directory, f"state-{step}")
+
+        for name in ("p5", ".p50.tmp"):
+            (directory / name).mkdir()
+            (directory / name / defaults.FILE).touch()
+        with meanwhile(save):
+            for _ in range(200):
+                dispatch(["scratch"])
+                assert capsys.readouterr().out.splitlines()[1:] == [f"    {directory}/p5"]
+
+
+def test_work_that_ends_meanwhile_is_listed_or_not(tmp_path: Path) -> None:
+    """And is no error."""
+    directory = tmp_path / ".scratch/train@adaptor/1"
+
+    def begin_and_end(_number: int) -> None:
+        write_text(directory / DEPENDS, "{}")
+        remove(directory)
+
+    with meanwhile(begin_and_end):
+        found = {len(unfinished()) for _ in range(5000)}
+    assert found == {0, 1}
+
+
 def test_the_folder_can_lie_elsewhere(
     table: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """On a larger disk."""
     monkeypatch.setenv("GALGAME_ASR_SCRATCH", str(tmp_path / "big"))
     with scratch([table], {}) as directory:
-        assert directory.is_relative_to(tmp_path / "big" / "train@adaptor")
+        assert directory.is_relative_to(tmp_path / "big/.scratch/train@adaptor")

@@ -7,17 +7,33 @@ from galgame_asr.corpora.common.types import ShardSize
 
 
 @section
+class Kaldi:
+    """Lists as Kaldi has them under names of their own, from the folder `path`."""
+
+    wav_scp: str
+    text: str
+    # null: each line of wav_scp is an utterance.
+    segments: str | None = None
+
+
+@section
 class Folder:
     """The user's own recordings.
 
     `path` is one of: a folder of audio files, each with a .txt of the same stem
-    beside it; a .tsv or .jsonl file with columns audio and text; a folder with
-    Kaldi's wav.scp and text.
+    beside it; a folder with Kaldi's wav.scp and text; a .tsv or .jsonl file with columns
+    audio and text; a .jsonl file of FunASR's trainer (messages) or of Whisper-Finetune
+    (audio.path, sentence).
     """
 
     kind: Literal["folder"]
     path: str
     shard_size: ShardSize
+    # null: if the folder has a wav.scp, that, with its text and segments.
+    kaldi: Kaldi | None = None
+    # A file whose lines are ids, or begin with them, or a table as `path` may be one: these
+    # utterances are the corpus's test set. null: the split decides.
+    test_ids: str | None = None
 
 
 Entry = Folder

@@ -8,7 +8,8 @@ The language model gets only the first ceil(T/8) adaptor frames
 """
 
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -162,21 +163,33 @@ class FunAsrNano:
         encoded, lengths = self.model.encode(batch.pop("speech"), batch.pop("speech_lengths"))
         embeddings = self.model.embed(encoded, lengths, **batch)
         mask = _pad([[1] * len(source) for source, _, _ in rows], 0, left=True)
-        found = llm.generate(
-            inputs_embeds=embeddings,
-            attention_mask=mask.to(device),
-            max_new_tokens=max(search.max_new_tokens),
-            do_sample=False,
-            num_beams=search.beams,
-            no_repeat_ngram_size=search.no_repeat_ngram_size,
-            pad_token_id=_or_end(llm.config.pad_token_id, llm.config),
+        # The search takes the most probable token, unless it may not or looks further.
+        is_greedy = search.beams == 1 and not search.no_repeat_ngram_size
+        noting: AbstractContextManager[list[torch.Tensor]] = (
+            _highest(llm.lm_head) if is_greedy else nullcontext([])
         )
+        with noting as highest:
+            found = llm.generate(
+                inputs_embeds=embeddings,
+                attention_mask=mask.to(device),
+                max_new_tokens=max(search.max_new_tokens),
+                do_sample=False,
+                num_beams=search.beams,
+                no_repeat_ngram_size=search.no_repeat_ngram_size,
+                pad_token_id=_or_end(llm.config.pad_token_id, llm.config),
+            )
         ends = set(np.atleast_1d(llm.generation_config.eos_token_id or llm.config.eos_token_id))
         tokens = [
             _until_end(row.tolist()[:limit], ends)
             for row, limit in zip(found, search.max_new_tokens, strict=True)
         ]
-        log_probs = self._log_probs(embeddings, mask.to(device), tokens)
+        if is_greedy:
+            by_step = torch.stack(highest, dim=1)
+            log_probs = [
+                float(row[: len(own)].sum()) for row, own in zip(by_step, tokens, strict=True)
+            ]
+        else:
+            log_probs = self._log_probs(embeddings, mask.to(device), tokens)
         texts = self.tokenizer.batch_decode(tokens, skip_special_tokens=True)
         # As in FunASRNano.inference_llm: /sil is its silence mark.
         return [
@@ -187,7 +200,10 @@ class FunAsrNano:
     def _log_probs(
         self, embeddings: torch.Tensor, mask: torch.Tensor, tokens: list[list[int]]
     ) -> list[float]:
-        """Log probability of each row's tokens after its prompt, whatever search found them."""
+        """Log probability of each row's tokens after its prompt, whatever search found them.
+
+        It takes one more pass through the language model.
+        """
         given = _pad(tokens, 0).to(mask.device)
         real = _pad([[1] * len(row) for row in tokens], 0).to(mask.device)
         embedded = self.model.llm.get_input_embeddings()(given).to(embeddings.dtype)
@@ -273,6 +289,22 @@ def load(directory: Path, weights: Path | None = None) -> FunAsrNano:
 def _or_end(pad: int | None, config: Any) -> int:
     token: int = config.eos_token_id if pad is None else pad
     return token
+
+
+@contextmanager
+def _highest(lm_head: nn.Module) -> Iterator[list[torch.Tensor]]:
+    """Note the log probability of the most probable token at each step: (B,) of each."""
+    found: list[torch.Tensor] = []
+
+    def note(_module: nn.Module, _inputs: object, logits: torch.Tensor) -> None:
+        last = logits[:, -1].float()
+        found.append(last.amax(-1) - last.logsumexp(-1))
+
+    hook = lm_head.register_forward_hook(note)
+    try:
+        yield found
+    finally:
+        hook.remove()
 
 
 def _until_end(tokens: list[int], ends: set[int]) -> list[int]:

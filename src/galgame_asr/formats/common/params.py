@@ -17,7 +17,7 @@ class VerifyParams:
     # Rows of the test set that both transcribe, and the prompt for them.
     utterances: Annotated[int, Field(ge=1)]
     prompt: str
-    # Share of equal texts below which the stage fails, where the checkpoint hears through
+    # Share of equal texts below which it is refused, where the checkpoint hears through
     # the runtime's front end: 1.0 for float32; quantised models differ now and then.
     min_equal: Annotated[float, Field(ge=0, le=1)]
     # Points of CER that the export may lose against the same.

@@ -14,9 +14,8 @@ from galgame_asr.families.common.params import Prompt
 from galgame_asr.formats.common.agreement import Agreement, Said, compare
 from galgame_asr.formats.common.exporter import Exporter
 from galgame_asr.formats.common.params import Export, TensorVerifyParams
-from galgame_asr.formats.common.verified import Verified
+from galgame_asr.formats.common.verified import Verified, rounded
 from galgame_asr.messages.console import log
-from galgame_asr.messages.errors import ExportError
 from galgame_asr.text.params import NormaliseParams
 
 SHOWN = 5  # utterances named in a message
@@ -33,6 +32,8 @@ def verify(
 ) -> Verified:
     """Compare an export with its checkpoint, file by file and text by text.
 
+    One that is further off than the gate allows has `problems`, and a warning shows texts.
+
     Args:
         export: the export's directory.
         exporter: of its format.
@@ -42,7 +43,7 @@ def verify(
         rules: how texts are normalised for their error rates.
 
     Raises:
-        ExportError: it is further off than the gate allows; the message shows texts.
+        ExportError: it is damaged, so that it cannot be compared.
     """
     differences = exporter.differences(task.checkpoint, export)
     for file, value in differences.items():
@@ -51,17 +52,12 @@ def verify(
     ids = transcripts.keys(rows).tolist()
     found = compare(ids, rows["text"].tolist(), said, rules)
     log.info("%d of %d texts are equal, %d distinct", found.equal, found.utterances, found.distinct)
-    if problems := _problems(export.name, params, found, differences):
-        shown = "\n".join(_shown(ids, said, found))
-        raise ExportError(
-            f"{export} does not say what {task.checkpoint} says: {'; '.join(problems)}. Choose a "
-            f"higher precision, or lower the gate if this will do.\n{shown}".rstrip()
-        )
-    return Verified(
+    figures = Verified(
         checkpoint=params.checkpoint,
         format=params.format,
         precision=params.precision,
         runtime=f"{exporter.PACKAGE} {importlib.metadata.version(exporter.PACKAGE)}",
+        problems=_problems(export.name, params, found, differences),
         utterances=found.utterances,
         equal=found.equal,
         distinct=found.distinct,
@@ -74,6 +70,15 @@ def verify(
         size_mb=_size_mb(export),
         size_mb_checkpoint=_size_mb(task.checkpoint),
     )
+    if figures.problems:
+        log.warning(
+            "%s does not say what %s says: %s. The report shows it, and `publish` refuses it.%s",
+            export,
+            task.checkpoint,
+            figures.refusal,
+            "".join(f"\n{line}" for line in _shown(ids, said, found)),
+        )
+    return figures
 
 
 def _transcribe(rows: pd.DataFrame, task: Task, exporter: Exporter, export: Path) -> Said:
@@ -122,11 +127,16 @@ def _problems(
         )
     if isinstance(gate, TensorVerifyParams):
         problems += [
-            f"{file} differs by {value:.1e} ({key}.max_difference is {gate.max_difference})"
+            f"{file} {_described(value)} ({key}.max_difference is {gate.max_difference})"
             for file, value in differences.items()
             if not value <= gate.max_difference  # also NaN
         ]
     return problems
+
+
+def _described(difference: float) -> str:
+    value = rounded(difference)
+    return "has values that are no numbers" if value is None else f"differs by {value:.1e}"
 
 
 def _shown(ids: Sequence[str], said: Said, found: Agreement) -> list[str]:

@@ -1,7 +1,9 @@
-"""metrics/verify/NAME.json: how near an export came to its checkpoint."""
+"""metrics/verify/NAME.json: how near an export came to its checkpoint, and whether that will do."""
 
 import dataclasses
 import json
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,6 +31,8 @@ class Verified:
     precision: str
     # Package and version that decoded.
     runtime: str
+    # What the gate of params refuses; empty: it passed.
+    problems: list[str]
     utterances: int
     equal: int
     distinct: int
@@ -39,19 +43,30 @@ class Verified:
     # Equal texts of the runtime's own command, and how many it was asked for; None without one.
     by_command: tuple[int, int] | None
     # By file, see `Exporter.differences`; SMALLEST_DIFFERENCE stands for any
-    # that is smaller and not 0.
-    differences: dict[str, float]
+    # that is smaller and not 0, None for what is no number, as float16 makes of large values.
+    differences: Mapping[str, float | None]
     size_mb: float
     size_mb_checkpoint: float
+
+    @property
+    def refusal(self) -> str:
+        """What the gate refuses, and what to do; empty: it passed."""
+        if not self.problems:
+            return ""
+        return (
+            f"{'; '.join(self.problems)}. Choose a higher precision, or lower the gate if this "
+            "will do"
+        )
 
 
 def write(path: Path, verified: Verified) -> None:
     """Write the figures, rounded to what they mean."""
     values = dataclasses.asdict(verified)
     for key, digits in DIGITS.items():
-        values[key] = None if values[key] is None else round(values[key], digits)
-    values["differences"] = {file: _rounded(v) for file, v in verified.differences.items()}
-    write_text(path, json.dumps(values, indent=1) + "\n")
+        number = values[key] is not None and math.isfinite(values[key])
+        values[key] = round(values[key], digits) if number else None
+    values["differences"] = {file: rounded(v) for file, v in verified.differences.items()}
+    write_text(path, json.dumps(values, indent=1, allow_nan=False) + "\n")
 
 
 def read(path: Path) -> Verified:
@@ -66,9 +81,13 @@ def read(path: Path) -> Verified:
         return Verified(**values, by_command=None if pair is None else tuple(pair))
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise DataError(
-            f"{path} cannot be read ({error}); `dvc repro verify@{path.stem}` makes it"
+            f"{path} cannot be read ({error}); `dvc repro --force --single-item "
+            f"verify@{path.stem}` makes it"
         ) from None
 
 
-def _rounded(difference: float) -> float:
+def rounded(difference: float | None) -> float | None:
+    """Two digits of a difference, the same ones on every CPU; None: it is no number."""
+    if difference is None or not math.isfinite(difference):
+        return None
     return float(f"{max(difference, SMALLEST_DIFFERENCE):.1e}") if difference else 0.0

@@ -109,8 +109,10 @@ const TESTS = {
 
 const state = { set: "", variant: "", page: 0 };
 
+const chosenSet = () => data.sets.find((found) => found.name === state.set);
+
 function rows() {
-  const set = data.sets.find((found) => found.name === state.set);
+  const set = chosenSet();
   const { total, rows: held } = set.variants[data.variants.indexOf(state.variant)];
   const joined = held.map((values) => ({
     values,
@@ -122,6 +124,7 @@ function rows() {
 }
 
 function matching(held) {
+  const corpus = $("#corpus").value;
   const text = $("#text").value.trim().toLowerCase();
   const [kind, number] = $("#only").value.split(" ");
   const wanted =
@@ -132,7 +135,7 @@ function matching(held) {
     !text ||
     [row.utterance[0], row.utterance[3], row.values[1]].some((part) => part.toLowerCase().includes(text));
   return held
-    .filter((row) => wanted(row) && has(row))
+    .filter((row) => (!corpus || row.utterance[1] === corpus) && wanted(row) && has(row))
     .sort((a, b) => ORDERS[$("#sort").value](a, b) || (a.utterance[0] < b.utterance[0] ? -1 : 1));
 }
 
@@ -154,7 +157,18 @@ function render() {
   $("#next").disabled = state.page === pages - 1;
 }
 
+// Those of the set; a choice that another set does not have ends.
+function offerCorpora() {
+  const names = [...new Set(chosenSet().utterances.map(([, corpus]) => corpus))].sort();
+  const select = $("#corpus");
+  const chosen = names.includes(select.value) ? select.value : "";
+  select.replaceChildren(option("", "all"), ...names.map((name) => option(name, name)));
+  select.value = chosen;
+  select.parentElement.hidden = names.length < 2;
+}
+
 function choose() {
+  offerCorpora();
   for (const select of document.querySelectorAll("[data-choice]")) select.value = state[select.dataset.choice];
   for (const panel of document.querySelectorAll(".panel")) {
     panel.hidden = panel.dataset.set !== state.set || panel.dataset.variant !== state.variant;
@@ -191,7 +205,7 @@ function startUtterances() {
   const group = (label, kind, texts) =>
     element("optgroup", { label }, texts.map((text, number) => option(`${kind} ${number}`, text)));
   $("#only").append(group("Utterance", "flag", data.flag_names), group("Error", "class", data.class_names));
-  for (const control of ["#text", "#only", "#sort"]) {
+  for (const control of ["#corpus", "#text", "#only", "#sort"]) {
     $(control).addEventListener("input", () => {
       state.page = 0;
       render();

@@ -1,0 +1,91 @@
+"""A run that other tools prepared is taken over by params alone, and its figures go on."""
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from galgame_asr.decoding import transcripts
+from galgame_asr.scoring import compute_wer
+from tests import recordings
+from tests.pipeline.conftest import Workspace, executed
+
+NUM_TESTED = 12
+
+
+@pytest.fixture
+def old(tmp_path: Path) -> Path:
+    """Wav files, lists as `scp2jsonl.py` of Fun-ASR takes them, and their last lines as tests.
+
+    The last text stands in the first line, too, as it can where a test set is cut off a list.
+    """
+    texts = recordings.lines()[:40]
+    texts[0] = texts[-1]
+    scp, text = [], []
+    for number, sentence in enumerate(texts):
+        id_ = f"{number:064x}"
+        recordings.write(tmp_path / f"{id_}.wav", recordings.speak(sentence, number % 4))
+        scp.append(f"{id_} {tmp_path}/{id_}.wav\n")
+        text.append(f"{id_} {sentence}\n")
+    (tmp_path / "all_wav.scp").write_text("".join(scp))
+    (tmp_path / "all_text.txt").write_text("".join(text))
+    (tmp_path / "tail.txt").write_text("".join(text[-NUM_TESTED:]))
+    return tmp_path
+
+
+def test_a_run_that_the_seeds_tools_prepared(workspace: Workspace, old: Path) -> None:
+    """Trained on the rest and decoded; compute-wer prints the figures of exactly the old rows."""
+
+    def take_over(values: dict[str, Any]) -> None:
+        values["corpora"]["seed"] = {
+            "kind": "folder",
+            "path": str(old),
+            "kaldi": {"wav_scp": "all_wav.scp", "text": "all_text.txt"},
+            "test_ids": str(old / "tail.txt"),
+            "shard_size": 20,
+        }
+        values["split"]["out_of_domain"] = ["reading", "vn"]
+        values["split"]["exceptions"] = {"seed": {"dev": 0.1, "test": 0.0}}
+        phase = values["train"]["phases"]["full"] | {"init": "full/p100", "mix": {"seed": 1.0}}
+        values["train"]["phases"]["taken"] = phase | {"checkpoints": [100], "epochs": 1}
+        values["decode"]["checkpoints"] = ["full/p100", "taken/p100"]
+
+    workspace.edit(take_over)
+    refused = workspace.run("dvc", "repro", "split", check=False)
+    assert refused.returncode != 0
+    first, last = f"{0:064x}", f"{39:064x}"
+    assert f"seed {first} in train and seed {last} in test: same text" in refused.stdout
+    workspace.edit(lambda values: values["split"].update(on_leak="drop"))
+    ran = executed(workspace.run("dvc", "repro", "decode@taken/p100-japanese").stdout)
+    assert [stage for stage in ran if stage.startswith(("train", "decode"))] == [
+        "train@taken", "decode@taken/p100-japanese",
+    ]  # fmt: skip
+
+    sets = {
+        name: pd.read_parquet(workspace.root / f"data/split/{name}.parquet").query(
+            "corpus == 'seed'"
+        )["id"]
+        for name in ("train", "dev", "test", "left_out")
+    }
+    tested = dict(line.split() for line in (old / "tail.txt").read_text().splitlines())
+    assert set(sets["test"]) == set(tested)
+    assert list(sets["left_out"]) == [first]
+    assert len(sets["train"]) + len(sets["dev"]) == 40 - NUM_TESTED - 1
+
+    decoded = "data/decoded/taken/p100-japanese.jsonl"
+    printed = workspace.run(
+        "galgame-asr", "compute-wer", str(old / "tail.txt"), decoded, "--corpus", "seed"
+    ).stdout
+    rows = transcripts.read(workspace.root / decoded)["test"]
+    pairs = [(text, rows[f"seed/{id_}"].text) for id_, text in sorted(tested.items())]
+    assert printed.strip() == str(compute_wer.count(pairs))
+    assert f"N={NUM_TESTED} " in printed
+    # A row that the pipeline had left out would be named, not passed over.
+    (old / "more.txt").write_text((old / "tail.txt").read_text() + f"{first} {tested[last]}\n")
+    refused = workspace.run(
+        "galgame-asr", "compute-wer", str(old / "more.txt"), decoded, "--corpus", "seed",
+        check=False,
+    )  # fmt: skip
+    assert refused.returncode == 1
+    assert f"1 ids of {old}/more.txt are not in {decoded}: '{first}'" in refused.stdout
