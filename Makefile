@@ -39,7 +39,7 @@ types: .venv/dev ## check types
 
 check: lint types test ## what CI runs
 
-remote: .dvc/tmp/links ## keep data in a bucket: make remote URL=s3://BUCKET/PATH [ENDPOINT=https://HOST]
+remote: .dvc/tmp/links ## keep data in a bucket, or by ssh: make remote URL=s3://BUCKET/PATH [ENDPOINT=https://HOST]
 	dvc remote add --local --force --default storage $(URL)
 	dvc remote modify --local storage verify true
 	$(if $(ENDPOINT),dvc remote modify --local storage endpointurl $(ENDPOINT))

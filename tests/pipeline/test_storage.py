@@ -6,6 +6,7 @@ machine to log in to (OpenSSH).
 
 import os
 import random
+import re
 import shutil
 import signal
 import socket
@@ -13,6 +14,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -426,6 +428,38 @@ def test_a_killed_client_loses_nothing(repository: Repository) -> None:
     assert "0 at fault" in repository.fsck()
 
 
+@SSH_ONLY
+def test_what_arrived_in_part_stands_for_nothing(repository: Repository) -> None:
+    """A push that is killed within an object leaves a file of another name, and no object."""
+    remote = repository.remote
+    assert isinstance(remote, Machine)
+    large = repository.root / "data/large.tar"
+    large.write_bytes(random.Random(4).randbytes(64 << 20))
+    repository.command("dvc", "add", "--quiet", "data/large.tar")
+    push = subprocess.Popen(
+        ["dvc", "push", "data/large.tar.dvc"], cwd=repository.root, env=repository.environment,
+        executable=BIN / "dvc", stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+
+    def sizes() -> dict[str, int]:
+        found = {}
+        for path in remote.folder.rglob("*"):
+            with suppress(FileNotFoundError):  # renamed just now
+                found[path.name] = path.stat().st_size if path.is_file() else 0
+        return found
+
+    while not any(sizes().values()):
+        assert push.poll() is None, "it ended too early"
+    push.kill()
+    push.wait()
+    left = {name for name, size in sizes().items() if size}
+    assert left
+    assert all(name.endswith(".tmp") for name in left), "it ended too early"
+    assert re.search(r"data/large.tar \(\w+\): missing", repository.fsck(check=False))
+    repository.command("dvc", "push")
+    assert "0 at fault" in repository.fsck()
+
+
 @SERVERS_ONLY
 def test_a_killed_server_loses_nothing(repository: Repository) -> None:
     """The push fails; with the server back, the next one completes the remote."""
@@ -438,6 +472,47 @@ def test_a_killed_server_loses_nothing(repository: Repository) -> None:
     repository.remote.listen()
     repository.command("dvc", "push")
     assert "0 at fault" in repository.fsck()
+
+
+def test_a_killed_pull_goes_on(repository: Repository) -> None:
+    """Nothing half-read stands for an object, and the next pull brings what is missing."""
+    before = repository.content()
+    repository.command("dvc", "push")
+    repository.wipe()
+    cache = repository.root / ".dvc/cache/files/md5"
+    pull = subprocess.Popen(
+        ["dvc", "pull", "--jobs", "1"], cwd=repository.root, env=repository.environment,
+        executable=BIN / "dvc", stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    while len(list(cache.glob("[0-9a-f][0-9a-f]/*"))) < 10:
+        assert pull.poll() is None, "it ended too early"
+    pull.kill()
+    pull.wait()
+    assert not (repository.root / "data/raw").exists()
+    repository.command("dvc", "pull")
+    assert repository.content() == before
+    assert "0 at fault" in repository.fsck()
+
+
+@SSH_ONLY
+def test_a_machine_has_the_remote_as_a_folder(repository: Repository, tmp_path: Path) -> None:
+    """What home pushes to it by ssh is pulled there without, and the other way round."""
+    remote = repository.remote
+    assert isinstance(remote, Machine)
+    before = repository.content()
+    repository.make("push")
+    machine = replace(repository, root=tmp_path / "machine")
+    repository.command("git", "clone", "--quiet", str(repository.root), str(machine.root))
+    machine.make("remote", f"URL={remote.folder.parents[1]}")
+    machine.make("pull")
+    assert machine.content() == before
+    new = machine.root / "data/new"
+    new.write_text("made there")
+    machine.command("dvc", "add", "--quiet", "data/new")
+    machine.make("push")
+    shutil.copy(machine.root / "data/new.dvc", repository.root / "data")
+    repository.make("pull")
+    assert (repository.root / "data/new").read_text() == "made there"
 
 
 def test_every_corruption_is_found_and_repaired(repository: Repository) -> None:
