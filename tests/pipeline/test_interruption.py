@@ -186,6 +186,7 @@ def test_a_container_that_is_stopped_saves_first(workspace: Workspace) -> None:
     host = workspace.root / ".venv/bin/python"
     host.parent.mkdir(parents=True)
     host.symlink_to("/bin/false")
+    shutil.rmtree(workspace.root / ".dvc/cache/runs")  # of another test
     workspace.edit(lambda values: values["train"]["phases"]["full"].update(epochs=24))
     try:
         kill_in_mid_phase(
