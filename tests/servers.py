@@ -20,6 +20,11 @@ class Files:
     cut: dict[str, list[int]] = field(default_factory=dict)
     # (path, first byte asked for) of each request for content.
     requests: list[tuple[str, int]] = field(default_factory=list)
+    # Paths of which so many bytes are sent, and the rest once nothing holds them.
+    halted: dict[str, int] = field(default_factory=dict)
+    # Where a hub has the content of its LFS files, as a mirror does that keeps none itself.
+    storage: "Files | None" = None
+    tokens: set[str] = field(default_factory=set)  # that requests came with
     url: str = ""
     _held: dict[str, threading.Event] = field(default_factory=dict)
 
@@ -57,7 +62,15 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _answer(self, *, body: bool) -> None:
         path = unquote(urlsplit(self.path).path)
+        self.served.tokens.add(self.headers.get("Authorization", ""))
         data, headers = self.content(path)
+        if "Location" in headers:
+            self.send_response(302)
+            for name, value in headers.items():
+                self.send_header(name, value)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+            return
         if data is None:
             self.send_response(404)
             self.send_header("Content-Length", "0")
@@ -82,6 +95,10 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         if body:
             self.served.requests.append((path, start))
+            if halt := self.served.halted.get(path.lstrip("/")):
+                self.wfile.write(data[start:halt])
+                self.served.wait(path)
+                start = halt
             self.served.wait(path)
             cuts = self.served.cut.get(path.lstrip("/"), [])
             end = start + cuts.pop(0) if cuts else len(data)
@@ -123,12 +140,20 @@ class _HubHandler(_Handler):
             return None, {}
         found = _describe(name, data)
         etag = found.get("lfs", {}).get("oid") or found["oid"]
-        return data, {
+        headers = {
             "ETag": f'"{etag}"',
             "X-Repo-Commit": revision,
             "X-Linked-Size": str(len(data)),
             "X-Linked-ETag": f'"{etag}"',
         }
+        if self.served.storage and "lfs" in found:
+            self.served.storage.files[etag] = data
+            headers |= {
+                "Location": f"{self.served.storage.url}/{etag}",
+                "X-Xet-Hash": etag,  # the mirror passes on what the hub says, and has none of it
+                "X-Xet-Refresh-Route": f"{self.served.url}/api/xet-read-token",
+            }
+        return data, headers
 
 
 def _describe(path: str, data: bytes) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 import fnmatch
 import hashlib
 import json
+import os
 import shutil
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -10,7 +11,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
 
-from huggingface_hub import HfApi, RepoFile, hf_hub_download
+from huggingface_hub import HfApi, RepoFile, constants, hf_hub_download
 from huggingface_hub.utils.tqdm import disable_progress_bars
 
 from galgame_asr.core.files import locked, remove, write_text
@@ -43,7 +44,7 @@ def download(
     is checked, and only what is missing or damaged is asked for; if nothing is, nor is
     the hub. Every file is checked against the lock in sources/, which is written for a
     new revision; one that is short or altered is downloaded once more. HF_TOKEN opens
-    gated repositories, HF_HOME moves the hub's cache.
+    gated repositories, HF_ENDPOINT names a mirror.
 
     Raises:
         DataError: the hub cannot be reached, and files are not here; the repository or
@@ -55,6 +56,8 @@ def download(
     lock = Lock(SOURCES / f"{name}.tsv", where)
     directory = kept.place(f"{kind}--{name}--{revision}")
     with locked(directory):
+        # The hub's notes, and what a killed download left half-way: no other goes on with it.
+        remove(directory / ".cache")
         files = _list(repo, revision, kind, directory.with_name(f"{directory.name}.json"), where)
         wanted = _matching(files, patterns, where)
         missing = [file for file in wanted if not _is_there(directory / file.path, file.size)]
@@ -73,7 +76,7 @@ def download(
 
             list(threads.map(fetch, wanted))
         lock.save()
-        remove(directory / ".cache")  # the hub's own notes, of no use to a finished download
+        remove(directory / ".cache")
     return {file.path: directory / file.path for file in wanted}
 
 
@@ -140,7 +143,9 @@ def _fetch(repo: str, revision: str, kind: Kind, directory: Path, file: Listed, 
                     force_download=wrong is not None,
                 )  # fmt: skip
             except Exception as error:  # as above
-                raise DataError(f"{kind} {repo}: {file.path} did not arrive: {error}") from error
+                raise DataError(
+                    f"{kind} {repo}: {file.path} did not arrive: {error}{_hint()}"
+                ) from error
         found = describe(path)
         wrong = _against_hub(path, found, file) or lock.check(file.path, found)
         if wrong is None:
@@ -148,6 +153,13 @@ def _fetch(repo: str, revision: str, kind: Kind, directory: Path, file: Listed, 
         log.info("%s; downloading it again", wrong)
         remove(path)
     raise DataError(f"{kind} {repo}: {wrong}")
+
+
+def _hint() -> str:
+    """What may help with a mirror, which passes on that a file is in Xet and cannot read that."""
+    if "HF_ENDPOINT" not in os.environ or constants.HF_HUB_DISABLE_XET:
+        return ""
+    return "; HF_HUB_DISABLE_XET=1 asks for plain files"
 
 
 def _against_hub(path: Path, found: File, file: Listed) -> str | None:
