@@ -10,11 +10,17 @@ from unittest import mock
 import torch
 from torch import nn
 
-from galgame_asr.families.fun_asr_nano.family import PARTS, FunAsrNano, num_speech_tokens
+from galgame_asr.families.fun_asr_nano.family import (
+    PARTS,
+    WEIGHTS,
+    FunAsrNano,
+    num_speech_tokens,
+)
 from galgame_asr.families.fun_asr_nano.filter_banks import FilterBanks
 from galgame_asr.families.fun_asr_nano.funasr_parts import CTC, tables
 from galgame_asr.families.fun_asr_nano.network import CTC_BRANCH, IGNORED, Model
 from galgame_asr.families.fun_asr_nano.weights import read_config
+from galgame_asr.planning import fun_asr_nano_2512
 
 # Tokens of the instruction 语音转写成日文： with its frame, before and after the speech, in
 # Qwen3's vocabulary.
@@ -22,6 +28,8 @@ TOKENS_BEFORE, TOKENS_AFTER = 21, 5
 # Size of the CTC branch's vocabulary where its tensors are not there to tell; the default
 # of funasr.models.fun_asr_nano.model.
 CTC_TOKENS = 60_515
+
+CONFIG_FILE = "config.yaml"
 
 
 class Planned(FunAsrNano):
@@ -80,6 +88,16 @@ class Planned(FunAsrNano):
             name: sum(p.numel() for p in module.parameters())
             for name, module in (components | self.branch).items()
         }
+
+
+def checkpoint_bytes(directory: Path, parameters: int) -> int:
+    """Of model.pt, whose tensors keep the types that they have in the base."""
+    weights = directory / WEIGHTS
+    if weights.exists():
+        return weights.stat().st_size
+    if parameters == fun_asr_nano_2512.PARAMETERS:
+        return fun_asr_nano_2512.FILE_BYTES
+    return 4 * parameters
 
 
 def _ctc_branch(config: Mapping[str, Any]) -> dict[str, nn.Module]:

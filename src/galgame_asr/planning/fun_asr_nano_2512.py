@@ -15,6 +15,10 @@ from ruamel.yaml import YAML
 from galgame_asr.base.tiny_fun_asr_nano import configuration, write_json
 
 LLM_DIRECTORY = "Qwen3-0.6B"
+# Of encoder, adaptor and language model, which are the file on Hugging Face at the revision in
+# profiles/galgame.yaml; its bytes as the hub lists them.
+PARAMETERS = 829_791_840
+FILE_BYTES = 1_971_149_431
 
 CONFIG: dict[str, Any] = {
     "model": "FunASRNano",
