@@ -2,7 +2,7 @@
 
 import importlib
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
@@ -11,6 +11,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import torch
 
 from galgame_asr.base.params import BaseParams
@@ -68,18 +69,28 @@ class Data:
         """Where the lengths come from."""
         if self.hours:
             return "as --hours says"
-        here = self._table.exists()
-        return f"of {self._table}" if here else "as published; there is no data here yet"
+        here = self._is_here(())
+        return f"of {self._table}" if here else "as published; there is no data of it here yet"
 
     @property
     def _table(self) -> Path:
         return self.split / "train.parquet"
 
+    def _is_here(self, mix: Iterable[str]) -> bool:
+        """Whether the table has all corpora of a mix, and none of other params."""
+        return bool(self._found) and set(mix) <= self._found <= set(self.corpora)
+
+    @cached_property
+    def _found(self) -> set[str]:
+        if not self._table.exists():
+            return set()
+        return set(pd.read_parquet(self._table, columns=["corpus"])["corpus"].unique())
+
     def length(
         self, params: TrainingParams, common: CommonParams
     ) -> tuple[int | None, float | None]:
         """Steps per epoch, and seconds of audio in all epochs; None: nobody knows."""
-        if not self.hours and self._table.exists():
+        if not self.hours and self._is_here(params.mix):
             rows = select(utterances.read(self._table), params.mix)
             lengths = num_frames(rows["duration_s"].to_numpy())
             num_steps = len(Steps(lengths, common.batch_frames, common.sort_window, 1, 0))

@@ -4,6 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 from ruamel.yaml import YAML
 
@@ -109,6 +110,11 @@ def test_lengths_follow_the_mix(tmp_path: Path) -> None:
     mixed = replace(params, mix={"a": 1.0, "mine": 1.0})
     assert data.length(mixed, common) == (None, None)
     assert Data(corpora, tmp_path, 10.0).length(mixed, common) == (900, 3 * 36_000)
+    # The tables of other params, such as the default's before the profile's data is fetched.
+    pd.DataFrame({"corpus": ["vn"]}).to_parquet(tmp_path / "train.parquet")
+    other = Data(corpora, tmp_path)
+    assert other.length(params, common) == data.length(params, common)
+    assert other.source == data.source
 
 
 def step_s(frames: int, **change: Any) -> float | None:
