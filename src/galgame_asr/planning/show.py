@@ -3,7 +3,8 @@
 import argparse
 import logging
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
@@ -57,8 +58,10 @@ def show(options: argparse.Namespace) -> None:
     data = Data(params.corpora, SPLIT, options.hours)
     compute.set_up(params.compute)
     torch.set_deterministic_debug_mode("default")  # fake tensors have no content to fill
-    logging.getLogger("galgame_asr").setLevel(logging.WARNING)
-    with model_directory(params.base, params.model.family, MODELS / "base") as directory:
+    with (
+        _warnings_alone(),
+        model_directory(params.base, params.model.family, MODELS / "base") as directory,
+    ):
         planner = Planner(params.model.family, directory, speech, options.precision)
         machine = _machine(params, planner, options)
         print(_model(planner.num_parameters))
@@ -80,6 +83,17 @@ def show(options: argparse.Namespace) -> None:
         print(_time(plans, chosen, data, speeds, _source(options, machine)))
         if not options.phase:
             print(_disk(params, plans, planner))
+
+
+@contextmanager
+def _warnings_alone() -> Iterator[None]:
+    logger = logging.getLogger("galgame_asr")
+    level = logger.level
+    logger.setLevel(logging.WARNING)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
 
 
 def _machine(params: Params, planner: Planner, options: argparse.Namespace) -> Machine:
