@@ -3,14 +3,14 @@
 import getpass
 import os
 import shutil
-import socket
 import subprocess
-import time
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
+
+from tests.servers import listens
 
 SSHD = shutil.which("sshd", path=f"{os.environ['PATH']}:/usr/sbin")
 RUN = Path("/run/sshd")  # root's sshd wants it, and only Debian's service makes it
@@ -37,12 +37,7 @@ class Host:
             [SSHD, "-D", "-e", "-f", self.folder / "sshd_config"],
             stdout=subprocess.DEVNULL, stderr=(self.folder / "sshd.log").open("ab"),
         )  # fmt: skip
-        for _ in range(100):
-            with socket.socket() as probe:
-                if probe.connect_ex(("127.0.0.1", self.port)) == 0:
-                    return
-            time.sleep(0.1)
-        raise AssertionError((self.folder / "sshd.log").read_text())
+        assert listens(self.port), (self.folder / "sshd.log").read_text()
 
     def configure(self, old: str, new: str) -> None:
         """Replace a line of the configuration, and start with it."""

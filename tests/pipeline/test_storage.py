@@ -12,7 +12,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -25,6 +24,7 @@ import s3fs
 
 from tests import sshd
 from tests.conftest import REPOSITORY
+from tests.servers import listens
 
 BIN = Path(sys.executable).parent
 KEY, SECRET = "test-key", "test-secret"
@@ -121,12 +121,7 @@ class Bucket:
                 ],
                 stdout=subprocess.DEVNULL, stderr=log,
             )  # fmt: skip
-        for _ in range(100):
-            with socket.socket() as probe:
-                if probe.connect_ex(("127.0.0.1", self.port)) == 0:
-                    return
-            time.sleep(0.1)
-        raise AssertionError("rclone serve s3 does not listen")
+        assert listens(self.port), "rclone serve s3 does not listen"
 
     def stop(self) -> None:
         assert self.process is not None

@@ -20,7 +20,7 @@ from galgame_asr.families.fun_asr_nano.filter_banks import FilterBanks
 from galgame_asr.families.fun_asr_nano.funasr_parts import CTC, tables
 from galgame_asr.families.fun_asr_nano.network import CTC_BRANCH, IGNORED, Model
 from galgame_asr.families.fun_asr_nano.weights import read_config
-from galgame_asr.planning import fun_asr_nano_2512
+from galgame_asr.planning import fun_asr_nano_2512, memory
 
 # Tokens of the instruction 语音转写成日文： with its frame, before and after the speech, in
 # Qwen3's vocabulary.
@@ -111,17 +111,7 @@ def _ctc_branch(config: Mapping[str, Any]) -> dict[str, nn.Module]:
 
 @contextlib.contextmanager
 def fakeable(text_tokens: int) -> Iterator[None]:
-    """Replace what asks tensors for their content, which fake ones do not have.
-
-    In a batch of `Planned` all utterances are equally long, so that shapes tell it.
-    """
-    num_labels = text_tokens + 1
-
-    def at_labels(
-        _model: Model, hidden: torch.Tensor, targets: torch.Tensor
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        states = hidden[:, -num_labels:].reshape(-1, hidden.shape[2])
-        return states, targets[:, -num_labels:].reshape(-1)
+    """As `memory.fakeable`, also what is Fun-ASR-Nano's own."""
 
     def ctc_loss(model: Model, encoded: torch.Tensor, lengths: torch.Tensor, _: Any) -> Any:
         logits = (
@@ -132,10 +122,8 @@ def fakeable(text_tokens: int) -> Iterator[None]:
         return logits.float().log_softmax(-1).mean()
 
     with (
-        # All is in float32 already, and fake parameters cannot be exchanged.
-        mock.patch.object(nn.Module, "to", lambda module, *_, **__: module),
+        memory.fakeable(Model, text_tokens),
         mock.patch.object(Model, "is_on_gpu", new=True),
-        mock.patch.object(Model, "_at_labels", at_labels),
         mock.patch.object(Model, "_ctc_loss", ctc_loss),
         mock.patch(
             "funasr.models.llm_asr.adaptor.make_pad_mask",

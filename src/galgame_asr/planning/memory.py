@@ -8,8 +8,10 @@ import resource
 import time
 import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
+from unittest import mock
 
 import psutil
 import torch
@@ -104,6 +106,30 @@ def predict(
             forward, backward, update = (mark - weights for mark in marks[:3])
             found.append(Memory(weights, backward, update, forward, live.peak))
     return found
+
+
+@contextmanager
+def fakeable(network: type[nn.Module], text_tokens: int) -> Iterator[None]:
+    """Replace what asks tensors for their content, which fake ones do not have.
+
+    Args:
+        network: with a method `_at_labels`.
+        text_tokens: of every utterance of a batch, so that shapes tell where labels are.
+    """
+    num_labels = text_tokens + 1
+
+    def at_labels(
+        _model: nn.Module, hidden: torch.Tensor, targets: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        states = hidden[:, -num_labels:].reshape(-1, hidden.shape[2])
+        return states, targets[:, -num_labels:].reshape(-1)
+
+    with (
+        # All is in float32 already, and fake parameters cannot be exchanged.
+        mock.patch.object(nn.Module, "to", lambda module, *_, **__: module),
+        mock.patch.object(network, "_at_labels", at_labels),
+    ):
+        yield
 
 
 def measure(

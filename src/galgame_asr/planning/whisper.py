@@ -1,18 +1,16 @@
 """Whisper for planning: sizes from config.json alone, and steps on fake tensors."""
 
-import contextlib
-from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
-from unittest import mock
 
 import torch
-from torch import nn
 from transformers import WhisperConfig
 
 from galgame_asr.families.whisper.family import PARTS, Whisper
 from galgame_asr.families.whisper.front import HOP, SAMPLE_RATE_HZ, WINDOW_S
 from galgame_asr.families.whisper.network import CONFIG, IGNORED, Model
+from galgame_asr.planning import memory
 
 CONFIG_FILE = CONFIG
 # Before the text: start, language, task, no timestamps.
@@ -55,23 +53,4 @@ def checkpoint_bytes(_directory: Path, parameters: int) -> int:
     return 4 * parameters
 
 
-@contextlib.contextmanager
-def fakeable(text_tokens: int) -> Iterator[None]:
-    """Replace what asks tensors for their content, which fake ones do not have.
-
-    In a batch of `Planned` all texts are equally long, so that shapes tell it.
-    """
-    num_labels = text_tokens + 1
-
-    def at_labels(
-        _model: Model, hidden: torch.Tensor, labels: torch.Tensor
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        states = hidden[:, -num_labels:].reshape(-1, hidden.shape[2])
-        return states, labels[:, -num_labels:].reshape(-1)
-
-    with (
-        # All is in float32 already, and fake parameters cannot be exchanged.
-        mock.patch.object(nn.Module, "to", lambda module, *_, **__: module),
-        mock.patch.object(Model, "_at_labels", at_labels),
-    ):
-        yield
+fakeable = partial(memory.fakeable, Model)

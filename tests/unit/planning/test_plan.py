@@ -13,14 +13,13 @@ from galgame_asr.core.params import load, parse
 from galgame_asr.families.common.batching import num_frames
 from galgame_asr.families.fun_asr_nano import family as fun_asr_nano
 from galgame_asr.planning import fun_asr_nano_2512
-from galgame_asr.planning.fun_asr_nano import fakeable
-from galgame_asr.planning.memory import LiveBytes, predict, run_steps
 from galgame_asr.planning.plan import Data, Planner, Speech
 from galgame_asr.training.freezing import prepare
 from galgame_asr.training.params import CommonParams, PhaseParams
 from tests.conftest import REPOSITORY
 from tests.models import build
 from tests.phases import LORA, PHASES, values, write_rows
+from tests.unit.planning.steps import both
 
 PARAMS = REPOSITORY / "params.yaml"
 COMMON = load(CommonParams, "train.common", file=PARAMS)
@@ -74,19 +73,11 @@ def test_fake_steps_need_what_real_ones_do(planner: Planner, name: str, recomput
     Fake tensors go through other kernels, with temporaries of their own.
     """
     common = type(COMMON)(**vars(COMMON) | {"activation_checkpointing": recomputing})
-    make_model, (make_batch,) = planner._step(phase(freeze=PHASES[name]), common, [6])
-    with fakeable(planner.speech.text_tokens):
-        (predicted,) = predict(make_model, [make_batch], "float32")
-    model = make_model()
-    with LiveBytes() as live:
-        for tensor in (*model.parameters(), *model.buffers()):
-            live.add(tensor)
-        weights = live.now
-        marks = list(run_steps(model, make_batch(), "float32", mark=lambda: live.now))
-    assert predicted.weights == weights
-    assert predicted.peak == pytest.approx(live.peak, rel=0.05)
-    assert predicted.gradients == pytest.approx(marks[1] - weights, rel=0.01)
-    assert predicted.optimizer == pytest.approx(marks[2] - weights, rel=0.01)
+    predicted, real = both(planner, phase(freeze=PHASES[name]), common, 6)
+    assert predicted.weights == real.weights
+    assert predicted.peak == pytest.approx(real.peak, rel=0.05)
+    assert predicted.gradients == pytest.approx(real.marks[1] - real.weights, rel=0.01)
+    assert predicted.optimizer == pytest.approx(real.marks[2] - real.weights, rel=0.01)
 
 
 def test_recomputed_activations_need_less(planner: Planner, tmp_path: Path) -> None:

@@ -8,14 +8,13 @@ import pytest
 from galgame_asr.core.params import load, parse
 from galgame_asr.families.whisper import family as whisper
 from galgame_asr.planning import whisper_large_v3_turbo
-from galgame_asr.planning.memory import LiveBytes, predict, run_steps
 from galgame_asr.planning.plan import Planner, Speech
-from galgame_asr.planning.whisper import fakeable
 from galgame_asr.training.freezing import prepare
 from galgame_asr.training.params import CommonParams, PhaseParams
 from tests.conftest import REPOSITORY
 from tests.models import build_whisper
 from tests.phases import values
+from tests.unit.planning.steps import both
 
 COMMON = load(CommonParams, "train.common", file=REPOSITORY / "params.yaml")
 PHASES: dict[str, dict[str, Any]] = {
@@ -67,15 +66,7 @@ def test_fake_steps_need_what_real_ones_do(planner: Planner, directory: Path, na
     prepare(family, params, COMMON)
     learning = sum(p.numel() for p in family.model.parameters() if p.requires_grad)
     assert planner.learning(params, COMMON) == learning
-    make_model, (make_batch,) = planner._step(params, COMMON, [3])
-    with fakeable(planner.speech.text_tokens):
-        (predicted,) = predict(make_model, [make_batch], "float32")
-    model = make_model()
-    with LiveBytes() as live:
-        for tensor in (*model.parameters(), *model.buffers()):
-            live.add(tensor)
-        weights = live.now
-        marks = list(run_steps(model, make_batch(), "float32", mark=lambda: live.now))
-    assert predicted.weights == weights
-    assert predicted.peak == pytest.approx(live.peak, rel=0.05)
-    assert predicted.optimizer == pytest.approx(marks[2] - weights, rel=0.01)
+    predicted, real = both(planner, params, COMMON, 3)
+    assert predicted.weights == real.weights
+    assert predicted.peak == pytest.approx(real.peak, rel=0.05)
+    assert predicted.optimizer == pytest.approx(real.marks[2] - real.weights, rel=0.01)
