@@ -98,7 +98,7 @@ def add_ctc(directory: Path, *, tokens: int = 300, layers: int = 2) -> Path:
     entries = json.loads((directory / "configuration.json").read_text())
     entries["file_path_metas"]["ctc_tokenizer_conf"] = {"vocab_path": "multilingual.tiktoken"}
     write_json(directory / "configuration.json", entries)
-    saved = torch.load(directory / WEIGHTS)
+    saved = torch.load(directory / WEIGHTS, weights_only=True)
     torch.manual_seed(5)
     decoder = tables.adaptor_classes["Transformer"](**conf)
     head = CTC(odim=tokens, encoder_output_size=width)

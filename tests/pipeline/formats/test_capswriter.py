@@ -101,7 +101,7 @@ def test_what_float16_cannot_hold_is_found(
     """Values beyond 65504 are no numbers in the graphs: no gate lets their difference pass."""
     loud = tmp_path / "loud"
     shutil.copytree(checkpoint, loud)
-    weights = torch.load(loud / "model.pt")
+    weights = torch.load(loud / "model.pt", weights_only=True)
     weights["state_dict"][part] *= 1e5
     torch.save(weights, loud / "model.pt")
     monkeypatch.chdir(tmp_path)
@@ -179,7 +179,7 @@ def test_what_capswriter_cannot_use_is_refused(checkpoint: Path, tmp_path: Path)
         exporting.export(plain, tmp_path, "float32")
     adapted, layer = tmp_path / "adapted", "llm.model.layers.0.self_attn.q_proj.lora_A.weight"
     shutil.copytree(checkpoint, adapted)
-    weights = torch.load(checkpoint / "model.pt")["state_dict"]
+    weights = torch.load(checkpoint / "model.pt", weights_only=True)["state_dict"]
     torch.save({"state_dict": weights | {layer: torch.ones(2, 2)}}, adapted / "model.pt")
     with pytest.raises(ExportError, match=r"not folded .*q_proj\.lora_A"):
         exporting.export(adapted, tmp_path, "float32")

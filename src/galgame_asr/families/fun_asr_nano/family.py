@@ -278,7 +278,7 @@ def load(directory: Path, weights: Path | None = None) -> FunAsrNano:
     # What learns must not be in bf16, whose steps are larger than most updates.
     config["llm_conf"]["llm_dtype"] = "fp32"
     tokenizer = AutoTokenizer.from_pretrained(
-        config["tokenizer_conf"]["init_param_path"], local_files_only=True
+        config["tokenizer_conf"]["init_param_path"], local_files_only=True, trust_remote_code=False
     )
     frontend = WavFrontend(**config["frontend_conf"] | {"dither": 0.0})
     model = Model(**config, input_size=frontend.output_size(), vocab_size=-1)

@@ -28,7 +28,9 @@ def directory(tmp_path: Path) -> Path:
 
 
 def weights(directory: Path) -> dict[str, torch.Tensor]:
-    tensors: dict[str, torch.Tensor] = torch.load(directory / "model.pt")["state_dict"]
+    tensors: dict[str, torch.Tensor] = torch.load(directory / "model.pt", weights_only=True)[
+        "state_dict"
+    ]
     return tensors
 
 

@@ -281,7 +281,7 @@ def test_a_checkpoint_that_does_not_fit_is_named(
 ) -> None:
     """Missing, unexpected and misshapen tensors are errors, never random weights."""
     family.save(tmp_path / "m")
-    weights = torch.load(tmp_path / "m/model.pt")["state_dict"]
+    weights = torch.load(tmp_path / "m/model.pt", weights_only=True)["state_dict"]
     assert callable(change)
     change(weights)
     torch.save({"state_dict": weights}, tmp_path / "m/model.pt")
