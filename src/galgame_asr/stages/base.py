@@ -24,7 +24,8 @@ def main(arguments: Sequence[str]) -> None:
         base: HubBase | DirectoryBase
         if kind == "hub":
             base = load(HubBase, "base.existing.hub")
-            kept.link(hub.download(base.repo, base.revision, kind="model"), output)
+            files = hub.download(base.repo, base.revision, kind="model", source=base.source)
+            kept.link(files, output)
             foreign.refuse_directory(output)
         else:
             base = load(DirectoryBase, "base.existing.directory")
