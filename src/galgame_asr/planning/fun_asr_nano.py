@@ -10,10 +10,15 @@ from unittest import mock
 import torch
 from torch import nn
 
-from galgame_asr.families.fun_asr_nano.family import PARTS, FunAsrNano, num_speech_tokens
+from galgame_asr.families.fun_asr_nano.family import (
+    PARTS,
+    WEIGHTS,
+    FunAsrNano,
+    num_speech_tokens,
+)
 from galgame_asr.families.fun_asr_nano.funasr_parts import CTC, WavFrontend, tables
 from galgame_asr.families.fun_asr_nano.network import CTC_BRANCH, IGNORED, Model
-from galgame_asr.families.fun_asr_nano.weights import read_config
+from galgame_asr.families.fun_asr_nano.weights import read_config, read_weights
 
 # Tokens of the instruction 语音转写成日文： with its frame, before and after the speech, in
 # Qwen3's vocabulary.
@@ -28,7 +33,7 @@ class Planned(FunAsrNano):
 
     def __init__(self, directory: Path) -> None:
         self.config = read_config(directory)
-        self.branch = _ctc_branch(self.config)
+        self.branch = _ctc_branch(self.config) if _may_have_branch(directory) else {}
         config = {k: v for k, v in self.config.items() if k != "ctc_decoder"}
         config["llm_conf"] = config["llm_conf"] | {"llm_dtype": "fp32"}  # as in `load`
         with torch.device("cpu"):
@@ -79,6 +84,12 @@ class Planned(FunAsrNano):
             name: sum(p.numel() for p in module.parameters())
             for name, module in (components | self.branch).items()
         }
+
+
+def _may_have_branch(directory: Path) -> bool:
+    """Whether a CTC branch that config.yaml describes is there, where weights are there to tell."""
+    file = directory / WEIGHTS
+    return not file.exists() or any(n.startswith(CTC_BRANCH) for n in read_weights(file))
 
 
 def _ctc_branch(config: Mapping[str, Any]) -> dict[str, nn.Module]:

@@ -19,6 +19,7 @@ from galgame_asr.experiment.params import Params
 from galgame_asr.families.common.batching import FRAMES_PER_S, num_frames
 from galgame_asr.families.common.compute import Precision
 from galgame_asr.messages.errors import ConfigError
+from galgame_asr.planning import fun_asr_nano_2512
 from galgame_asr.planning.memory import Memory, measure, predict
 from galgame_asr.splitting.mix import select
 from galgame_asr.training.batches import Steps
@@ -34,7 +35,7 @@ FRAGMENTATION = 1.05
 # Batches, in utterances, between which memory is taken to grow evenly.
 PROBES = (16, 48)
 # Published models whose architecture this project knows without a download.
-PUBLISHED = {"FunAudioLLM/Fun-ASR-Nano-2512": "fun_asr_nano_2512"}
+PUBLISHED = {fun_asr_nano_2512.REPO: "fun_asr_nano_2512"}
 
 
 @dataclass(frozen=True)
@@ -78,7 +79,7 @@ def model_directory(base: BaseParams, made: Path) -> Iterator[Path]:
     elif hub and hub.repo in PUBLISHED:
         with TemporaryDirectory() as directory:
             module = importlib.import_module(f"galgame_asr.planning.{PUBLISHED[hub.repo]}")
-            module.write_config(Path(directory))
+            module.write_config(Path(directory), source=hub.source)
             yield Path(directory)
     elif (made / "config.yaml").exists():
         yield made

@@ -13,6 +13,7 @@ from galgame_asr.experiment.params import Params
 from galgame_asr.families.common import compute
 from galgame_asr.messages.console import Progress, clock
 from galgame_asr.messages.errors import ConfigError
+from galgame_asr.planning import fun_asr_nano_2512
 from galgame_asr.planning.plan import (
     CARDS_GB,
     GIB,
@@ -51,6 +52,9 @@ def show(options: argparse.Namespace) -> None:
     with model_directory(params.base, MODELS / "base") as directory:
         planner = Planner(params.model.family, directory, speech, options.precision)
         print(_model(planner.num_parameters()))
+        hub = params.base.existing.hub
+        if hub and hub.repo == fun_asr_nano_2512.REPO:
+            print(fun_asr_nano_2512.describe(hub.source))
         print(
             f"A micro-batch: {frames} frames, {planner.utterances(frames)} utterances of "
             f"{speech.duration_s} s with {speech.text_tokens} tokens of text; "

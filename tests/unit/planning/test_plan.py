@@ -24,6 +24,7 @@ from galgame_asr.planning.plan import (
 )
 from galgame_asr.training.freezing import prepare
 from galgame_asr.training.params import CommonParams, PhaseParams
+from tests import nanos
 from tests.conftest import REPOSITORY
 from tests.models import build
 from tests.phases import LORA, PHASES, values, write_rows
@@ -47,7 +48,10 @@ def phase(**change: Any) -> PhaseParams:
 
 
 def test_parameters_are_counted_exactly(planner: Planner, directory: Path, tmp_path: Path) -> None:
-    """Those of a built model; and the published one's, part by part, without its weights."""
+    """Those of a built model; and the published one's, part by part, without its weights.
+
+    Where a file has no CTC branch, it is not counted, whatever config.yaml describes.
+    """
     model = fun_asr_nano.load(directory).model
     counts = planner.num_parameters()
     assert sum(counts.values()) == sum(p.numel() for p in model.parameters())
@@ -56,6 +60,48 @@ def test_parameters_are_counted_exactly(planner: Planner, directory: Path, tmp_p
     assert {name: round(n / 1e6, 3) for name, n in published.items()} == {
         "encoder": 221.137, "adaptor": 12.605, "llm": 596.05, "ctc_decoder": 8.022, "ctc": 31.044
     }  # fmt: skip
+    fun_asr_nano_2512.write_config(tmp_path, source="huggingface")
+    parts = Planner("fun_asr_nano", tmp_path, Speech(5.0, 20), "bf16").num_parameters()
+    assert list(parts) == ["encoder", "adaptor", "llm"]
+    branched = nanos.add_ctc(build(tmp_path / "branched"))
+    for rest, names in ((True, {"ctc_decoder", "ctc"}), (False, set())):
+        if not rest:
+            (branched / "model.pt").write_bytes((directory / "model.pt").read_bytes())
+        own = Planner("fun_asr_nano", branched, Speech(5.0, 20), "bf16").num_parameters()
+        assert own.keys() - counts.keys() == names
+
+
+@pytest.mark.parametrize(
+    ("source", "total", "said"),
+    [
+        (
+            "huggingface",
+            "829.792 M parameters: encoder 221.137 M, adaptor 12.605 M, llm 596.050 M\n"
+            "model.pt on the Hugging Face hub: 1261 tensors, none of the CTC branch;",
+            "all 1347",
+        ),
+        ("modelscope", "868.858 M parameters: ", "ModelScope: 1347 tensors, the CTC branch among"),
+    ],
+)
+def test_the_plan_says_which_file_has_the_branch(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
+    source: str, total: str, said: str,
+) -> None:  # fmt: skip
+    """Two hubs have files of one name that are not the same."""
+    params = YAML(typ="safe").load(PARAMS)
+    hub = {"source": source, "repo": "FunAudioLLM/Fun-ASR-Nano-2512", "revision": "a" * 40}
+    params["base"] = {"existing": {"hub": hub}, "built": {}}
+    params["train"]["phases"] = {"phase": values(ctc_weight=0.0, freeze=PHASES["adaptor"])}
+    params["decode"]["checkpoints"] = ["base"]
+    params["average"], params["export"] = {}, {}
+    YAML().dump(params, tmp_path / "params.yaml")
+    monkeypatch.chdir(tmp_path)
+    deterministic = torch.are_deterministic_algorithms_enabled()
+    dispatch(["plan"])
+    torch.use_deterministic_algorithms(deterministic)
+    output = capsys.readouterr().out
+    assert output.startswith(total)
+    assert said in output.splitlines()[1]
 
 
 @pytest.mark.parametrize("change", [{}, {"lora": LORA}, {"ctc_weight": 0.3}], ids=str)
