@@ -137,12 +137,12 @@ def write_config(directory: Path, *, source: str = "modelscope") -> None:
     """Write config.yaml, configuration.json and Qwen3-0.6B/config.json into a directory.
 
     For a model directory in FunASR's layout, a tokenizer in Qwen3-0.6B and model.pt are
-    missing. config.yaml of both hubs describes the CTC branch; here it does where the
-    file on the hub `source` has its tensors.
+    missing. config.yaml describes the CTC branch, as on both hubs, and says whether the file
+    on the hub `source` has its tensors.
     """
     (directory / LLM_DIRECTORY).mkdir(parents=True, exist_ok=True)
-    left_out = {"ctc_decoder"} if source == WITHOUT_BRANCH else set()
-    YAML().dump({k: v for k, v in CONFIG.items() if k not in left_out}, directory / "config.yaml")
+    config = CONFIG | {"branch_in_file": source != WITHOUT_BRANCH}
+    YAML().dump(config, directory / "config.yaml")
     write_json(directory / LLM_DIRECTORY / "config.json", LLM_CONFIG)
     where = configuration(LLM_DIRECTORY)
     where["file_path_metas"]["ctc_tokenizer_conf"] = {"vocab_path": "multilingual.tiktoken"}

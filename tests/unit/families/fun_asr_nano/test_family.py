@@ -237,7 +237,7 @@ def test_the_ctc_head_trains_but_is_not_saved(family: FunAsrNano, tmp_path: Path
     """It adds to the loss, gets a gradient, and leaves no trace in the checkpoint."""
     speech = examples(family, [1.5, 1.8])
     plain = family.model(**family.training_batch(speech))["loss"]
-    family.add_ctc_loss(0.3)
+    family.add_ctc_loss(0.3, None)
     loss = family.model(**family.training_batch(speech))["loss"]
     assert loss > plain
     loss.backward()
