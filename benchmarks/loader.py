@@ -35,7 +35,8 @@ from galgame_asr.experiment import jsonl
 from galgame_asr.families.common.batching import num_frames, window_frames
 from galgame_asr.families.common.params import Prompt
 from galgame_asr.families.fun_asr_nano import family as fun_asr_nano
-from galgame_asr.families.fun_asr_nano.funasr_parts import tables
+from galgame_asr.families.fun_asr_nano.funasr_parts import WavFrontend, tables
+from galgame_asr.families.fun_asr_nano.weights import read_config
 from galgame_asr.families.whisper.family import Whisper
 from galgame_asr.families.whisper.network import IGNORED, Model
 from galgame_asr.training.batches import Division, Pick, Steps
@@ -160,7 +161,7 @@ def by_funasr(_family: str, folder: Path, rows: pd.DataFrame, parts: measure.Par
 
     module.load_audio_text_image_video = parts.timed("read", module.load_audio_text_image_video)
     module.extract_fbank = parts.timed("features", module.extract_fbank)
-    frontend = fun_asr_nano.load(folder / "model").frontend  # FunASR's own
+    frontend = WavFrontend(**read_config(folder / "model")["frontend_conf"] | {"dither": 0.0})
     tokenizer = HuggingfaceTokenizer(
         init_param_path=str(folder / "model" / tiny_fun_asr_nano.LLM_DIRECTORY)
     )

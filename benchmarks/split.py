@@ -87,7 +87,7 @@ def split_and_mix(root: Path) -> None:
     start = time.monotonic()
     rows = utterances.read(root / "c.parquet")
     severities = dict.fromkeys(rows["corpus"].unique(), severity)
-    parts, _ = split(rows, split_params, Checks({}, severities, signal, ShardReader(root)))
+    parts, _ = split(rows, split_params, Checks({}, {}, severities, signal, ShardReader(root)))
     for name, part in parts.items():
         utterances.write(root / f"{name}.parquet", part)
     print(f"split: {time.monotonic() - start:.1f} s;", {n: len(p) for n, p in parts.items()})

@@ -18,9 +18,10 @@ from benchmarks.steps import end_after
 from benchmarks.train_data import PROMPT
 from galgame_asr.core.params import load
 from galgame_asr.core.reader import ShardReader
+from galgame_asr.families.common import compute
 from galgame_asr.families.common.batching import num_frames
 from galgame_asr.families.common.family import Example
-from galgame_asr.families.common.params import MachineParams
+from galgame_asr.families.common.params import ComputeParams, MachineParams
 from galgame_asr.families.fun_asr_nano import family as fun_asr_nano
 from galgame_asr.training.batches import Steps
 from galgame_asr.training.params import CommonParams, TrainingParams
@@ -41,7 +42,12 @@ def main() -> None:
     parser.add_argument("--threads", type=int, required=True)
     parser.add_argument("--precision", choices=("float32", "bf16"), required=True)
     options = parser.parse_args()
-    torch.set_num_threads(options.threads)
+    compute.set_up(
+        ComputeParams(
+            device="auto", precision=options.precision, cpu_threads=options.threads,
+            reproducible=False,
+        )
+    )  # fmt: skip
     phase = make_phase(options)
     notes: dict[str, object] = {}
     watch(phase, options, notes)

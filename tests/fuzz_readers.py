@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+import pytest
 import soundfile as sf
 
 from galgame_asr import cli
@@ -148,8 +149,8 @@ def fetched(corpus: corpora.Entry, folder: Path) -> list[dict[Hashable, Any]]:
     return index("c", directory)
 
 
-def own(name: str, folder: Path, test_ids: str | None = None) -> None:
-    """A corpus of kind folder: a table, or with no name the folder itself; its test set."""
+def own(name: str, folder: Path, *, test_ids: str | None = None, copy: bool = True) -> None:
+    """A corpus of kind folder: a table, or with no name the folder itself."""
     inside = folder / "files"
     inside.mkdir()
     for path in list(folder.iterdir()):
@@ -157,8 +158,10 @@ def own(name: str, folder: Path, test_ids: str | None = None) -> None:
             path.rename(inside / path.name)
     path = inside / name
     listed = test_ids and str(inside / test_ids)
-    corpus = Folder(kind="folder", path=str(path), shard_size=2, test_ids=listed)
-    rows = fetched(corpus, folder)
+    corpus = Folder(kind="folder", path=str(path), shard_size=2, test_ids=listed, copy=copy)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("GALGAME_ASR_SCRATCH", str(folder / "scratch"))
+        rows = fetched(corpus, folder)
     ids = {recording.id for recording in recordings(path)}
     assert {row["id"] for row in rows} == ids, "rows of other ids"
 
@@ -362,6 +365,10 @@ READERS: dict[str, Reader] = {
     "ids": Reader(
         [KALDI[0] | {"ids": b"u2\nu3 x\n"}, KALDI[1] | {"ids": b"u1\r\n"}],
         partial(own, "", test_ids="ids"), 3, (*TEXT, b"u1", b"u9"),
+    ),
+    "in place": Reader(
+        [{"t.tsv": TSV, "a.wav": WAV}, {"t.tsv": TSV, "a.wav": KINDS["ogg"][0]}],
+        partial(own, "t.tsv", copy=False), 3, TEXT,
     ),
     "tree": Reader(
         [{"a.wav": WAV, "a.txt": "はい".encode(), "b.MP3": KINDS["mp3"][0], "c.m4a": b"x"}],

@@ -24,6 +24,11 @@ class Files:
     requests: list[tuple[str, int]] = field(default_factory=list)
     # What ModelScope's list has for SHA-256 of a file, where it is not that of its content.
     lies: dict[str, str] = field(default_factory=dict)
+    # Paths of which so many bytes are sent, and the rest once nothing holds them.
+    halted: dict[str, int] = field(default_factory=dict)
+    # Where a hub has the content of its LFS files, as a mirror does that keeps none itself.
+    storage: "Files | None" = None
+    tokens: set[str] = field(default_factory=set)  # that requests came with
     url: str = ""
     _held: dict[str, threading.Event] = field(default_factory=dict)
 
@@ -61,7 +66,15 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _answer(self, *, body: bool) -> None:
         path = unquote(urlsplit(self.path).path)
+        self.served.tokens.add(self.headers.get("Authorization", ""))
         data, headers = self.content(path)
+        if "Location" in headers:
+            self.send_response(302)
+            for name, value in headers.items():
+                self.send_header(name, value)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+            return
         if data is None:
             self.send_response(404)
             self.send_header("Content-Length", "0")
@@ -86,6 +99,10 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         if body:
             self.served.requests.append((path, start))
+            if halt := self.served.halted.get(path.lstrip("/")):
+                self.wfile.write(data[start:halt])
+                self.served.wait(path)
+                start = halt
             self.served.wait(path)
             cuts = self.served.cut.get(path.lstrip("/"), [])
             stalls = self.served.stall.get(path.lstrip("/"), [])
@@ -133,12 +150,20 @@ class _HubHandler(_Handler):
             return None, {}
         found = _describe(name, data)
         etag = found.get("lfs", {}).get("oid") or found["oid"]
-        return data, {
+        headers = {
             "ETag": f'"{etag}"',
             "X-Repo-Commit": revision,
             "X-Linked-Size": str(len(data)),
             "X-Linked-ETag": f'"{etag}"',
         }
+        if self.served.storage and "lfs" in found:
+            self.served.storage.files[etag] = data
+            headers |= {
+                "Location": f"{self.served.storage.url}/{etag}",
+                "X-Xet-Hash": etag,  # the mirror passes on what the hub says, and has none of it
+                "X-Xet-Refresh-Route": f"{self.served.url}/api/xet-read-token",
+            }
+        return data, headers
 
 
 class _ModelScopeHandler(_Handler):

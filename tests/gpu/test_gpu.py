@@ -26,7 +26,7 @@ from galgame_asr.families.common.compute import Precision
 from galgame_asr.families.common.params import ComputeParams, MachineParams
 from galgame_asr.families.fun_asr_nano import family as fun_asr_nano
 from galgame_asr.planning import fun_asr_nano_2512
-from galgame_asr.planning.plan import Planner, Speech
+from galgame_asr.planning.plan import Data, Planner, Speech
 from galgame_asr.training.params import CommonParams, PhaseParams
 from galgame_asr.training.trainer import Phase, train
 from tests.conftest import REPOSITORY
@@ -137,6 +137,6 @@ def test_the_plan_predicts_the_peak_memory(tmp_path: Path, name: str) -> None:
     planner = Planner("fun_asr_nano", tmp_path, Speech(5.1, 20), "bf16")
     common = load(CommonParams, "train.common", file=PARAMS)
     params = parse(PhaseParams, values(freeze=PHASES[name], ctc_weight=0.0), "phase")
-    planned = planner.plan(name, params, common, 4000, tmp_path, 0).memory.peak
-    measured = planner.measured(params, common, planner.utterances(4000), "cuda")
+    planned = planner.plan(name, params, common, 4000, Data({}, tmp_path, hours=1.0)).memory.peak
+    measured = planner.measured(params, common, planner.utterances(4000), "cuda").peak_bytes
     assert planned == pytest.approx(measured, rel=0.15)

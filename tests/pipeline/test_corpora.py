@@ -76,6 +76,23 @@ def test_fetch_manifest_and_split_of_the_real_profile(workspace: Workspace, hub:
     assert hub.requests == []
 
 
+def test_a_first_try_on_a_part(workspace: Workspace, hub: Files) -> None:
+    """Of the corpus: one shard, so many of its rows, and the makers' test set."""
+    use_profile(workspace)
+    workspace.edit(lambda values: values["corpora"]["galgame"].update(limit=12))
+    workspace.edit(lambda values: values["split"].update(min_test=1))
+    workspace.run("dvc", "repro", "--no-run-cache", "split", HF_ENDPOINT=hub.url)
+    assert not any(SHARD.format(1) in str(request) for request in hub.requests)
+    read = {
+        name: pd.read_parquet(workspace.root / f"data/split/{name}.parquet")
+        for name in ("train", "test", "left_out")
+    }
+    assert len(read["train"]) == 12
+    assert set(read["train"]["shard"]) == {f"galgame/{Path(SHARD.format(0)).name}"}
+    assert set(read["test"]["shard"]) == {f"galgame/{Path(SHARD.format(103)).name}"}
+    assert ("limit",) in set(read["left_out"]["flags"].map(tuple))
+
+
 def test_a_rerun_of_the_fetch_downloads_nothing(workspace: Workspace, hub: Files) -> None:
     """DVC deletes the output first; scratch folder, cache and output share one file."""
     use_profile(workspace)
@@ -215,6 +232,59 @@ def test_a_killed_download_goes_on(workspace: Workspace, hub: Files) -> None:
         name = SHARD.format(number)
         found = (workspace.root / "data/raw/galgame" / Path(name).name).read_bytes()
         assert found == hub.files[f"{REPO}/{name}"]
+
+
+def test_a_download_from_a_mirror_is_killed_in_mid_file(workspace: Workspace, hub: Files) -> None:
+    """That file alone comes anew, from its start; what it left half-way takes no room.
+
+    The content lies elsewhere, as with public mirrors; the token does not go there.
+    """
+    use_profile(workspace)
+    name = f"{REPO}/{SHARD.format(1)}"
+    downloads = workspace.root / ".scratch/downloads"
+    with serving() as hub.storage:
+        oid = hashlib.sha256(hub.files[name]).hexdigest()
+        hub.storage.halted[oid] = 5000
+        for _ in range(2):
+            hub.storage.hold(oid)
+            stage = start(
+                workspace, "galgame_asr.stages.fetch", "galgame",
+                HF_ENDPOINT=hub.url, HF_HUB_DISABLE_XET="1", HF_TOKEN="hf_secret",
+            )  # fmt: skip
+            for number in (0, 103):
+                wait_for(downloads, f"*/{SHARD.format(number)}")
+            wait_for(downloads, "*/.cache/**/*.incomplete")
+            while (f"/{oid}", 0) not in hub.storage.requests:
+                assert stage.poll() is None
+                time.sleep(0.02)
+            stage.kill()
+            stage.wait()
+            hub.storage.release(oid)
+            asked = [path for path, _ in hub.storage.requests]
+            hub.storage.requests.clear()
+        assert asked == [f"/{oid}"], "the others had arrived"
+        assert len(list(downloads.glob("*/.cache/**/*.incomplete"))) == 1
+        fetch = (sys.executable, "-m", "galgame_asr.stages.fetch", "galgame")
+        workspace.run(*fetch, HF_ENDPOINT=hub.url, HF_HUB_DISABLE_XET="1", HF_TOKEN="hf_secret")
+        assert hub.storage.requests == [(f"/{oid}", 0)]
+        found = workspace.root / "data/raw/galgame" / Path(name).name
+        assert found.read_bytes() == hub.files[name]
+        assert not list(downloads.glob("*/.cache"))
+        assert "Bearer hf_secret" in hub.tokens
+        assert hub.storage.tokens == {""}
+
+
+def test_a_mirror_without_xet_is_an_error_that_names_the_remedy(
+    workspace: Workspace, hub: Files
+) -> None:
+    """It passes on what the hub says of its storage, and has none of it."""
+    use_profile(workspace)
+    fetch = (sys.executable, "-m", "galgame_asr.stages.fetch", "galgame")
+    with serving() as hub.storage:
+        done = workspace.run(*fetch, check=False, HF_ENDPOINT=hub.url, HF_HUB_DISABLE_XET="")
+        assert done.returncode == 1
+        assert "HF_HUB_DISABLE_XET=1 asks for plain files" in done.stdout
+        workspace.run(*fetch, HF_ENDPOINT=hub.url, HF_HUB_DISABLE_XET="1")
 
 
 def test_a_killed_manifest_stage_leaves_nothing_half_written(workspace: Workspace) -> None:

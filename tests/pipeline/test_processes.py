@@ -16,6 +16,7 @@ import pytest
 import torch
 from ruamel.yaml import YAML
 
+from galgame_asr.training.stopping import STOPPED
 from tests.conftest import REPOSITORY
 from tests.models import build
 from tests.phases import write_rows
@@ -134,6 +135,7 @@ def test_interruptions_of_two_processes_leave_no_mark(
     process.send_signal(signal.SIGTERM)
     assert process.wait(PATIENCE_S) == 75, (root / "log").read_text()
     assert "stopped by a signal after step" in (root / "log").read_text()
+    assert list(root.glob(f".scratch/*/*/{STOPPED}"))
     assert not workers(root)
 
     before = states(root)

@@ -1,10 +1,12 @@
 """On every kind of remote: what was pushed comes back, and what is broken is found.
 
-A folder, which is the default remote of .dvc/config, and a real S3 server (rclone).
+A folder, which is the default remote of .dvc/config, a real S3 server (rclone) and a real
+machine to log in to (OpenSSH).
 """
 
 import os
 import random
+import re
 import shutil
 import signal
 import socket
@@ -12,6 +14,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -20,6 +23,7 @@ from typing import Protocol
 import pytest
 import s3fs
 
+from tests import sshd
 from tests.conftest import REPOSITORY
 
 BIN = Path(sys.executable).parent
@@ -163,6 +167,38 @@ class Bucket:
 
 
 @dataclass
+class Machine(Folder):
+    """A folder of a machine that one logs in to by ssh, on an odd port, with a key."""
+
+    port: int = 0
+    host: sshd.Host | None = None
+
+    def configure(self, repository: "Repository") -> None:
+        """Nothing: the address holds the test's own folder, which `start` gets."""
+
+    def start(self, folder: Path) -> None:
+        self.host = sshd.make(folder / "sshd", self.port)
+        self.folder = folder / "far/galgame-asr/files/md5"
+        self.host.listen()
+        home = folder / "home/.ssh"
+        home.mkdir(parents=True)
+        shutil.copy(self.host.key, home / "id_ed25519")
+
+    def stop(self) -> None:
+        assert self.host is not None
+        self.host.stop()
+
+    def listen(self) -> None:
+        assert self.host is not None
+        self.host.listen()
+
+    @property
+    def url(self) -> str:
+        assert self.host is not None
+        return self.host.url(self.folder.parents[1])
+
+
+@dataclass
 class Repository:
     """A repository with one folder of random files, and its remote."""
 
@@ -184,6 +220,12 @@ class Repository:
         assert "Traceback" not in done.stdout
         return done.stdout
 
+    def make(self, *words: str) -> str:
+        for name in ("Makefile", "pyproject.toml", "constraints.txt"):
+            shutil.copy(REPOSITORY / name, self.root)
+        # The environment is there already, the one that runs this.
+        return self.command("make", "--old-file=.venv/run", *words).stdout
+
     def wipe(self) -> None:
         for path in (".dvc/cache", "data/raw"):
             shutil.rmtree(self.root / path)
@@ -200,27 +242,42 @@ def free_port() -> int:
         return port
 
 
+SSH_ONLY = pytest.mark.parametrize("template", ["ssh"], indirect=True)
+SERVERS_ONLY = pytest.mark.parametrize("template", ["s3", "ssh"], indirect=True)
 S3_ONLY = pytest.mark.parametrize("template", ["s3"], indirect=True)
 FOLDER_ONLY = pytest.mark.parametrize("template", ["folder"], indirect=True)
 
 
-@pytest.fixture(scope="module", params=["folder", "s3"])
+@pytest.fixture(scope="module", params=["folder", "s3", "ssh"])
 def template(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Repository:
     """Data under DVC and a remote to push to, committed; nothing is pushed."""
+    if request.param == "ssh":
+        if sshd.SSHD is None:
+            pytest.skip("needs sshd: apt-get install openssh-server")
+        pytest.importorskip("dvc_ssh", reason="needs the extra ssh: make .venv/dev")
     folder = tmp_path_factory.mktemp("template")
     empty = folder / "aws"  # /dev/null would not do for botocore
     empty.touch()
     environment = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
     environment |= {
-        "PATH": f"{BIN}:{os.environ['PATH']}", "AWS_ACCESS_KEY_ID": KEY,
+        "PATH": f"{BIN}:{os.environ['PATH']}",
+        "PYTHONPATH": f"{REPOSITORY / 'src'}:{os.environ.get('PYTHONPATH', '')}",  # not another's
+        "AWS_ACCESS_KEY_ID": KEY,
         "AWS_SECRET_ACCESS_KEY": SECRET, "AWS_CONFIG_FILE": str(empty),
         "AWS_SHARED_CREDENTIALS_FILE": str(empty), "AWS_EC2_METADATA_DISABLED": "true",
         "AWS_MAX_ATTEMPTS": "2", "GIT_AUTHOR_NAME": "t", "GIT_AUTHOR_EMAIL": "t@example.org",
         "GIT_COMMITTER_NAME": "t", "GIT_COMMITTER_EMAIL": "t@example.org",
     }  # fmt: skip
-    remote = Folder() if request.param == "folder" else Bucket(free_port())
+    remote: Remote
+    match request.param:
+        case "folder":
+            remote = Folder()
+        case "s3":
+            remote = Bucket(free_port())
+        case _:
+            remote = Machine(port=free_port())
     repository = Repository(folder / "repository", remote, environment)
     raw = repository.root / "data/raw"
     raw.mkdir(parents=True)
@@ -244,7 +301,13 @@ def repository(template: Repository, tmp_path: Path) -> Iterator[Repository]:
     root = tmp_path / "my repository"
     shutil.copytree(template.root, root)
     template.remote.start(tmp_path)
-    yield replace(template, root=root)
+    environment = template.environment
+    if isinstance(template.remote, Machine):
+        environment = environment | {"HOME": str(tmp_path / "home")}
+    repository = replace(template, root=root, environment=environment)
+    if isinstance(template.remote, Machine):
+        repository.make("remote", f"URL={template.remote.url}")
+    yield repository
     template.remote.stop()
 
 
@@ -263,29 +326,72 @@ def test_pushed_data_comes_back(repository: Repository, tmp_path: Path) -> None:
     assert repository.content() == before
     clone = replace(repository, root=tmp_path / "clone")
     repository.command("git", "clone", "--quiet", str(repository.root), str(clone.root))
-    if isinstance(repository.remote, Folder):  # beside each clone, so it is brought along
+    if isinstance(repository.remote, Machine):  # its address is no part of git
+        clone.make("remote", f"URL={repository.remote.url}")
+    elif isinstance(repository.remote, Folder):  # beside each clone, so it is brought along
         shutil.copytree(repository.root / ".remote", clone.root / ".remote")
     clone.command("dvc", "pull")
     assert clone.content() == before
     assert SECRET not in repository.command("git", "grep", SECRET, check=False).stdout
 
 
-@FOLDER_ONLY
-def test_make_works_on_the_remote_that_is_committed(repository: Repository) -> None:
-    """`make push`, `fsck` and `pull` as a clone has them, with nothing configured."""
-    for name in ("Makefile", "pyproject.toml", "constraints.txt"):
-        shutil.copy(REPOSITORY / name, repository.root)
+@pytest.mark.parametrize("template", ["folder", "ssh"], indirect=True)
+def test_make_works_on_a_remote(repository: Repository) -> None:
+    """`make push`, `fsck` and `pull`, and nothing else.
+
+    On a folder, as a clone has it; by ssh, after `make remote` and with a key in ~/.ssh.
+    """
     before = repository.content()
-
-    def make(target: str) -> str:
-        # The environment is there already, the one that runs this.
-        return repository.command("make", "--old-file=.venv/run", target).stdout
-
-    assert f"{FILES + 1} objects needed, 0 at fault" in make("push")
+    assert f"{FILES + 1} objects needed, 0 at fault" in repository.make("push")
     repository.wipe()
-    make("pull")
+    repository.make("pull")
     assert repository.content() == before
-    assert f"{FILES + 1} objects needed, 0 at fault" in make("fsck")
+    assert f"{FILES + 1} objects needed, 0 at fault" in repository.make("fsck")
+
+
+@SSH_ONLY
+@pytest.mark.parametrize("way", ["key", "name", "none"])
+def test_a_machine_lets_in_who_has_the_key(repository: Repository, way: str) -> None:
+    """By DVC's `keyfile`, or by a name in ~/.ssh/config, which has port and key; nobody else."""
+    remote = repository.remote
+    assert isinstance(remote, Machine)
+    assert remote.host is not None
+    (repository.root.parent / "home/.ssh/id_ed25519").unlink()
+    if way == "key":
+        repository.command(
+            "dvc", "remote", "modify", "--local", "storage", "keyfile", str(remote.host.key)
+        )
+    elif way == "name":
+        (repository.root.parent / "home/.ssh/config").write_text(
+            f"Host rented\n  HostName 127.0.0.1\n  Port {remote.port}\n"
+            f"  User {remote.host.user}\n  IdentityFile {remote.host.key}\n"
+        )
+        repository.make("remote", f"URL=ssh://rented{remote.folder.parents[1]}")
+    if way == "none":
+        assert repository.command("dvc", "push", check=False).returncode != 0
+        assert "remote storage cannot be read" in repository.fsck(check=False)
+    else:
+        repository.command("dvc", "push")
+        assert "0 at fault" in repository.fsck()
+    assert bool(remote.objects()) is (way != "none")
+
+
+@SSH_ONLY
+def test_a_machine_compares_its_own_files(repository: Repository) -> None:
+    """No content travels; where only SFTP is allowed, it does, with the same report."""
+    remote = repository.remote
+    assert isinstance(remote, Machine)
+    repository.command("dvc", "push")
+    name = next(name for name in remote.objects() if not name.endswith(".dir"))
+    remote.write(name, remote.read(name)[::-1])
+    assert remote.host is not None
+    remote.host.configure("Subsystem sftp internal-sftp", "Subsystem sftp internal-sftp -P open")
+    assert f"({name}): content has MD5" in repository.fsck(check=False), "no file can be read"
+    remote.host.configure(
+        "Subsystem sftp internal-sftp -P open",
+        "Subsystem sftp internal-sftp\nForceCommand internal-sftp",
+    )
+    assert f"({name}): content has MD5" in repository.fsck(check=False)
 
 
 @S3_ONLY
@@ -324,10 +430,42 @@ def test_a_killed_client_loses_nothing(repository: Repository) -> None:
     assert "0 at fault" in repository.fsck()
 
 
-@S3_ONLY
+@SSH_ONLY
+def test_what_arrived_in_part_stands_for_nothing(repository: Repository) -> None:
+    """A push that is killed within an object leaves a file of another name, and no object."""
+    remote = repository.remote
+    assert isinstance(remote, Machine)
+    large = repository.root / "data/large.tar"
+    large.write_bytes(random.Random(4).randbytes(64 << 20))
+    repository.command("dvc", "add", "--quiet", "data/large.tar")
+    push = subprocess.Popen(
+        ["dvc", "push", "data/large.tar.dvc"], cwd=repository.root, env=repository.environment,
+        executable=BIN / "dvc", stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+
+    def sizes() -> dict[str, int]:
+        found = {}
+        for path in remote.folder.rglob("*"):
+            with suppress(FileNotFoundError):  # renamed just now
+                found[path.name] = path.stat().st_size if path.is_file() else 0
+        return found
+
+    while not any(sizes().values()):
+        assert push.poll() is None, "it ended too early"
+    push.kill()
+    push.wait()
+    left = {name for name, size in sizes().items() if size}
+    assert left
+    assert all(name.endswith(".tmp") for name in left), "it ended too early"
+    assert re.search(r"data/large.tar \(\w+\): missing", repository.fsck(check=False))
+    repository.command("dvc", "push")
+    assert "0 at fault" in repository.fsck()
+
+
+@SERVERS_ONLY
 def test_a_killed_server_loses_nothing(repository: Repository) -> None:
     """The push fails; with the server back, the next one completes the remote."""
-    assert isinstance(repository.remote, Bucket)
+    assert isinstance(repository.remote, Bucket | Machine)
     hasty = replace(repository, environment=repository.environment | {"AWS_MAX_ATTEMPTS": "1"})
     push = push_until(hasty, 10)
     repository.remote.stop()
@@ -336,6 +474,47 @@ def test_a_killed_server_loses_nothing(repository: Repository) -> None:
     repository.remote.listen()
     repository.command("dvc", "push")
     assert "0 at fault" in repository.fsck()
+
+
+def test_a_killed_pull_goes_on(repository: Repository) -> None:
+    """Nothing half-read stands for an object, and the next pull brings what is missing."""
+    before = repository.content()
+    repository.command("dvc", "push")
+    repository.wipe()
+    cache = repository.root / ".dvc/cache/files/md5"
+    pull = subprocess.Popen(
+        ["dvc", "pull", "--jobs", "1"], cwd=repository.root, env=repository.environment,
+        executable=BIN / "dvc", stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    while len(list(cache.glob("[0-9a-f][0-9a-f]/*"))) < 10:
+        assert pull.poll() is None, "it ended too early"
+    pull.kill()
+    pull.wait()
+    assert not (repository.root / "data/raw").exists()
+    repository.command("dvc", "pull")
+    assert repository.content() == before
+    assert "0 at fault" in repository.fsck()
+
+
+@SSH_ONLY
+def test_a_machine_has_the_remote_as_a_folder(repository: Repository, tmp_path: Path) -> None:
+    """What home pushes to it by ssh is pulled there without, and the other way round."""
+    remote = repository.remote
+    assert isinstance(remote, Machine)
+    before = repository.content()
+    repository.make("push")
+    machine = replace(repository, root=tmp_path / "machine")
+    repository.command("git", "clone", "--quiet", str(repository.root), str(machine.root))
+    machine.make("remote", f"URL={remote.folder.parents[1]}")
+    machine.make("pull")
+    assert machine.content() == before
+    new = machine.root / "data/new"
+    new.write_text("made there")
+    machine.command("dvc", "add", "--quiet", "data/new")
+    machine.make("push")
+    shutil.copy(machine.root / "data/new.dvc", repository.root / "data")
+    repository.make("pull")
+    assert (repository.root / "data/new").read_text() == "made there"
 
 
 def test_every_corruption_is_found_and_repaired(repository: Repository) -> None:

@@ -43,6 +43,7 @@ def test_a_run_that_the_seeds_tools_prepared(workspace: Workspace, old: Path) ->
             "path": str(old),
             "kaldi": {"wav_scp": "all_wav.scp", "text": "all_text.txt"},
             "test_ids": str(old / "tail.txt"),
+            "copy": False,
             "shard_size": 20,
         }
         values["split"]["out_of_domain"] = ["reading", "vn"]
@@ -81,6 +82,14 @@ def test_a_run_that_the_seeds_tools_prepared(workspace: Workspace, old: Path) ->
     pairs = [(text, rows[f"seed/{id_}"].text) for id_, text in sorted(tested.items())]
     assert printed.strip() == str(compute_wer.count(pairs))
     assert f"N={NUM_TESTED} " in printed
+    # The audio is still in its own file: another one there is no utterance of this corpus.
+    raw = b"".join(file.read_bytes() for file in (workspace.root / "data/raw/seed").iterdir())
+    assert str(old).encode() not in raw
+    spoken = old / f"{last}.wav"
+    spoken.write_bytes((old / f"{first}.wav").read_bytes())
+    message = workspace.stage("decode", "full/p100", "none", "data/x.jsonl", check=False)
+    assert f"utterance {last}: {spoken} has changed since corpus seed was taken in" in message
+
     # A row that the pipeline had left out would be named, not passed over.
     (old / "more.txt").write_text((old / "tail.txt").read_text() + f"{first} {tested[last]}\n")
     refused = workspace.run(

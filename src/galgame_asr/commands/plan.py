@@ -1,4 +1,4 @@
-"""`galgame-asr plan`: what each phase will need, before a GPU is rented."""
+"""`galgame-asr plan`: what to rent for a run, for how long, and with how much disk."""
 
 import argparse
 
@@ -6,7 +6,7 @@ import argparse
 def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Add the command and its arguments."""
     command = commands.add_parser(
-        "plan", help="parameters, memory, steps and time of each phase, before a GPU is rented"
+        "plan", help="what to rent for a run: which card, for how many hours, with how much disk"
     )
     command.add_argument("--precision", choices=("bf16", "fp16", "float32"), default="bf16")
     command.add_argument("--utterance-s", type=float, default=5.1, help="average duration, 5.1")
@@ -14,11 +14,21 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
     command.add_argument(
         "--micro-batch-frames", type=int, help="instead of machine.micro_batch_frames"
     )
-    command.add_argument("--hours", type=float, default=0.0, help="of audio per epoch")
-    command.add_argument("--speed", type=float, help="audio seconds per second, for the time")
+    command.add_argument("--processes", type=int, help="cards, instead of machine.processes")
+    command.add_argument(
+        "--hours",
+        type=float,
+        default=0.0,
+        help="of audio per epoch; otherwise those of the data here, or what is published of it",
+    )
+    command.add_argument(
+        "--speed", type=float, help="seconds of audio per second, all cards together"
+    )
     command.add_argument("--phase", help="this one alone")
     command.add_argument(
-        "--measure", action="store_true", help="also do a real step here, with random weights"
+        "--measure",
+        action="store_true",
+        help="also do real steps here, with random weights: memory and speed",
     )
     command.set_defaults(run=run)
 

@@ -30,6 +30,9 @@ SOURCES = Path("sources")  # in git: size and SHA-256 of every file that was dow
 # what it was trained on.
 RECORDS = LOG, DEV, LEFT_OUT, COMPUTE = ("log.tsv", "dev.tsv", "left_out.tsv", "compute.json")
 
+# How a row names a file that is no shard: @CORPUS/PATH, below the folder at `files_of(CORPUS)`.
+IN_PLACE = "@"
+
 # The end of a message about a shard that is not there.
 HOW_TO_GET_SHARDS = "`dvc checkout` or `dvc pull data/raw` brings it back, or `dvc repro` makes it"
 
@@ -48,3 +51,8 @@ def scratch_root() -> Path:
     """
     root = os.environ.get("GALGAME_ASR_SCRATCH") or os.environ.get("DVC_ROOT", ".")
     return Path(root) / ".scratch"
+
+
+def files_of(corpus: str) -> Path:
+    """The link to the folder of a corpus whose audio stays where it is."""
+    return scratch_root() / "files" / corpus

@@ -1,4 +1,4 @@
-"""Reading single utterances out of tar shards, in place."""
+"""Reading single utterances, in place: out of tar shards, or files of their own."""
 
 import io
 import os
@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 import soundfile as sf
 import soxr
+import xxhash
 from numpy.typing import NDArray
 
-from galgame_asr.core.paths import HOW_TO_GET_SHARDS
+from galgame_asr.core.paths import HOW_TO_GET_SHARDS, IN_PLACE, files_of
 from galgame_asr.messages.errors import DataError, UtteranceError
 
 SAMPLE_RATE_HZ = 16_000
@@ -89,6 +90,33 @@ def _to_the_end(file: sf.SoundFile) -> NDArray[np.float32]:
     return samples[: np.count_nonzero(~np.isnan(samples[:, 0]))]
 
 
+def read_file(name: str, audio_hash: str) -> bytes:
+    """The bytes of a file that is no shard.
+
+    Args:
+        name: @CORPUS/PATH.
+        audio_hash: xxh3_128 of the bytes, as they were when the corpus was taken in.
+
+    Raises:
+        DataError: it is missing, or has other bytes.
+    """
+    corpus, _, path = name.removeprefix(IN_PLACE).partition("/")
+    link = files_of(corpus)
+    file = Path(os.path.realpath(link)) / path
+    again = f"`dvc repro --force fetch@{corpus}` takes in what is there now"
+    if not link.is_dir():
+        raise DataError(
+            f"{file} is not there: {link} must be a link to the folder of corpus {corpus}; {again}"
+        )
+    try:
+        data = file.read_bytes()
+    except OSError as error:
+        raise DataError(f"{file} cannot be read: {error.strerror}; {again}") from None
+    if xxhash.xxh3_128_hexdigest(data) != audio_hash:
+        raise DataError(f"{file} has changed since corpus {corpus} was taken in; {again}")
+    return data
+
+
 class ShardReader:
     """Reads audio by (shard, offset, size); each process opens its own files when it needs them."""
 
@@ -98,32 +126,32 @@ class ShardReader:
         self._process = os.getpid()
 
     def read_row(self, row: Mapping[Hashable, Any]) -> NDArray[np.float32]:
-        """Decode the utterance of a manifest row; see `read`.
+        """Decode the utterance of a manifest row: mono samples at 16 kHz in [-1, 1].
 
         Raises:
-            DataError: as for `read`; the message names the utterance.
+            DataError: as for `row_bytes`.
+            UtteranceError: the bytes are no audio; the message names the utterance.
         """
+        data = self.row_bytes(row)
         try:
-            return self.read(row["shard"], row["offset"], row["size"])
+            return _samples(data)
         except DataError as error:
-            raise type(error)(f"utterance {row['id']}: {error}") from None
+            place = f"{self.root / row['shard']} at byte {row['offset']}"
+            raise UtteranceError(f"utterance {row['id']}: {place}: {error}") from None
 
-    def read(self, shard: str, offset: int, size: int) -> NDArray[np.float32]:
-        """Decode one utterance: mono samples at 16 kHz in [-1, 1].
+    def row_bytes(self, row: Mapping[Hashable, Any]) -> bytes:
+        """The bytes of a manifest row's audio file.
 
         Raises:
-            DataError: the shard is missing or too short.
-            UtteranceError: the bytes are no audio.
+            DataError: as for `read_bytes`, or for `read_file` of a row that is in no shard; the
+                message names the utterance.
         """
-        data = self.read_bytes(shard, offset, size)
         try:
-            audio, rate_hz = decode(data)
+            if row["shard"].startswith(IN_PLACE):
+                return read_file(row["shard"], row["audio_hash"])
+            return self.read_bytes(row["shard"], row["offset"], row["size"])
         except DataError as error:
-            raise UtteranceError(f"{self.root / shard} at byte {offset}: {error}") from None
-        mono: NDArray[np.float32] = audio.mean(axis=1)
-        if rate_hz != SAMPLE_RATE_HZ:
-            mono = soxr.resample(mono, rate_hz, SAMPLE_RATE_HZ)
-        return mono
+            raise DataError(f"utterance {row['id']}: {error}") from None
 
     def read_bytes(self, shard: str, offset: int, size: int) -> bytes:
         """The bytes of one utterance's audio file.
@@ -146,3 +174,16 @@ class ShardReader:
                 f"byte {offset}; {HOW_TO_GET_SHARDS}"
             )
         return data
+
+
+def _samples(data: bytes) -> NDArray[np.float32]:
+    """Decode an audio file: mono samples at 16 kHz in [-1, 1].
+
+    Raises:
+        DataError: as for `decode`.
+    """
+    audio, rate_hz = decode(data)
+    mono: NDArray[np.float32] = audio.mean(axis=1)
+    if rate_hz != SAMPLE_RATE_HZ:
+        mono = soxr.resample(mono, rate_hz, SAMPLE_RATE_HZ)
+    return mono

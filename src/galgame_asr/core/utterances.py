@@ -12,7 +12,7 @@ SCHEMA = pa.schema(
     [
         ("id", pa.string()),
         ("corpus", pa.string()),
-        ("shard", pa.string()),  # relative to data/raw
+        ("shard", pa.string()),  # relative to data/raw; or @CORPUS/PATH, see reader.read_file
         ("offset", pa.int64()),  # of the audio bytes in the shard
         ("size", pa.int64()),
         ("text", pa.string()),

@@ -26,6 +26,10 @@ CONNECTIONS = 4
 class Hub(Protocol):
     """What each of the two modules has; their errors share no base."""
 
+    def begin(self, directory: Path, /) -> None: ...  # noqa: D102
+
+    def hint(self) -> str: ...  # noqa: D102
+
     def files(self, repo: str, revision: str, kind: str) -> list[Listed]: ...  # noqa: D102
 
     def fetch(  # noqa: D102
@@ -66,6 +70,7 @@ def download(
     hub, lock = HUBS[source], Lock(SOURCES / f"{name}.tsv", where)
     directory = kept.place(f"{kind}--{name}--{revision.replace('/', '--')}")
     with locked(directory):
+        hub.begin(directory)
         files = _list(hub, (repo, revision, kind), directory, where)
         wanted = _matching(files, patterns, where)
         _refuse_others(wanted, lock, where)
@@ -86,6 +91,19 @@ def download(
         lock.save()
         hub.tidy(directory)
     return {file.path: directory / file.path for file in wanted}
+
+
+def names(repo: str, revision: str, *, kind: Kind, patterns: Sequence[str]) -> list[str]:
+    """Paths in a repository of the Hugging Face hub that match shell patterns; none is downloaded.
+
+    Raises:
+        DataError: the hub cannot be reached and was never asked; a pattern matches no file.
+    """
+    where = f"{kind} {repo} at {revision}"
+    directory = kept.place(f"{kind}--{repo.replace('/', '--')}--{revision.replace('/', '--')}")
+    with locked(directory):
+        files = _list(huggingface, (repo, revision, kind), directory, where)
+    return [file.path for file in _matching(files, patterns, where)]
 
 
 def _list(hub: Hub, place: tuple[str, str, str], directory: Path, where: str) -> list[Listed]:
@@ -151,7 +169,7 @@ def _fetch(
                 hub.fetch(*place, file, directory, again=wrong is not None)
             except Exception as error:  # as above
                 raise DataError(
-                    f"{kind} {repo}: {file.path} did not arrive: {error}; run again to go on"
+                    f"{kind} {repo}: {file.path} did not arrive: {error}; {hub.hint()}"
                 ) from error
         found = describe(path)
         wrong = _against_hub(path, found, file) or lock.check(file.path, found)

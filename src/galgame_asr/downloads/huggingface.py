@@ -1,12 +1,28 @@
 """The Hugging Face hub. HF_ENDPOINT names a mirror, HF_TOKEN opens gated repositories."""
 
+import os
 from pathlib import Path
 
-from huggingface_hub import HfApi, RepoFile, hf_hub_download
+from huggingface_hub import HfApi, RepoFile, constants, hf_hub_download
 from huggingface_hub.utils.tqdm import disable_progress_bars
 
 from galgame_asr.core.files import remove
 from galgame_asr.downloads.listed import Listed
+
+
+def begin(directory: Path) -> None:
+    """Remove what a killed download left half-way: no other goes on with it."""
+    tidy(directory)
+
+
+def hint() -> str:
+    """What may help where a file did not arrive.
+
+    A mirror passes on that a file is in Xet, and cannot read that itself.
+    """
+    if "HF_ENDPOINT" not in os.environ or constants.HF_HUB_DISABLE_XET:
+        return "run again to go on"
+    return "HF_HUB_DISABLE_XET=1 asks for plain files"
 
 
 def files(repo: str, revision: str, kind: str) -> list[Listed]:

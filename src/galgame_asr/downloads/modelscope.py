@@ -43,3 +43,12 @@ def _api() -> HubApi:
 
 def tidy(_directory: Path) -> None:
     """Nothing: it keeps its notes elsewhere."""
+
+
+def begin(_directory: Path) -> None:
+    """Nothing: what arrived before an interruption is gone on with."""
+
+
+def hint() -> str:
+    """What may help where a file did not arrive."""
+    return "run again to go on"

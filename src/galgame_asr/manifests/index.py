@@ -29,7 +29,6 @@ from galgame_asr.manifests.params import ManifestParams
 from galgame_asr.messages.console import Progress, log
 from galgame_asr.messages.errors import DataError
 from galgame_asr.shards import folder as shards
-from galgame_asr.shards import tar
 from galgame_asr.shards.folder import Shard
 from galgame_asr.text.letters import letters
 
@@ -202,6 +201,7 @@ class _Row:
     """A row of the manifest; slots, because a shard's rows are in memory together."""
 
     id: str
+    shard: str
     offset: int = -1
     size: int = 0
     audio_hash: str = ""
@@ -221,7 +221,7 @@ def _index_shard(shard: Shard, corpus: Corpus, scratch: Path) -> Part:
             f"{HOW_TO_GET_SHARDS}"
         )
     name = f"{corpus.name}/{shard.path.name}"
-    constants = {"corpus": corpus.name, "shard": name, "upstream_set": shard.upstream_set}
+    constants = {"corpus": corpus.name, "upstream_set": shard.upstream_set}
     path = scratch / f"{shard.path.name}.parquet"
     utterances.write_parts(path, (_table(chunk, constants) for chunk in _chunks(rows)))
     return Part(
@@ -268,18 +268,18 @@ def _rows(shard: Path, corpus: Corpus) -> tuple[list[_Row], int]:
     texts: dict[str, bytes] = {}
     repeated = set()
     checked = 0
-    for member, data in tar.contents(shard):
+    for place, member, data in shards.contents(shard, corpus.name):
         stem, _, extension = member.name.rpartition(".")
         if extension == "txt":
             if stem in texts:
                 repeated.add(stem)
             texts[stem] = data
             continue
-        row = _Row(stem, member.offset, member.size)
+        row = _Row(stem, place, member.offset, member.size)
         checked += _describe_audio(row, data, corpus.params)
         rows.append(row)
     for stem in texts.keys() - {row.id for row in rows}:
-        rows.append(_Row(stem))
+        rows.append(_Row(stem, f"{corpus.name}/{shard.name}"))
         _describe_audio(rows[-1], None, corpus.params)
     charset, clean = corpus.charset, corpus.params.clean.get(corpus.name, ())
     for row in rows:

@@ -18,15 +18,19 @@ from galgame_asr.families.fun_asr_nano.family import (
     FunAsrNano,
     num_speech_tokens,
 )
-from galgame_asr.families.fun_asr_nano.funasr_parts import CTC, WavFrontend, tables
+from galgame_asr.families.fun_asr_nano.filter_banks import FilterBanks
+from galgame_asr.families.fun_asr_nano.funasr_parts import CTC, tables
 from galgame_asr.families.fun_asr_nano.network import CTC_TOKENS, IGNORED, Model
 from galgame_asr.families.fun_asr_nano.weights import read_config, read_weights
+from galgame_asr.planning import fun_asr_nano_2512
 
 # Tokens of the instruction 语音转写成日文： with its frame, before and after the speech, in
 # Qwen3's vocabulary.
 TOKENS_BEFORE, TOKENS_AFTER = 21, 5
 # Of a config.yaml of a published model that is only planned: its file lacks what it describes.
 BRANCH_IN_FILE = "branch_in_file"
+
+CONFIG_FILE = "config.yaml"
 
 
 class Planned(FunAsrNano):
@@ -38,7 +42,7 @@ class Planned(FunAsrNano):
         config = {k: v for k, v in self.config.items() if k != "ctc_decoder"}
         config["llm_conf"] = config["llm_conf"] | {"llm_dtype": "fp32"}  # as in `load`
         with torch.device("cpu"):
-            frontend = WavFrontend(**config["frontend_conf"])
+            frontend = FilterBanks(**config["frontend_conf"])
         model = Model(**config, input_size=frontend.output_size(), vocab_size=-1)
         super().__init__(directory, model, None, frontend, {})
 
@@ -91,6 +95,17 @@ def _has_branch(directory: Path, config: Mapping[str, Any]) -> bool:
     return bool(config.get(BRANCH_IN_FILE, True))
 
 
+def checkpoint_bytes(directory: Path, parameters: int) -> int:
+    """Of model.pt, whose tensors keep the types that they have in the base."""
+    weights = directory / WEIGHTS
+    if weights.exists():
+        return weights.stat().st_size
+    if parameters == fun_asr_nano_2512.PARAMETERS:
+        has_branch = _has_branch(directory, read_config(directory))
+        return fun_asr_nano_2512.FILE_BYTES["modelscope" if has_branch else "huggingface"]
+    return 4 * parameters
+
+
 def _ctc_branch(config: Mapping[str, Any]) -> dict[str, nn.Module]:
     if not config.get("ctc_decoder"):
         return {}
@@ -125,6 +140,7 @@ def fakeable(text_tokens: int) -> Iterator[None]:
     with (
         # All is in float32 already, and fake parameters cannot be exchanged.
         mock.patch.object(nn.Module, "to", lambda module, *_, **__: module),
+        mock.patch.object(Model, "is_on_gpu", new=True),
         mock.patch.object(Model, "_at_labels", at_labels),
         mock.patch.object(Model, "_ctc_loss", ctc_loss),
         mock.patch(

@@ -17,8 +17,10 @@ from galgame_asr.base.tiny_fun_asr_nano import configuration, write_json
 
 REPO = "FunAudioLLM/Fun-ASR-Nano-2512"
 LLM_DIRECTORY = "Qwen3-0.6B"
-
-# Tensors of model.pt on each hub.
+# Of encoder, adaptor and language model.
+PARAMETERS = 829_791_840
+# Bytes and tensors of model.pt on each hub.
+FILE_BYTES = {"huggingface": 1_971_149_431, "modelscope": 2_127_426_538}
 NUM_TENSORS = {"huggingface": 1261, "modelscope": 1347}
 WITHOUT_BRANCH = "huggingface"
 

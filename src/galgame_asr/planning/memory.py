@@ -5,6 +5,7 @@ a dispatch mode counts the bytes of those that are alive.
 """
 
 import resource
+import time
 import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -33,6 +34,14 @@ class Memory:
     optimizer: int
     activations: int  # alive at the end of the forward pass
     peak: int  # of all together, at any moment
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A real training step."""
+
+    peak_bytes: int  # without what the process had before
+    step_s: float
 
 
 class LiveBytes(TorchDispatchMode):  # type: ignore[no-untyped-call]
@@ -103,31 +112,39 @@ def measure(
     *,
     device: torch.device,
     precision: Precision,
-) -> int:
-    """Peak bytes of real training steps on a device, without what the process had before.
+) -> Measured:
+    """Do three training steps on a device; the time is that of the last.
 
-    On a CPU, what the system counts as resident; on a GPU, what torch allocated.
+    Memory is, on a CPU, what the system counts as resident; on a GPU, what torch allocated.
     """
     before = psutil.Process().memory_info().rss
     model = build().to(device)
     batch = {k: v.to(device) if hasattr(v, "to") else v for k, v in make_batch().items()}
-    for _ in run_steps(model, batch, precision, mark=lambda: 0):
-        pass
+    ends: list[float] = []
+
+    def mark() -> int:
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
+        ends.append(time.perf_counter())
+        return 0
+
+    marks = len(list(run_steps(model, batch, precision, mark=mark, steps=3)))
+    step_s = ends[-1] - ends[-1 - marks // 3]
     if device.type == "cuda":
-        return int(torch.cuda.max_memory_allocated(device))
+        return Measured(int(torch.cuda.max_memory_allocated(device)), step_s)
     peak_kb: int = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak_kb * 1024 - int(before)
+    return Measured(peak_kb * 1024 - int(before), step_s)
 
 
 def run_steps(
-    model: nn.Module, batch: Batch, precision: Precision, *, mark: Callable[[], int]
+    model: nn.Module, batch: Batch, precision: Precision, *, mark: Callable[[], int], steps: int = 2
 ) -> Iterator[int]:
-    """Two steps as the trainer does them; `mark` after forward, backward and update."""
+    """Steps as the trainer does them; `mark` after forward, backward and update."""
     learning = [p for p in model.parameters() if p.requires_grad]
     optimizer = torch.optim.AdamW(learning, lr=1e-4, fused=True)
     model.train()
     device = learning[0].device
-    for _ in range(2):
+    for _ in range(steps):
         with autocast(device, precision):
             loss = model(**batch)["loss"]
         yield mark()

@@ -4,8 +4,8 @@ import importlib
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from functools import partial
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -15,27 +15,24 @@ import torch
 
 from galgame_asr.base.params import BaseParams
 from galgame_asr.core import processes, utterances
+from galgame_asr.corpora.params import Entry
 from galgame_asr.experiment.params import Params
 from galgame_asr.families.common.batching import FRAMES_PER_S, num_frames
 from galgame_asr.families.common.compute import Precision
 from galgame_asr.messages.errors import ConfigError
-from galgame_asr.planning import fun_asr_nano_2512
-from galgame_asr.planning.memory import Memory, measure, predict
+from galgame_asr.planning import fun_asr_nano_2512, published
+from galgame_asr.planning.cards import LONGEST_FRAMES
+from galgame_asr.planning.memory import Measured, Memory, measure, predict
 from galgame_asr.splitting.mix import select
 from galgame_asr.training.batches import Steps
 from galgame_asr.training.freezing import prepare
 from galgame_asr.training.params import CommonParams, TrainingParams
 
-GIB = 2**30
-CARDS_GB = (8, 12, 16, 24, 40, 48, 80)
-# Beyond tensors: the CUDA context, and what the caching allocator cannot use between them.
-# Common figures, not measured here.
-CUDA_CONTEXT_BYTES = 0.6 * GIB
-FRAGMENTATION = 1.05
-# Batches, in utterances, between which memory is taken to grow evenly.
-PROBES = (16, 48)
 # Published models whose architecture this project knows without a download.
-PUBLISHED = {fun_asr_nano_2512.REPO: "fun_asr_nano_2512"}
+PUBLISHED = {
+    fun_asr_nano_2512.REPO: "fun_asr_nano_2512",
+    "openai/whisper-large-v3-turbo": "whisper_large_v3_turbo",
+}
 
 
 @dataclass(frozen=True)
@@ -53,9 +50,54 @@ class PhasePlan:
     name: str
     learning: int  # parameters
     memory: Memory  # at the micro-batch asked for
-    fits: dict[int, int]  # card in GB -> largest micro-batch in frames; 0: not one utterance
-    num_steps: int | None  # per epoch; None: no data here yet
+    least_bytes: int  # the peak of the smallest that every utterance fits into
+    num_steps: int | None  # per epoch; None: nobody knows how much data there is
     audio_s: float | None  # of all epochs
+
+
+@dataclass(frozen=True)
+class Data:
+    """What phases are trained on."""
+
+    corpora: Mapping[str, Entry]
+    split: Path  # the folder of its tables, if they are here
+    hours: float = 0.0  # of audio per epoch, where the user says it; else 0
+
+    @property
+    def source(self) -> str:
+        """Where the lengths come from."""
+        if self.hours:
+            return "as --hours says"
+        here = self._table.exists()
+        return f"of {self._table}" if here else "as published; there is no data here yet"
+
+    @property
+    def _table(self) -> Path:
+        return self.split / "train.parquet"
+
+    def length(
+        self, params: TrainingParams, common: CommonParams
+    ) -> tuple[int | None, float | None]:
+        """Steps per epoch, and seconds of audio in all epochs; None: nobody knows."""
+        if not self.hours and self._table.exists():
+            rows = select(utterances.read(self._table), params.mix)
+            lengths = num_frames(rows["duration_s"].to_numpy())
+            num_steps = len(Steps(lengths, common.batch_frames, common.sort_window, 1, 0))
+            return num_steps, params.epochs * float(np.sum(lengths)) / FRAMES_PER_S
+        hours = self.hours or self._published_h(params.mix)
+        if hours is None:
+            return None, None
+        num_steps = math.ceil(hours * 3600 * FRAMES_PER_S / common.batch_frames)
+        return num_steps, params.epochs * hours * 3600
+
+    def _published_h(self, mix: Mapping[str, float]) -> float | None:
+        hours = 0.0
+        for name, share in mix.items():
+            size = published.size(self.corpora[name])
+            if size is None or size.train_h is None:
+                return None
+            hours += share * size.train_h
+        return hours
 
 
 def phases(params: Params) -> dict[str, TrainingParams]:
@@ -65,14 +107,12 @@ def phases(params: Params) -> dict[str, TrainingParams]:
 
 
 @contextmanager
-def model_directory(base: BaseParams, made: Path) -> Iterator[Path]:
+def model_directory(base: BaseParams, family: str, made: Path) -> Iterator[Path]:
     """Give a directory with the model's configuration; its weights need not be there.
 
     Raises:
-        ConfigError: nothing here tells the architecture, or it is none that can be planned.
+        ConfigError: nothing here tells the architecture.
     """
-    if base.built.tiny_whisper or (made / "generation_config.json").exists():
-        raise ConfigError("galgame-asr plan knows Fun-ASR-Nano alone; this model is a Whisper")
     hub = base.existing.hub
     if base.existing.directory:
         yield Path(base.existing.directory.path)
@@ -81,13 +121,18 @@ def model_directory(base: BaseParams, made: Path) -> Iterator[Path]:
             module = importlib.import_module(f"galgame_asr.planning.{PUBLISHED[hub.repo]}")
             module.write_config(Path(directory), source=hub.source)
             yield Path(directory)
-    elif (made / "config.yaml").exists():
+    elif (made / _module(family).CONFIG_FILE).exists():
         yield made
     else:
         raise ConfigError(
             "the model's configuration is not here yet; run `dvc repro base` first (build, where "
             "params.yaml builds one)"
         )
+
+
+def _module(family: str) -> Any:
+    """What a family has for planning."""
+    return importlib.import_module(f"galgame_asr.planning.{family}")
 
 
 class Planner:
@@ -100,8 +145,26 @@ class Planner:
     @property
     def module(self) -> Any:
         """What the family has for planning."""
-        return importlib.import_module(f"galgame_asr.planning.{self.family}")
+        return _module(self.family)
 
+    @property
+    def parameters(self) -> int:
+        """Of all parts that a phase may train."""
+        return sum(self.num_parameters[part] for part in self.module.PARTS)
+
+    @property
+    def checkpoint_bytes(self) -> int:
+        """Of one checkpoint on the disk."""
+        size: int = self.module.checkpoint_bytes(self.directory, self.parameters)
+        return size
+
+    @property
+    def heard_frames(self) -> float:
+        """What the model hears of an average utterance, padding included."""
+        window_s: float | None = self.module.Planned.window_s
+        return (window_s or self.speech.duration_s) * FRAMES_PER_S
+
+    @cached_property
     def num_parameters(self) -> dict[str, int]:
         """Parameters by component."""
         with torch.device("meta"), self.module.fakeable(self.speech.text_tokens):
@@ -110,8 +173,8 @@ class Planner:
 
     def measured(
         self, params: TrainingParams, common: CommonParams, utterances: int, device: str
-    ) -> int:
-        """Peak bytes of real steps with random weights, in a process of its own."""
+    ) -> Measured:
+        """Real steps with random weights, in a process of its own."""
         with processes.pool(1, method="spawn") as pool:
             arguments = (self, params, common, utterances, device)
             return pool.submit(_measure, *arguments).result()
@@ -122,25 +185,21 @@ class Planner:
         params: TrainingParams,
         common: CommonParams,
         micro_batch_frames: int,
-        split: Path,
-        hours: float,
+        data: Data,
+        *,
+        cards: int = 1,
     ) -> PhasePlan:
-        """All about one phase; `hours` of audio per epoch if `split` has no table yet."""
-        own = self.utterances(micro_batch_frames)
-        build, batches = self._step(params, common, (own, *PROBES))
+        """All about one phase, trained on `data`."""
+        sizes = [self.utterances(frames) for frames in (micro_batch_frames, LONGEST_FRAMES)]
+        build, batches = self._step(params, common, sizes)
         with self.module.fakeable(self.speech.text_tokens):
-            memory, few, many = predict(build, batches, self.precision)
-        per_utterance = (many.peak - few.peak) / (PROBES[1] - PROBES[0])
-        # However small the batch, the update needs these.
-        least = few.weights + few.gradients + few.optimizer
-        fits = {}
-        for card in CARDS_GB:
-            room = (card * GIB - CUDA_CONTEXT_BYTES) / FRAGMENTATION
-            count = math.floor((room - few.peak) / per_utterance) + PROBES[0]
-            fits[card] = self._frames(count) if count > 0 and least <= room else 0
-        num_steps, audio_s = _length(params, common, split, hours)
+            memory, least = predict(build, batches, self.precision)
         learning = self.learning(params, common)
-        return PhasePlan(name, learning, memory, fits, num_steps, audio_s)
+        # DistributedDataParallel's buckets are a second copy of the gradients.
+        buckets = 4 * learning if cards > 1 else 0
+        memory = replace(memory, gradients=memory.gradients + buckets, peak=memory.peak + buckets)
+        num_steps, audio_s = data.length(params, common)
+        return PhasePlan(name, learning, memory, least.peak + buckets, num_steps, audio_s)
 
     def learning(self, params: TrainingParams, common: CommonParams) -> int:
         """Parameters that learn."""
@@ -169,32 +228,16 @@ class Planner:
 
     def utterances(self, frames: int) -> int:
         """How many average utterances a micro-batch has."""
-        return max(round(frames / (self.speech.duration_s * FRAMES_PER_S)), 1)
+        return max(round(frames / self.heard_frames), 1)
 
-    def _frames(self, utterances: int) -> int:
-        return round(utterances * self.speech.duration_s * FRAMES_PER_S)
+    def step_frames(self, batch_frames: int, cards: int) -> int:
+        """Of a step of so many spoken frames, what one card hears, padding included."""
+        spoken = self.speech.duration_s * FRAMES_PER_S
+        return math.ceil(batch_frames / cards * self.heard_frames / spoken)
 
 
 def _measure(
     planner: Planner, params: TrainingParams, common: CommonParams, utterances: int, device: str
-) -> int:
+) -> Measured:
     build, (batch,) = planner._step(params, common, [utterances])
     return measure(build, batch, device=torch.device(device), precision=planner.precision)
-
-
-def _length(
-    params: TrainingParams, common: CommonParams, split: Path, hours: float
-) -> tuple[int | None, float | None]:
-    """Steps per epoch, and seconds of audio in all epochs."""
-    table = split / "train.parquet"
-    if hours:
-        frames = hours * 3600 * FRAMES_PER_S
-        num_steps = math.ceil(frames / common.batch_frames)
-    elif table.exists():
-        rows = select(utterances.read(table), params.mix)
-        lengths = num_frames(rows["duration_s"].to_numpy())
-        num_steps = len(Steps(lengths, common.batch_frames, common.sort_window, 1, 0))
-        frames = float(np.sum(lengths))
-    else:
-        return None, None
-    return num_steps, params.epochs * frames / FRAMES_PER_S

@@ -1,29 +1,42 @@
-"""`galgame-asr plan`: the plan of all phases as text."""
+"""`galgame-asr plan`: which cards, for how long, and how much disk, as text."""
 
 import argparse
 import logging
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import torch
 
 from galgame_asr.core.params import hint, parse, read_params
-from galgame_asr.core.paths import MODELS, SPLIT
+from galgame_asr.core.paths import MODELS, RAW, SPLIT
 from galgame_asr.experiment.params import Params
 from galgame_asr.families.common import compute
-from galgame_asr.messages.console import Progress, clock
+from galgame_asr.families.common.batching import FRAMES_PER_S
+from galgame_asr.messages.console import Progress
 from galgame_asr.messages.errors import ConfigError
-from galgame_asr.planning import fun_asr_nano_2512
+from galgame_asr.planning import cards, disk, fun_asr_nano_2512, speed
+from galgame_asr.planning.cards import GIB, Card
+from galgame_asr.planning.memory import Measured
 from galgame_asr.planning.plan import (
-    CARDS_GB,
-    GIB,
+    Data,
     PhasePlan,
     Planner,
     Speech,
     model_directory,
     phases,
 )
+from galgame_asr.planning.published import GB
 from galgame_asr.training.params import CommonParams, TrainingParams
+
+
+@dataclass(frozen=True)
+class Machine:
+    """What a step is divided among."""
+
+    cards: int  # of all machines
+    card_frames: int  # of a step, what one card hears, padding included
+    micro_batch_frames: int  # and of that at once
 
 
 def show(options: argparse.Namespace) -> None:
@@ -31,7 +44,7 @@ def show(options: argparse.Namespace) -> None:
 
     Raises:
         ConfigError: params are not valid, the model's configuration is not here, or
-            there is no such phase.
+            there is no such phase, or a measured one has no room.
     """
     params = parse(Params, read_params(), "")
     chosen = phases(params)
@@ -39,38 +52,47 @@ def show(options: argparse.Namespace) -> None:
         if options.phase not in chosen:
             raise ConfigError(f"no phase '{options.phase}'. {hint(options.phase, list(chosen))}")
         chosen = {options.phase: chosen[options.phase]}
-    common, machine = params.train.common, params.machine
-    frames: int = options.micro_batch_frames or (
-        math.ceil(common.batch_frames / machine.processes)
-        if machine.micro_batch_frames == "auto"
-        else machine.micro_batch_frames
-    )
+    common = params.train.common
     speech = Speech(options.utterance_s, options.text_tokens)
+    data = Data(params.corpora, SPLIT, options.hours)
     compute.set_up(params.compute)
     torch.set_deterministic_debug_mode("default")  # fake tensors have no content to fill
     logging.getLogger("galgame_asr").setLevel(logging.WARNING)
-    with model_directory(params.base, MODELS / "base") as directory:
+    with model_directory(params.base, params.model.family, MODELS / "base") as directory:
         planner = Planner(params.model.family, directory, speech, options.precision)
-        print(_model(planner.num_parameters()))
+        machine = _machine(params, planner, options)
+        print(_model(planner.num_parameters))
         hub = params.base.existing.hub
         if hub and hub.repo == fun_asr_nano_2512.REPO:
             print(fun_asr_nano_2512.describe(hub.source))
-        print(
-            f"A micro-batch: {frames} frames, {planner.utterances(frames)} utterances of "
-            f"{speech.duration_s} s with {speech.text_tokens} tokens of text; "
-            f"{options.precision}, AdamW in float32. "
-            f"A step: {common.batch_frames} frames, in {machine.processes} process(es).\n"
-        )
-        plans = []
+        print(_step(planner, common, machine) + "\n")
+        plans, measured = [], {}
         with Progress("plan", total=len(chosen), unit="phases") as progress:
             for name, phase in chosen.items():
-                plans.append(planner.plan(name, phase, common, frames, SPLIT, options.hours))
+                frames = machine.micro_batch_frames
+                plan = planner.plan(name, phase, common, frames, data, cards=machine.cards)
+                plans.append(plan)
+                if options.measure:
+                    measured[name] = _measure(planner, phase, plan, common, frames)
                 progress.update(1, name)
-        print(_table(plans, sum(planner.num_parameters().values())))
-        print(_batches(plans))
-        print(_time(plans, chosen, options.speed))
-        if options.measure:
-            _measure(planner, chosen, plans, common, frames)
+        print(_cards(plans, params))
+        speeds = {
+            name: options.speed or _speed(planner, phase, common, machine, measured.get(name))
+            for name, phase in chosen.items()
+        }
+        print(_time(plans, chosen, data, speeds, _source(options, machine)))
+        if not options.phase:
+            print(_disk(params, plans, planner))
+
+
+def _machine(params: Params, planner: Planner, options: argparse.Namespace) -> Machine:
+    machine = params.machine
+    machines: int = machine.accelerate.get("num_machines", 1)
+    cards = (options.processes or machine.processes) * machines
+    card_frames = planner.step_frames(params.train.common.batch_frames, cards)
+    frames = options.micro_batch_frames or machine.micro_batch_frames
+    largest = speed.ENOUGH_FRAMES if frames == "auto" else frames
+    return Machine(cards, card_frames, min(card_frames, largest))
 
 
 def _model(counts: Mapping[str, int]) -> str:
@@ -78,62 +100,146 @@ def _model(counts: Mapping[str, int]) -> str:
     return f"{sum(counts.values()) / 1e6:.3f} M parameters: {parts}"
 
 
-def _table(plans: list[PhasePlan], total: int) -> str:
-    lines = [
-        "memory at that micro-batch, GiB",
-        f"{'phase':12} {'learns':>10} {'share':>6} {'weights':>8} {'gradients':>10} "
-        f"{'optimizer':>10} {'activations':>12} {'peak':>7}",
+def _step(planner: Planner, common: CommonParams, machine: Machine) -> str:
+    frames, speech = machine.micro_batch_frames, planner.speech
+    on = "1 card" if machine.cards == 1 else f"{machine.cards} cards"
+    return (
+        f"A step: {common.batch_frames} frames of speech, on {on}; "
+        f"at once {frames},\n{planner.utterances(frames)} utterances of {speech.duration_s} s with "
+        f"{speech.text_tokens} tokens of text, in {planner.precision}."
+    )
+
+
+def _cards(plans: Sequence[PhasePlan], params: Params) -> str:
+    smallest = {plan.name: cards.smallest(plan.least_bytes) for plan in plans}
+    sensible = {
+        plan.name: cards.sensible(max(plan.memory.peak, plan.least_bytes)) for plan in plans
+    }
+    rows = [
+        f"{'phase':12} {'learns':>9} {'fixed':>7} {'activations':>12} {'peak':>7}  "
+        f"{'smallest card':25} sensible card"
     ]
     for plan in plans:
         m = plan.memory
-        lines.append(
-            f"{plan.name:12} {plan.learning / 1e6:8.3f} M {plan.learning / total:6.1%} "
-            f"{m.weights / GIB:8.3g} {m.gradients / GIB:10.3g} {m.optimizer / GIB:10.3g} "
-            f"{m.activations / GIB:12.3g} {m.peak / GIB:7.3g}"
+        fixed = m.weights + m.gradients + m.optimizer
+        rows.append(
+            f"{plan.name:12} {plan.learning / 1e6:7.1f} M {fixed / GIB:7.3g} "
+            f"{m.activations / GIB:12.3g} {m.peak / GIB:7.3g}  "
+            f"{_name(smallest[plan.name]):25} {_name(sensible[plan.name])}"
         )
-    return "\n".join(lines) + "\n"
+    if len(plans) > 1:
+        of_all = _name(cards.largest(smallest)), _name(cards.largest(sensible))
+        rows.append(f"{'all':50}  {of_all[0]:25} {of_all[1]}")
+    rows.append(
+        "Fixed: weights, gradients, optimizer. Smallest: has room for 30 s of speech at a time.\n"
+        "Sensible: has bf16, and a quarter more than the peak."
+    )
+    if params.machine.accelerate.keys() & {"fsdp_config", "deepspeed_config"}:
+        rows.append("Each card with a whole copy: how FSDP or DeepSpeed divides it is not planned.")
+    return "Which card? Memory in GiB, in bf16 as in fp16\n" + "\n".join(rows) + "\n"
 
 
-def _batches(plans: list[PhasePlan]) -> str:
-    cards = "".join(f"{f'{card} GB':>9}" for card in CARDS_GB)
-    lines = [f"largest micro_batch_frames that fits\n{'phase':12}{cards}"]
-    for plan in plans:
-        sizes = "".join(f"{plan.fits[card] or '-':>9}" for card in CARDS_GB)
-        lines.append(f"{plan.name:12}{sizes}")
-    return "\n".join(lines) + "\n"
+def _name(card: Card | None) -> str:
+    return str(card) if card else "none: see FSDP"
+
+
+def _speed(
+    planner: Planner,
+    phase: TrainingParams,
+    common: CommonParams,
+    machine: Machine,
+    measured: Measured | None,
+) -> float | None:
+    """Seconds of speech per second, on all cards together, each as quick as the one measured."""
+    frames = machine.micro_batch_frames
+    seconds = (
+        measured.step_s
+        if measured
+        else speed.step_s(phase, common, planner.precision, planner.parameters, frames)
+    )
+    if seconds is None:
+        return None
+    step_s = seconds * math.ceil(machine.card_frames / frames)
+    return common.batch_frames / FRAMES_PER_S / step_s
+
+
+def _source(options: argparse.Namespace, machine: Machine) -> str:
+    if options.speed:
+        return "at the speed that --speed says"
+    card, source = speed.CARD, speed.SOURCE
+    if options.measure:
+        card = torch.cuda.get_device_name() if torch.cuda.is_available() else compute.cpu_name()
+        source = "measured now"
+    return f"at the speed of {machine.cards} x {card} ({source})"
 
 
 def _time(
-    plans: list[PhasePlan],
+    plans: Sequence[PhasePlan],
     chosen: Mapping[str, TrainingParams],
-    speed: float | None,
+    data: Data,
+    speeds: Mapping[str, float | None],
+    source: str,
 ) -> str:
-    lines = []
+    rows = [
+        f"{'phase':12} {'epochs':>6} {'audio h':>9} {'steps':>9} {'audio s/s':>10} {'hours':>8}"
+    ]
+    total: float | None = 0.0
     for plan in plans:
-        if plan.num_steps is None or plan.audio_s is None:
-            lines.append(f"{plan.name}: no data here yet; --hours tells how much there is")
-            continue
-        time = f", {clock(plan.audio_s / speed)} at {speed:g} audio s/s" if speed else ""
-        lines.append(
-            f"{plan.name}: {plan.num_steps} steps per epoch, {chosen[plan.name].epochs} epochs, "
-            f"{plan.audio_s / 3600:.1f} h of audio{time}"
+        epochs, at = chosen[plan.name].epochs, speeds[plan.name]
+        hours = None
+        length = f"{'?':>9} {'?':>9}"
+        if plan.num_steps is not None and plan.audio_s is not None:
+            length = f"{plan.audio_s / 3600:9.1f} {plan.num_steps * epochs:9}"
+            hours = plan.audio_s / at / 3600 if at else None
+        total = total + hours if total is not None and hours is not None else None
+        rows.append(
+            f"{plan.name:12} {epochs:6} {length} {f'{at:.0f}' if at else '?':>10} "
+            f"{f'{hours:.1f}' if hours is not None else '?':>8}"
         )
-    return "\n".join(lines)
+    if len(plans) > 1:
+        rows.append(f"{'all':49} {f'{total:.1f}' if total is not None else '?':>9}")
+    if any(plan.audio_s is None for plan in plans):
+        rows.append(
+            "Audio: not here yet, and no size is published; --hours says how much there is."
+        )
+    else:
+        rows.append(f"Audio: {data.source}. Downloads, dev sets and decodes come on top.")
+    if not all(speeds.values()):
+        rows.append("Nothing like it was measured: --measure on the card, or --speed, tells.")
+    heading = f"How long, {source}?" if any(speeds.values()) else "How long?"
+    return f"{heading}\n" + "\n".join(rows) + "\n"
+
+
+def _disk(params: Params, plans: Sequence[PhasePlan], planner: Planner) -> str:
+    parts = disk.uses(params, plans, planner.checkpoint_bytes, planner.parameters, RAW)
+    rows = [f"{part.folder:20} {part.size_bytes / GB:8.1f}  {part.what}" for part in parts]
+    everything, pushed = disk.total(parts, pushed=False) / GB, disk.total(parts, pushed=True) / GB
+    rows += [
+        f"{'.dvc/cache':20} {0:8.1f}  links to the same files; on another disk {pushed:.1f} more",
+        f"{'all':20} {everything:8.1f}  `make push` sends {pushed:.1f} of it",
+    ]
+    return "How much disk, in GB?\n" + "\n".join(rows)
 
 
 def _measure(
-    planner: Planner,
-    chosen: Mapping[str, TrainingParams],
-    plans: list[PhasePlan],
-    common: CommonParams,
-    frames: int,
-) -> None:
+    planner: Planner, phase: TrainingParams, plan: PhasePlan, common: CommonParams, frames: int
+) -> Measured:
+    """Do real steps, and print the predicted peak beside the measured one.
+
+    Raises:
+        ConfigError: they have no room.
+    """
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    utterances = planner.utterances(frames)
-    for plan in plans:
-        measured = planner.measured(chosen[plan.name], common, utterances, device)
-        off = plan.memory.peak / measured - 1
-        print(
-            f"{plan.name} on {device}: predicted {plan.memory.peak / GIB:.3g} GiB, measured "
-            f"{measured / GIB:.3g} GiB ({off:+.1%})"
-        )
+    try:
+        measured = planner.measured(phase, common, planner.utterances(frames), device)
+    except torch.OutOfMemoryError:
+        raise ConfigError(
+            f"phase {plan.name}: {frames} frames at once have no room on this GPU; "
+            "--micro-batch-frames takes fewer"
+        ) from None
+    off = plan.memory.peak / measured.peak_bytes - 1
+    print(
+        f"{plan.name} on {device}: predicted {plan.memory.peak / GIB:.3g} GiB, measured "
+        f"{measured.peak_bytes / GIB:.3g} GiB ({off:+.1%}); {measured.step_s:.3g} s"
+    )
+    return measured

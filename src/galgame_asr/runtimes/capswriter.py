@@ -19,7 +19,7 @@ from transformers import Qwen3ForCausalLM
 
 from galgame_asr.families.fun_asr_nano import texts
 from galgame_asr.families.fun_asr_nano.family import FunAsrNano, num_speech_tokens
-from galgame_asr.families.fun_asr_nano.funasr_parts import WavFrontend
+from galgame_asr.families.fun_asr_nano.filter_banks import FilterBanks
 from galgame_asr.families.fun_asr_nano.network import Model
 from galgame_asr.messages.errors import CheckpointError, ExportError
 from galgame_asr.runtimes.gguf_files import (
@@ -115,7 +115,7 @@ def load(directory: Path) -> FunAsrNano:
     llm = Qwen3ForCausalLM(qwen3_config(reader))
     fill(llm, reader, llm_tensors(reader, llm.state_dict()))
     model = CapsWriterModel(hearing, llm).eval()
-    frontend = WavFrontend(**FRONT_END, **FEATURES, dither=0.0)
+    frontend = FilterBanks(**FRONT_END, **FEATURES)
     return FunAsrNano(directory, cast("Model", model), read_tokenizer(reader), frontend, saved={})
 
 

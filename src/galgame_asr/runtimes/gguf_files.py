@@ -16,7 +16,7 @@ from tokenizers import Tokenizer
 from torch import nn
 from transformers import PreTrainedTokenizerFast, Qwen3Config
 
-from galgame_asr.families.fun_asr_nano.funasr_parts import WavFrontend
+from galgame_asr.families.fun_asr_nano.filter_banks import FilterBanks
 from galgame_asr.families.fun_asr_nano.network import Model
 from galgame_asr.messages.errors import CheckpointError
 from galgame_asr.runtimes.extras import require
@@ -149,10 +149,10 @@ def qwen3_config(llm: Reader) -> Qwen3Config:
     )
 
 
-def read_frontend(encoder: Reader) -> WavFrontend:
+def read_frontend(encoder: Reader) -> FilterBanks:
     """The front end that the runtime computes features with."""
     sizes = {key: encoder.value(f"funasr.frontend.{key}") for key in ("n_mels", "lfr_m", "lfr_n")}
-    return WavFrontend(**FRONT_END, **sizes, dither=0.0)
+    return FilterBanks(**FRONT_END, **sizes)
 
 
 def read_tokenizer(llm: Reader) -> PreTrainedTokenizerFast:

@@ -1,4 +1,7 @@
-"""The shards of a corpus: a folder of tars, and a list that tells when one is missing."""
+"""The shards of a corpus: a folder of tars, and a list that tells when one is missing.
+
+Of a corpus whose audio is not copied, lists of its files stand in place of the tars.
+"""
 
 import csv
 import itertools
@@ -10,9 +13,11 @@ from galgame_asr.core.files import write_text
 from galgame_asr.core.paths import HOW_TO_GET_SHARDS
 from galgame_asr.messages.console import Progress
 from galgame_asr.messages.errors import DataError
-from galgame_asr.shards import tar
+from galgame_asr.shards import in_place, tar
+from galgame_asr.shards.tar import Member
 
 LIST = "shards.tsv"
+TAR, FILES = ".tar", ".jsonl"  # the suffixes of shards
 COLUMNS = ("name", "bytes", "utterances", "upstream_set")
 
 
@@ -40,12 +45,14 @@ class Utterance:
         extension: of the audio file, without a dot.
         audio: the file's bytes; None if there is none, which the manifest will say.
         text: likewise.
+        file: where the audio stays, below the folder of the corpus; None to copy its bytes.
     """
 
     id: str
     extension: str
     audio: bytes | None
     text: str | None
+    file: str | None = None
 
 
 def write(
@@ -56,6 +63,7 @@ def write(
     shard_size: int,
     total: int | None = None,
     upstream_set: str | None = None,
+    suffix: str = TAR,
 ) -> list[Shard]:
     """Write utterances as PREFIX-000000.tar and so on, each whole or not at all.
 
@@ -68,16 +76,20 @@ def write(
         shard_size: utterances per shard.
         total: how many utterances there are, where that is known.
         upstream_set: train, dev or test, where the corpus's makers split it.
+        suffix: FILES to write lists of files in place of tars.
     """
-    done = sorted(directory.glob(f"{prefix}-*.tar"))
+    done = sorted(directory.glob(f"{prefix}-*{suffix}"))
     shards = [Shard(path, _count(path), upstream_set) for path in done]
     remaining = utterances(len(done) * shard_size)
     kept = sum(shard.utterances or 0 for shard in shards)
     with Progress(f"write {prefix}", total=total, unit="utterances", done=kept) as progress:
         while first := list(itertools.islice(remaining, 1)):
             chunk = itertools.chain(first, itertools.islice(remaining, shard_size - 1))
-            path = directory / f"{prefix}-{len(shards):06}.tar"
-            tar.write(path, _files(chunk, progress))
+            path = directory / f"{prefix}-{len(shards):06}{suffix}"
+            if suffix == TAR:
+                tar.write(path, _files(chunk, progress))
+            else:
+                in_place.write(path, _places(chunk, progress))
             shards.append(Shard(path, _count(path), upstream_set))
     return shards
 
@@ -94,6 +106,14 @@ def _files(utterances: Iterable[Utterance], progress: Progress) -> Iterator[tupl
         progress.update(1)
 
 
+def _places(
+    utterances: Iterable[Utterance], progress: Progress
+) -> Iterator[tuple[str, str | None, bytes | None, str | None]]:
+    for utterance in utterances:
+        yield utterance.id, utterance.file, utterance.audio, utterance.text
+        progress.update(1)
+
+
 def _encoded(text: str) -> bytes:
     """UTF-8; of what is none, bytes that are no UTF-8 either, which the manifest will say."""
     try:
@@ -103,7 +123,30 @@ def _encoded(text: str) -> bytes:
 
 
 def _count(path: Path) -> int:
+    if path.suffix == FILES:
+        return sum(file is not None for _, file, _, _ in in_place.read(path))
     return sum(not member.name.endswith(".txt") for member in tar.members(path))
+
+
+def contents(path: Path, corpus: str) -> Iterator[tuple[str, Member, bytes]]:
+    """Walk a shard once, as `tar.contents` does.
+
+    Returns:
+        where the bytes are, as rows of the manifest name it; the member; its bytes.
+
+    Raises:
+        DataError: as for `tar.contents` or `in_place.contents`.
+    """
+    shard = f"{corpus}/{path.name}"
+    if path.suffix != FILES:
+        yield from ((shard, member, data) for member, data in tar.contents(path))
+        return
+    for id_, place, audio, text in in_place.contents(path, corpus):
+        if audio is not None:
+            yield place, Member(f"{id_}.audio", 0, len(audio)), audio
+        if text is not None or audio is None:
+            data = _encoded(text or "")
+            yield shard, Member(f"{id_}.txt", 0, len(data)), data
 
 
 def write_list(directory: Path, shards: Iterable[Shard]) -> None:
@@ -141,7 +184,11 @@ def listed(directory: Path) -> list[Shard]:
         raise DataError(
             f"{directory / LIST} is no list of shards ({error!r}); {HOW_TO_GET_SHARDS}"
         ) from None
-    found = {shard.name: shard.stat().st_size for shard in directory.glob("*.tar")}
+    found = {
+        path.name: path.stat().st_size
+        for path in directory.iterdir()
+        if path.suffix in (TAR, FILES)
+    }
     if expected != found:
         wrong = [
             f"{name} has {found.get(name, 'no')} bytes instead of {expected.get(name, 'no')}"
@@ -153,5 +200,5 @@ def listed(directory: Path) -> list[Shard]:
             f"{HOW_TO_GET_SHARDS}"
         )
     if not expected:
-        raise DataError(f"{directory} holds no .tar shard; {HOW_TO_GET_SHARDS}")
+        raise DataError(f"{directory} holds no shard; {HOW_TO_GET_SHARDS}")
     return shards

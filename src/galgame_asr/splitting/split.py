@@ -29,11 +29,24 @@ SHOWN = 10  # pairs named in a message
 SHOWN_FAILED = 3  # rows
 
 
+# Kinds of corpora of which `fetch` takes the first shards alone where there is a limit.
+IN_SHARDS = ("galgame", "reazonspeech")
+
+
+@dataclass(frozen=True)
+class Limit:
+    """How much of a corpus is for training."""
+
+    of: int | float  # utterances, or a share
+    in_shards: bool  # the first come first, and a share is taken of them already
+
+
 @dataclass(frozen=True)
 class Checks:
     """What leaves rows out, and how the signal of dev and test rows is checked."""
 
     excluded: Mapping[str, Mapping[str, str]]  # by corpus, see `exclusions.read`
+    limits: Mapping[str, Limit]  # by corpus that has one
     severities: Mapping[str, FlagSeverity]  # by corpus: what its flags do
     signal: SignalParams
     reader: ShardReader
@@ -47,7 +60,7 @@ def split(
     dev_sample has some of the rows of dev again.
 
     Rows of a table are sorted by corpus and id. Those in left_out have the reason
-    among their flags: `excluded`, a flag that is not `warn`, `leak` or `test_limit`.
+    among their flags: `excluded`, a flag that is not `warn`, `leak`, `limit` or `test_limit`.
 
     Returns:
         the tables by name, and counts of them for metrics/split.json.
@@ -68,6 +81,10 @@ def split(
         kept = limited(rows["id"][placed == name], f"{params.salt} limit", params.test_limit)
         beyond = ~kept.reindex(rows.index, fill_value=True)
         placed = _leave_out(rows, placed, beyond, "test_limit")
+    for corpus, limit in checks.limits.items():
+        own = rows[(rows["corpus"] == corpus) & (placed == "train")]
+        beyond = ~within(own, limit, params.salt).reindex(rows.index, fill_value=True)
+        placed = _leave_out(rows, placed, beyond, "limit")
     held = placed.isin(SETS[1:])
     found = signal.check_rows(rows[held], checks.reader, checks.signal)
     rows.loc[held, "flags"] = pd.Series(found, index=rows.index[held], dtype=object)
@@ -82,6 +99,12 @@ def split(
             raise DataError(
                 f"the {name} set is empty; there are {(placed != LEFT_OUT).sum()} usable utterances"
             )
+    num_dev = int((placed == "dev").sum())
+    if checks.limits and num_dev < params.min_test:
+        raise DataError(
+            f"set dev has {num_dev} rows of what the limits of corpora leave; split.min_test is "
+            f"{params.min_test}. Raise split.dev, for a corpus alone by split.exceptions"
+        )
     parts = {name: rows[placed == name].reset_index(drop=True) for name in (*SETS, LEFT_OUT)}
     for name in TEST_SETS:
         _refuse_small(name, parts[name], params)
@@ -249,6 +272,21 @@ def limited(ids: "pd.Series[str]", salt: str, limit: int | None) -> "pd.Series[b
     """Which rows of a set a limit keeps: those whose ids hash lowest, so it nests."""
     order = ids.map(lambda id_: unit_hash(id_, salt)).astype(float)
     return order.rank(method="first") <= (len(ids) if limit is None else limit)
+
+
+def within(rows: pd.DataFrame, limit: Limit, salt: str) -> "pd.Series[bool]":
+    """Which training rows of a corpus its limit keeps; a larger one keeps them too.
+
+    Those whose ids hash lowest, in corpora of shards shard by shard.
+    """
+    hashed = rows["id"].map(lambda id_: unit_hash(id_, f"{salt} limit")).astype(float)
+    keys = pd.DataFrame({"shard": rows["shard"] if limit.in_shards else "", "hash": hashed})
+    if isinstance(limit.of, int):
+        count = limit.of
+    else:
+        count = len(rows) if limit.in_shards else max(round(limit.of * len(rows)), 1)
+    kept = keys.sort_values(["shard", "hash"], kind="stable").index[:count]
+    return pd.Series(rows.index.isin(kept), index=rows.index)
 
 
 def _leave_out(

@@ -1,4 +1,4 @@
-"""Stage fetch@CORPUS: bring one corpus in as tar shards, data/raw/CORPUS/*.tar."""
+"""Stage fetch@CORPUS: bring one corpus in as shards, data/raw/CORPUS: tars, or lists of files."""
 
 from collections.abc import Sequence
 

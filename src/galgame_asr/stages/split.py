@@ -15,12 +15,13 @@ from galgame_asr.manifests.params import Exceptions, FlagSeverity, SignalParams,
 from galgame_asr.messages.console import log, run
 from galgame_asr.splitting import exclusions
 from galgame_asr.splitting.params import SplitParams
-from galgame_asr.splitting.split import Checks, split
+from galgame_asr.splitting.split import IN_SHARDS, Checks, Limit, split
 
 
 def main(_arguments: Sequence[str]) -> None:
     """Split the manifests of all corpora in params."""
-    kinds = {name: entry["kind"] for name, entry in load(dict[str, Any], "corpora").items()}
+    corpora = load(dict[str, Any], "corpora")
+    kinds = {name: entry["kind"] for name, entry in corpora.items()}
     names = sorted(kinds)
     # DVC hashes the folder, so what other params left behind there must go.
     prune(MANIFEST, {f"{name}.parquet" for name in names})
@@ -35,6 +36,11 @@ def main(_arguments: Sequence[str]) -> None:
         log.info("%s/%s.tsv leaves out %d utterances", EXCLUSIONS, name, len(reasons))
     checks = Checks(
         excluded,
+        {
+            name: Limit(entry["limit"], in_shards=entry["kind"] in IN_SHARDS)
+            for name, entry in corpora.items()
+            if entry.get("limit")
+        },
         {name: severity_of(name, kinds[name], severity, exceptions) for name in names},
         load(SignalParams, "manifest.signal"),
         ShardReader(RAW),

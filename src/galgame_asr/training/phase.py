@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from galgame_asr.core import processes, utterances
-from galgame_asr.core.files import remove, write_text
+from galgame_asr.core.files import write_text
 from galgame_asr.core.paths import COMPUTE
 from galgame_asr.core.reader import ShardReader
 from galgame_asr.families.common import compute
@@ -18,7 +18,7 @@ from galgame_asr.messages.console import log
 from galgame_asr.training import launch
 from galgame_asr.training.params import CommonParams, TrainingParams
 from galgame_asr.training.resume import scratch
-from galgame_asr.training.stopping import REQUEST
+from galgame_asr.training.stopping import noted
 from galgame_asr.training.trainer import Phase, train
 
 
@@ -65,13 +65,13 @@ def trained(inputs: PhaseInputs) -> Iterator[Path]:
     if "DVC_STAGE" in os.environ:
         processes.stop_without_parent()
     with scratch([inputs.init, *inputs.tables], values) as directory:
-        remove(directory / REQUEST)  # of the run before
-        if launch.needed(inputs.machine):
-            launch.run(
-                "galgame_asr.training.worker", inputs, inputs.compute, inputs.machine, directory
-            )
-        else:
-            train_here(inputs, directory)
+        with noted(directory):
+            if launch.needed(inputs.machine):
+                launch.run(
+                    "galgame_asr.training.worker", inputs, inputs.compute, inputs.machine, directory
+                )
+            else:
+                train_here(inputs, directory)
         yield directory
 
 

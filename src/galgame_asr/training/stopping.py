@@ -1,13 +1,19 @@
 """Stopping a phase when the machine is taken away: rented ones and Slurm send SIGTERM first."""
 
 import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 from typing import Self
 
+from galgame_asr.core.files import remove
 from galgame_asr.messages.console import log
+from galgame_asr.messages.errors import InterruptionError
+from galgame_asr.training import states
 
 REQUEST = "stop"  # a file that asks all processes of a phase to stop
+STOPPED = "stopped"  # a file that says that a phase was stopped and goes on from a state
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
@@ -35,3 +41,19 @@ class Stopping:
         log.info("%s: saving a state after this step, then stopping", signal.Signals(number).name)
         self._signalled = True
         signal.signal(signal.SIGINT, signal.default_int_handler)  # a second Ctrl+C ends it
+
+
+@contextmanager
+def noted(directory: Path) -> Iterator[None]:
+    """Leave the file `STOPPED` in a phase's directory if it was asked to stop and has a state.
+
+    For who started `dvc repro`, which turns every exit status of a stage into its own.
+    """
+    for name in (REQUEST, STOPPED):  # of the run before
+        remove(directory / name)
+    try:
+        yield
+    except InterruptionError:
+        if states.newest(directory):
+            (directory / STOPPED).touch()
+        raise

@@ -23,7 +23,10 @@ def test_another_format_becomes_16_khz_mono(make_shard: Callable[..., Path]) -> 
     sf.write(buffer, stereo, 44_100, format="FLAC")
     shard = make_shard({"a.flac": buffer.getvalue()})
     (member,) = tar.members(shard)
-    audio = ShardReader(shard.parents[1]).read("vn/vn-000000.tar", member.offset, member.size)
+    row: dict[Hashable, Any] = {
+        "id": "a", "shard": "vn/vn-000000.tar", "offset": member.offset, "size": member.size,
+    }  # fmt: skip
+    audio = ShardReader(shard.parents[1]).read_row(row)
     assert audio.dtype == np.float32
     assert abs(len(audio) - 16_000) <= 1
     assert 0.45 < np.abs(audio).max() < 0.55

@@ -187,13 +187,11 @@ class TestGalgame:
         with pytest.raises(DataError, match=r"num_samples_of_tar\.json is not a JSON object"):
             fetched(self.CORPUS)
 
-    def test_a_failure_leaves_the_download(self, server: Files) -> None:
-        """The params are wrong, and are put right: nothing is asked for."""
+    def test_wrong_params_are_said_before_the_download(self, server: Files) -> None:
+        """No shard is asked for."""
         with pytest.raises(ConfigError, match="match none of 2 shards"):
             fetched(dataclasses.replace(self.CORPUS, test_shards=("*9.tar",)))
-        server.requests.clear()
-        assert len(fetched(self.CORPUS)) == 2
-        assert server.requests == []
+        assert not [path for path, _ in server.requests if path.endswith(".tar")]
 
     def test_a_rerun_downloads_nothing(self, server: Files) -> None:
         """Once on the disk: the output is a link to what was downloaded."""
@@ -210,6 +208,20 @@ class TestGalgame:
         fetched(self.CORPUS)
         one = dataclasses.replace(self.CORPUS, shards=("data/*-000001.tar",))
         assert list(again(one)) == ["train-000001.tar"]
+
+    def test_a_limit_takes_the_first_shards(self, server: Files) -> None:
+        """And one of the makers' test shards; a larger one asks for what is missing alone."""
+        server.files["owner/corpus/data/train-000002.tar"] = server.files[
+            "owner/corpus/data/train-000000.tar"
+        ]
+        tests = dataclasses.replace(self.CORPUS, test_shards=("*-00000[12].tar",), counts=None)
+        first = list(again(dataclasses.replace(tests, limit=0.01)))
+        assert first == ["train-000000.tar", "train-000001.tar"]
+        server.requests.clear()
+        assert list(again(tests)) == [*first, "train-000002.tar"]
+        assert [request for request in server.requests if "00000[01]" in request] == []
+        with pytest.raises(ConfigError, match=r"nobody says how many data/train-000000\.tar holds"):
+            fetched(dataclasses.replace(tests, limit=10))
 
 
 class TestReazonSpeech:
@@ -282,6 +294,12 @@ class TestReazonSpeech:
             "01e22d03b9ee12f42361f27772af30def6e7471bad8c469f4979cb98df16d56d"
         )
         assert reazonspeech.SHARDS_VERSION == 1
+
+    def test_a_limit_takes_the_first_tars(self, server: Files) -> None:
+        """The others are not asked for."""
+        assert list(again(self.corpus(server, limit=4))) == ["reazonspeech-000-000000.tar"]
+        assert not any("00a" in str(request) for request in server.requests)
+        assert len(again(self.corpus(server, limit=5))) == 2
 
     def test_tiers_do_not_count_twice(self, server: Files) -> None:
         """Medium beyond small is what small lacks; together they are medium."""

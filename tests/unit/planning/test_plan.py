@@ -4,25 +4,19 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 import torch
 from ruamel.yaml import YAML
 
 from galgame_asr.cli import dispatch
 from galgame_asr.core.params import load, parse
+from galgame_asr.families.common.batching import num_frames
 from galgame_asr.families.fun_asr_nano import family as fun_asr_nano
-from galgame_asr.families.fun_asr_nano import network as fun_asr_nano_model
 from galgame_asr.planning import fun_asr_nano_2512
 from galgame_asr.planning.fun_asr_nano import fakeable
 from galgame_asr.planning.memory import LiveBytes, predict, run_steps
-from galgame_asr.planning.plan import (
-    CARDS_GB,
-    CUDA_CONTEXT_BYTES,
-    FRAGMENTATION,
-    GIB,
-    Planner,
-    Speech,
-)
+from galgame_asr.planning.plan import Data, Planner, Speech
 from galgame_asr.training.freezing import prepare
 from galgame_asr.training.params import CommonParams, PhaseParams
 from tests import nanos
@@ -53,22 +47,22 @@ def test_parameters_are_counted_exactly(planner: Planner, directory: Path, tmp_p
 
     Where a file has no CTC branch, it is not counted, whatever config.yaml describes.
     """
-    counts = planner.num_parameters()
+    counts = planner.num_parameters
     saved = fun_asr_nano.load(directory).saved
     tied = sum(t.numel() for n, t in saved.items() if n == "llm.lm_head.weight")
     assert sum(counts.values()) == sum(t.numel() for t in saved.values()) - tied
     fun_asr_nano_2512.write_config(tmp_path)
-    published = Planner("fun_asr_nano", tmp_path, Speech(5.0, 20), "bf16").num_parameters()
+    published = Planner("fun_asr_nano", tmp_path, Speech(5.0, 20), "bf16").num_parameters
     assert {name: round(n / 1e6, 3) for name, n in published.items()} == {
         "encoder": 221.137, "adaptor": 12.605, "llm": 596.05, "ctc_decoder": 8.022, "ctc": 31.044
     }  # fmt: skip
     fun_asr_nano_2512.write_config(tmp_path, source="huggingface")
-    parts = Planner("fun_asr_nano", tmp_path, Speech(5.0, 20), "bf16").num_parameters()
+    parts = Planner("fun_asr_nano", tmp_path, Speech(5.0, 20), "bf16").num_parameters
     assert list(parts) == ["encoder", "adaptor", "llm"]
     plain = build(tmp_path / "plain")
     shutil.copytree(directory, tmp_path / "other")
     shutil.copyfile(plain / "model.pt", tmp_path / "other/model.pt")
-    own = Planner("fun_asr_nano", tmp_path / "other", Speech(5.0, 20), "bf16").num_parameters()
+    own = Planner("fun_asr_nano", tmp_path / "other", Speech(5.0, 20), "bf16").num_parameters
     assert own == {name: counts[name] for name in ("encoder", "adaptor", "llm")}
 
 
@@ -145,28 +139,22 @@ def test_fake_steps_need_what_real_ones_do(planner: Planner, name: str, recomput
 
 
 def test_recomputed_activations_need_less(planner: Planner, tmp_path: Path) -> None:
-    """And so larger batches fit."""
+    """And so smaller cards do."""
     common = type(COMMON)(**vars(COMMON) | {"activation_checkpointing": True})
-    plain, less = (planner.plan("full", phase(), c, 4000, tmp_path, 0) for c in (COMMON, common))
+    data = Data({}, tmp_path, hours=1.0)
+    plain, less = (planner.plan("full", phase(), c, 4000, data) for c in (COMMON, common))
     assert less.memory.activations < 0.6 * plain.memory.activations
-    assert all(less.fits[card] > plain.fits[card] for card in CARDS_GB)
+    assert less.least_bytes < plain.least_bytes
 
 
-def test_the_largest_batch_fills_the_card(
-    planner: Planner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A step with it takes what the card has, and one a tenth larger does not fit."""
-    # In a model as narrow as this one, the instruction is shared in large batches alone.
-    monkeypatch.setattr(fun_asr_nano_model, "MIN_SHARED", 1)
-    params = phase()
-    plan = planner.plan("full", params, COMMON, 4000, tmp_path, 0)
-    assert list(plan.fits.values()) == sorted(plan.fits.values())
-    count = planner.utterances(plan.fits[8])
-    build_, batches = planner._step(params, COMMON, [count, round(count * 1.1)])
-    with fakeable(planner.speech.text_tokens):
-        fits, larger = predict(build_, batches, "float32")
-    room = (8 * GIB - CUDA_CONTEXT_BYTES) / FRAGMENTATION
-    assert 0.97 * room < fits.peak < 1.001 * room < larger.peak
+def test_several_cards_keep_their_gradients_twice(planner: Planner, tmp_path: Path) -> None:
+    """As many bytes more as torch's DistributedDataParallel has in its buckets."""
+    one, four = (
+        planner.plan("full", phase(), COMMON, 4000, Data({}, tmp_path, hours=1.0), cards=cards)
+        for cards in (1, 4)
+    )
+    assert four.memory.peak - one.memory.peak == 4 * one.learning
+    assert four.least_bytes - one.least_bytes == 4 * one.learning
 
 
 def test_steps_and_time_come_from_the_data(
@@ -185,9 +173,13 @@ def test_steps_and_time_come_from_the_data(
     write_rows(tmp_path / "data/split")
     monkeypatch.chdir(tmp_path)
     deterministic = torch.are_deterministic_algorithms_enabled()
-    dispatch(["plan", "--precision", "float32", "--speed", "10", "--utterance-s", "1"])
+    dispatch(["plan", "--precision", "float32", "--speed", "0.01", "--utterance-s", "1"])
     torch.use_deterministic_algorithms(deterministic)
     output = capsys.readouterr().out
     assert "0.084 M parameters: encoder 0.034 M, adaptor 0.015 M, llm 0.034 M" in output
-    assert "A micro-batch: 350 frames, 4 utterances of 1.0 s" in output
-    assert "phase: 2 steps per epoch, 4 epochs, 0.0 h of audio, 0:02 at 10 audio s/s" in output
+    assert "350 frames of speech, on 1 card; at once 350,\n4 utterances of 1.0 s" in output
+    table = pd.read_parquet(tmp_path / "data/split/train.parquet")
+    hours = 4 * num_frames(table["duration_s"].to_numpy()).sum() / 100 / 3600
+    row = ["phase", "4", f"{hours:.1f}", "8", "0", f"{hours / 0.01:.1f}"]
+    assert row in [line.split() for line in output.splitlines()]
+    assert "Audio: of data/split/train.parquet." in output

@@ -9,14 +9,14 @@ import pandas as pd
 import pytest
 
 from galgame_asr.core.params import parse, read_yaml
-from galgame_asr.core.paths import DEV_SAMPLE
+from galgame_asr.core.paths import DEV_SAMPLE, SETS
 from galgame_asr.core.reader import ShardReader
 from galgame_asr.corpora.synthetic import ogg
 from galgame_asr.manifests.params import FlagSeverity, ManifestParams
 from galgame_asr.messages.errors import ConfigError, DataError
 from galgame_asr.shards import tar
 from galgame_asr.splitting.params import Shares, SplitParams
-from galgame_asr.splitting.split import LEFT_OUT, Checks, split
+from galgame_asr.splitting.split import LEFT_OUT, Checks, Limit, split
 from tests.conftest import REPOSITORY, tone
 
 PARAMS = SplitParams(
@@ -47,7 +47,7 @@ def checks(tmp_path_factory: pytest.TempPathFactory) -> Checks:
     silence = ogg.encode(np.zeros(16_000, np.int16), 16_000)
     tar.write(root / "a.tar", [("a.ogg", tone(1.0)), ("b.ogg", silence)])
     signal = dataclasses.replace(MANIFEST.signal, max_length_error_s=60.0)  # durations are drawn
-    return Checks({}, everywhere(DROP), signal, ShardReader(root))
+    return Checks({}, {}, everywhere(DROP), signal, ShardReader(root))
 
 
 def everywhere(severity: FlagSeverity) -> dict[str, FlagSeverity]:
@@ -100,6 +100,47 @@ def test_adding_data_moves_nothing(seed: int, checks: Checks) -> None:
     old, new = rows(300, checks, seed=seed), rows(300, checks, seed=seed + 100)
     together = sets_of(pd.concat([new, old], ignore_index=True), checks)
     assert {id_: together[id_] for id_ in old["id"]} == sets_of(old, checks)
+
+
+@pytest.mark.parametrize("in_shards", [False, True])
+@pytest.mark.parametrize("sizes", [(10, 50, 90), (0.05, 0.3, 0.8)])
+def test_limits_are_nested_and_leave_what_tests(
+    checks: Checks, sizes: tuple[int | float, ...], in_shards: bool
+) -> None:
+    """Each keeps the training rows of the smaller one; dev and test are as without."""
+    data = rows(300, checks)
+    data["shard"] = ["a.tar" if n % 3 else "b.tar" for n in range(300)]
+    files = checks.reader.root
+    (files / "b.tar").write_bytes((files / "a.tar").read_bytes())
+    all_rows = placed_in(split(data.copy(), PARAMS, checks)[0])
+    sets = {name: {id_ for id_, own in all_rows.items() if own == name} for name in SETS}
+    smaller: set[str] = set()
+    for size in sizes:
+        limits = {"vn": Limit(size, in_shards)}
+        parts, _ = split(data.copy(), PARAMS, dataclasses.replace(checks, limits=limits))
+        kept = set(parts["train"]["id"])
+        for name in ("dev", "test"):
+            assert set(parts[name]["id"]) == sets[name]
+        if isinstance(size, int):
+            assert len(kept) == size
+        elif in_shards:  # of the shards, which fetch has taken already
+            assert kept == sets["train"]
+        else:
+            assert len(kept) == round(size * len(sets["train"]))
+        assert smaller <= kept <= sets["train"]
+        assert set(parts[LEFT_OUT]["id"]) == sets["train"] - kept
+        smaller = kept
+    if in_shards and isinstance(sizes[0], int):  # the last keeps more than the first shard's
+        first = set(data["id"][data["shard"] == "a.tar"]) & sets["train"]
+        assert len(kept - first) == max(sizes[-1] - len(first), 0)
+
+
+def test_too_small_a_dev_set_of_a_limit(checks: Checks) -> None:
+    """Is refused with the param that mends it."""
+    params = dataclasses.replace(PARAMS, dev=0.01, min_test=20)
+    limited = dataclasses.replace(checks, limits={"vn": Limit(0.5, in_shards=True)})
+    with pytest.raises(DataError, match=r"set dev has \d rows .* Raise split\.dev"):
+        split(rows(300, checks), params, limited)
 
 
 def test_one_text_stays_in_one_set(checks: Checks) -> None:

@@ -122,6 +122,25 @@ def test_the_instruction_is_kept_only_while_it_cannot_change(
         assert len(family.model._instructions) == kept
 
 
+@pytest.mark.parametrize(
+    ("phase", "on_gpu", "passes"),
+    [("adaptor", False, 3), ("adaptor", True, 3), ("full", False, 4), ("full", True, 2)],
+)
+def test_a_gpu_takes_no_pass_more_where_the_language_model_learns(
+    directory: Path, phase: str, on_gpu: bool, passes: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Passes through it in two steps: the instruction's own are one if kept, or one a step."""
+    monkeypatch.setattr(fun_asr_nano_model, "MIN_SHARED", 1)
+    monkeypatch.setattr(fun_asr_nano_model.Model, "is_on_gpu", on_gpu)
+    family = fun_asr_nano.load(directory)
+    freeze(family.model, family.parts, PHASES[phase])
+    counted: list[object] = []
+    family.model.llm.model.register_forward_hook(lambda *_: counted.append(None))
+    for _ in range(2):
+        family.model(**family.training_batch(examples(family, LENGTHS_S)))
+    assert len(counted) == passes
+
+
 def test_only_what_all_rows_begin_with_is_shared(directory: Path) -> None:
     """Rows with other instructions share their beginning; one row shares all of its own."""
     family = fun_asr_nano.load(directory)

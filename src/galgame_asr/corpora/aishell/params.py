@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from galgame_asr.core.params import section
-from galgame_asr.corpora.common.types import ShardSize
+from galgame_asr.corpora.common.types import Limit, ShardSize
 
 
 @section
@@ -20,6 +20,7 @@ class Aishell:
     # PACKAGE.MODULE:FUNCTION that gives texts their punctuation (a list of str to a list of
     # str); null leaves them without, as published.
     restore_punctuation: Annotated[str, Field(pattern=r"^[\w.]+:\w+$")] | None
+    limit: Limit | None = None
 
 
 Entry = Aishell

@@ -18,6 +18,8 @@ class Entry(Protocol):
 def fetch(name: str, corpus: Entry, directory: Path) -> None:
     """Write a corpus as tar shards (ID.ogg and ID.txt side by side) into an empty directory.
 
+    Or as lists of its files, where a kind leaves them in their place (`shards.in_place`).
+
     Module `fetch` of the room named like `corpus.kind` does it, with one function:
     `fetch(name, corpus, directory)`, which returns the shards.
 

@@ -5,12 +5,14 @@ import io
 import os
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from unicodedata import normalize
 
 import numpy as np
 import soundfile as sf
 
+from galgame_asr.core.paths import files_of
 from galgame_asr.core.reader import decode, is_counted
 from galgame_asr.corpora.common.types import UpstreamSet
 from galgame_asr.corpora.folder import lists
@@ -34,19 +36,25 @@ NO_ID = re.compile("[\0\ud800-\udfff]")  # ends a name in a tar, or is half of a
 
 
 def fetch(name: str, corpus: Folder, directory: Path) -> list[Shard]:
-    """Copy the recordings into shards, sorted by id; see `corpora.fetch`."""
+    """Copy the recordings into shards, or list their files, sorted by id; see `corpora.fetch`."""
     with _named(f"corpora.{name}.path"):
         found = recordings(Path(corpus.path), corpus.kaldi)
+    root = None
+    if not corpus.copy:
+        with _named(f"corpora.{name}.copy"):
+            root = _link(files_of(name), found)
+        log.info("%s: its audio stays in %s", name, root)
+    write = partial(_write, directory, corpus.shard_size, root)
     if corpus.test_ids is None:
-        return _write(directory, name, found, corpus)
+        return write(name, found)
     with _named(f"corpora.{name}.test_ids"):
         tested = lists.ids(Path(corpus.test_ids), {recording.id for recording in found})
     rest = [recording for recording in found if recording.id not in tested]
     found = [recording for recording in found if recording.id in tested]
     # Shards are in the order of their names: of two equal rows the later has the flag.
     return [
-        *_write(directory, f"{name}-test", found, corpus, "test"),
-        *_write(directory, f"{name}-train", rest, corpus),
+        *write(f"{name}-test", found, "test"),
+        *write(f"{name}-train", rest),
     ]
 
 
@@ -61,25 +69,58 @@ def _named(key: str) -> Iterator[None]:
         raise DataError(f"{key}: {error.filename} cannot be read: {error.strerror}") from None
 
 
+def _link(link: Path, found: Sequence[Recording]) -> Path:
+    """Link the folder below which all audio lies, and give it; what is stored is relative to it.
+
+    Raises:
+        DataError: there is none, or audio is a part of a file.
+    """
+    for recording in found:
+        if recording.span_s:
+            raise DataError(f"{recording.id!r} is a part of {recording.audio}; set copy to true")
+    files = [r.audio.absolute() for r in found if r.audio and _is_file(r)]
+    for file in files:
+        if NO_ID.search(str(file)):
+            raise DataError(f"{str(file)!r} is no UTF-8, as names in tables are; set copy to true")
+    # Without a file there is nothing to link; the manifest will say of each that it is missing.
+    root = Path(os.path.commonpath([file.parent for file in files] or [Path.cwd()]))
+    if root == Path(root.anchor):
+        raise DataError(
+            f"{files[0]} and {files[-1]} lie below no common folder, as audio that stays must; set "
+            "copy to true"
+        )
+    link.parent.mkdir(parents=True, exist_ok=True)
+    link.unlink(missing_ok=True)
+    link.symlink_to(root)
+    return root
+
+
 def _write(
     directory: Path,
+    shard_size: int,
+    root: Path | None,
     prefix: str,
     found: Sequence[Recording],
-    corpus: Folder,
     upstream_set: UpstreamSet | None = None,
 ) -> list[Shard]:
+    """Write the recordings as shards; with a root of their files, which stay, as lists."""
+
     def utterances(start: int) -> Iterator[Utterance]:
         for recording in found[start:]:
             extension, audio = _audio(recording)
-            yield Utterance(recording.id, extension, audio, recording.text)
+            file = None
+            if root is not None and recording.audio is not None and audio is not None:
+                file = recording.audio.absolute().relative_to(root).as_posix()
+            yield Utterance(recording.id, extension, audio, recording.text, file)
 
     return shards.write(
         directory,
         prefix,
         utterances,
-        shard_size=corpus.shard_size,
+        shard_size=shard_size,
         total=len(found),
         upstream_set=upstream_set,
+        suffix=shards.TAR if root is None else shards.FILES,
     )
 
 
@@ -110,17 +151,26 @@ def recordings(path: Path, kaldi: Kaldi | None = None) -> list[Recording]:
 def _audio(recording: Recording) -> tuple[str, bytes | None]:
     """Extension and bytes of an utterance's audio; without bytes where there is no file."""
     path = recording.audio
-    try:
-        if path is None or not path.is_file():
-            return "wav", None
-        if recording.span_s is None:
+    if path is None or not _is_file(recording):
+        return "wav", None
+    if recording.span_s is None:
+        try:
             return path.suffix.lstrip(".").lower(), path.read_bytes()
-    except OSError as error:  # also of a name that is too long to be one
-        raise DataError(f"{recording.id!r}: {path} cannot be read: {error.strerror}") from None
+        except OSError as error:
+            raise DataError(f"{recording.id!r}: {path} cannot be read: {error.strerror}") from None
     try:
         return "wav", _cut(path, *recording.span_s)
     except (DataError, sf.SoundFileError) as error:
         raise DataError(f"segment {recording.id!r} of {path}: {error}") from None
+
+
+def _is_file(recording: Recording) -> bool:
+    try:
+        return recording.audio is not None and recording.audio.is_file()
+    except OSError as error:  # also of a name that is too long to be one
+        raise DataError(
+            f"{recording.id!r}: {recording.audio} cannot be read: {error.strerror}"
+        ) from None
 
 
 def _cut(path: Path, start_s: float, end_s: float) -> bytes:

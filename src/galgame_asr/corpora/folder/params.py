@@ -3,7 +3,7 @@
 from typing import Literal
 
 from galgame_asr.core.params import section
-from galgame_asr.corpora.common.types import ShardSize
+from galgame_asr.corpora.common.types import Limit, ShardSize
 
 
 @section
@@ -34,6 +34,9 @@ class Folder:
     # A file whose lines are ids, or begin with them, or a table as `path` may be one: these
     # utterances are the corpus's test set. null: the split decides.
     test_ids: str | None = None
+    # false: audio stays where it is, and is read there by every stage.
+    copy: bool = True
+    limit: Limit | None = None
 
 
 Entry = Folder

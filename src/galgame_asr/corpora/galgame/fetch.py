@@ -1,9 +1,13 @@
 """Corpora that a hub stores as WebDataset tars, such as litagin/Galgame_Speech_ASR_16kHz."""
 
 import fnmatch
+import glob
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
+from galgame_asr.corpora.common.limit import first_shards
+from galgame_asr.corpora.common.types import Limit
 from galgame_asr.corpora.galgame.params import Galgame
 from galgame_asr.downloads import hub, kept
 from galgame_asr.messages.errors import ConfigError, DataError
@@ -12,20 +16,35 @@ from galgame_asr.shards.folder import Shard
 
 def fetch(_name: str, corpus: Galgame, directory: Path) -> list[Shard]:
     """Download the shards as they are; see `corpora.fetch`."""
-    counts = [corpus.counts] if corpus.counts else []
-    patterns = [*corpus.shards, *counts]
-    files = hub.download(corpus.repo, corpus.revision, kind="dataset", patterns=patterns)
-    utterances = _counts(files[corpus.counts]) if corpus.counts else {}
-    tars = {Path(path): file for path, file in files.items() if path.endswith(".tar")}
-    shards = [_shard(path, utterances, corpus) for path in tars]
+    utterances: dict[str, int] = {}
+    if corpus.counts:
+        utterances = _counts(_download(corpus, [corpus.counts])[corpus.counts])
+    named = hub.names(corpus.repo, corpus.revision, kind="dataset", patterns=corpus.shards)
+    shards = [_shard(Path(name), utterances, corpus) for name in named if name.endswith(".tar")]
     if corpus.test_shards and not any(shard.upstream_set for shard in shards):
         raise ConfigError(
             f"test_shards {', '.join(corpus.test_shards)} match none of {len(shards)} shards"
         )
+    shards = _within(corpus.limit, shards)
+    files = _download(corpus, [shard.path.as_posix() for shard in shards])
+    tars = {Path(path): file for path, file in files.items()}
     if len({path.name for path in tars}) < len(tars):
         raise DataError(f"two shards of {corpus.repo} have the same file name")
     kept.link({path.name: file for path, file in tars.items()}, directory)
     return shards
+
+
+def _download(corpus: Galgame, names: Sequence[str]) -> dict[str, Path]:
+    patterns = [glob.escape(name) for name in names]
+    return hub.download(corpus.repo, corpus.revision, kind="dataset", patterns=patterns)
+
+
+def _within(limit: Limit | None, shards: list[Shard]) -> list[Shard]:
+    """The first shards for training, and with a limit only the first of the makers' test shards."""
+    train = {str(s.path): s.utterances for s in shards if s.upstream_set is None}
+    test = sorted(str(shard.path) for shard in shards if shard.upstream_set)
+    taken = {*first_shards(train, limit), *(test if limit is None else test[:1])}
+    return [shard for shard in shards if str(shard.path) in taken]
 
 
 def _shard(path: Path, utterances: dict[str, int], corpus: Galgame) -> Shard:

@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from galgame_asr.core.params import Revision, section
+from galgame_asr.corpora.common.types import Limit
 
 
 @section
@@ -20,6 +21,7 @@ class Galgame:
     test_shards: tuple[str, ...]
     # The repository's own JSON of utterances per shard, to check against; null: no check.
     counts: str | None
+    limit: Limit | None = None
 
 
 Entry = Galgame

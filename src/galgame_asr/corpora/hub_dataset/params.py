@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from galgame_asr.core.params import Revision, section
-from galgame_asr.corpora.common.types import ShardSize, UpstreamSet
+from galgame_asr.corpora.common.types import Limit, ShardSize, UpstreamSet
 
 
 @section
@@ -23,6 +23,7 @@ class HubDataset:
     audio_column: str
     text_column: str
     shard_size: ShardSize
+    limit: Limit | None = None
 
 
 Entry = HubDataset

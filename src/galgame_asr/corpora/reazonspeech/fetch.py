@@ -14,6 +14,7 @@ from pathlib import Path
 
 from galgame_asr.core.files import locked, remove
 from galgame_asr.core.paths import SOURCES
+from galgame_asr.corpora.common.limit import first_shards
 from galgame_asr.corpora.reazonspeech.params import ReazonSpeech, Tier
 from galgame_asr.downloads import kept, web
 from galgame_asr.downloads.lock import Lock, describe
@@ -52,8 +53,11 @@ def fetch(name: str, corpus: ReazonSpeech, directory: Path) -> list[Shard]:
             by_tar[path.partition("/")[0]][path] = text
         finished = kept.Shards(place)
         written = {}
-        with Progress(name, total=len(by_tar), unit="tars") as progress:
-            for number in sorted(by_tar):
+        numbers = first_shards(
+            {number: len(listed) for number, listed in by_tar.items()}, corpus.limit
+        )
+        with Progress(name, total=len(numbers), unit="tars") as progress:
+            for number in numbers:
                 prefix = f"reazonspeech-{number}"
                 shard = f"{prefix}-000000.tar"
                 if not finished.whole(prefix):

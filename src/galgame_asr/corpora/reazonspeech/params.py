@@ -5,6 +5,7 @@ from typing import Literal
 from pydantic import model_validator
 
 from galgame_asr.core.params import section
+from galgame_asr.corpora.common.types import Limit
 
 # From small to large; each holds the ones before it.
 TIERS = ("tiny", "small", "medium", "large", "all")
@@ -22,6 +23,7 @@ class ReazonSpeech:
     beyond: Tier | None
     # Whether the user agrees to the terms, which the stage prints.
     agree_terms: bool
+    limit: Limit | None = None
 
     @model_validator(mode="after")
     def _beyond_is_smaller(self) -> "ReazonSpeech":

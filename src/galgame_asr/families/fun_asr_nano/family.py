@@ -27,7 +27,8 @@ from galgame_asr.families.common.params import CtcBranch, Prompt
 from galgame_asr.families.common.text_tokens import TextTokenizer
 from galgame_asr.families.common.transcript import Transcript
 from galgame_asr.families.fun_asr_nano import ctc_branch
-from galgame_asr.families.fun_asr_nano.funasr_parts import WavFrontend, tables
+from galgame_asr.families.fun_asr_nano.filter_banks import FilterBanks
+from galgame_asr.families.fun_asr_nano.funasr_parts import tables
 from galgame_asr.families.fun_asr_nano.network import IGNORED, Model
 from galgame_asr.families.fun_asr_nano.texts import DEFAULTS, refuse_timestamps, tidy
 from galgame_asr.families.fun_asr_nano.weights import load_weights, read_config, save_weights
@@ -54,7 +55,7 @@ class FunAsrNano:
         directory: Path,
         model: Model,
         tokenizer: Any,
-        frontend: WavFrontend,
+        frontend: FilterBanks,
         saved: Mapping[str, torch.Tensor],
     ) -> None:
         self.directory, self.model = directory, model
@@ -283,7 +284,7 @@ def load(directory: Path, weights: Path | None = None) -> FunAsrNano:
     tokenizer = AutoTokenizer.from_pretrained(
         config["tokenizer_conf"]["init_param_path"], local_files_only=True, trust_remote_code=False
     )
-    frontend = WavFrontend(**config["frontend_conf"] | {"dither": 0.0})
+    frontend = FilterBanks(**config["frontend_conf"])
     model = Model(**config, input_size=frontend.output_size(), vocab_size=-1)
     saved = load_weights(model, weights or directory / WEIGHTS)
     return FunAsrNano(directory, model.eval(), tokenizer, frontend, saved)

@@ -17,7 +17,7 @@ with (
     import funasr.models.llm_asr.adaptor  # registers the adaptor
     import funasr.models.sense_voice.model  # registers the encoder
     import funasr.tokenizer.whisper_tokenizer  # noqa: F401  registers the CTC branch's tokenizer
-    from funasr.frontends.wav_frontend import WavFrontend, WavFrontendOnline, apply_lfr
+    from funasr.frontends.wav_frontend import WavFrontend, WavFrontendOnline, apply_cmvn, apply_lfr
     from funasr.models.fsmn_vad_streaming.model import FsmnVADStreaming
     from funasr.models.fun_asr_nano.checkpoint_utils import normalize_checkpoint_state
     from funasr.models.fun_asr_nano.ctc import CTC
@@ -31,6 +31,7 @@ __all__ = [
     "FunASRNano",
     "WavFrontend",
     "WavFrontendOnline",
+    "apply_cmvn",
     "apply_lfr",
     "fbank",
     "normalize_checkpoint_state",

@@ -24,7 +24,8 @@ CTC_BRANCH = ("ctc_decoder.", "ctc.")
 CTC_TOKENS = 60_515
 # Computing the instruction once for all rows must save at least so many positions times
 # their width: it is one more pass through the language model, which in a tiny one costs
-# more than it saves.
+# more than it saves. On a GPU, launching a pass that learns costs more in any: 0.1 s of an
+# H100's step of 0.4 s (EXPERIMENTS.md), to save a hundredth.
 MIN_SHARED = 2**15
 
 
@@ -36,7 +37,7 @@ class Model(FunASRNano):  # type: ignore[misc]
     - Frozen parts stay in eval mode while the rest trains.
     - Logits are computed at label positions only.
     - The instruction that all rows of a batch begin with goes through the language
-      model once, not once per row.
+      model once, not once per row, where that saves time.
     - Inputs are not changed in place, so that activations can be recomputed.
     - A CTC loss can be added: on the branch for timestamps, which upstream configures but
       never trains, or on a head that is not saved.
@@ -124,7 +125,8 @@ class Model(FunASRNano):  # type: ignore[misc]
         if encoded is None:
             encoded, lengths = self.encode(speech, speech_lengths)
         embeddings = self.embed(encoded, lengths, input_ids, fbank_beg, fake_token_len)
-        if len(instruction) * (len(input_ids) - 1) * embeddings.shape[-1] < MIN_SHARED:
+        saved = len(instruction) * (len(input_ids) - 1) * embeddings.shape[-1]
+        if saved < MIN_SHARED or (self.is_on_gpu and self._llm_learns()):
             instruction = ()
         hidden = self._hidden(embeddings, attention_mask, instruction)
         # The state at a position predicts the next token.
@@ -140,6 +142,14 @@ class Model(FunASRNano):  # type: ignore[misc]
                 self.ctc_unproven = False
             loss = loss + self.ctc_weight * ctc_loss / len(targets)
         return {"loss": loss}
+
+    @property
+    def is_on_gpu(self) -> bool:
+        """Whether it computes on a GPU."""
+        return bool(self.llm.get_input_embeddings().weight.is_cuda)
+
+    def _llm_learns(self) -> bool:
+        return any(p.requires_grad for p in self.llm.parameters())
 
     def _at_labels(
         self, hidden: torch.Tensor, targets: torch.Tensor
@@ -175,7 +185,7 @@ class Model(FunASRNano):  # type: ignore[misc]
         if key in self._instructions:
             return self._instructions[key]
         own = embeddings[:1, : len(tokens)]
-        fixed = not any(p.requires_grad for p in self.llm.parameters())
+        fixed = not self._llm_learns()
         layers = [_Recorded() for _ in self.llm.model.layers]  # type: ignore[no-untyped-call]
         self.llm.model(
             # Where nothing learns, gradients through them would be zero all the same.

@@ -71,10 +71,15 @@ class FrontEnd:
                 f"{len(audio) / SAMPLE_RATE_HZ:.2f} s of audio; Whisper hears {WINDOW_S:g} s: "
                 "cut it into pieces"
             )
-        found = self.extractor(audio, sampling_rate=SAMPLE_RATE_HZ, return_tensors="pt")
-        frames: torch.Tensor = found.input_features[0].T
         heard = math.ceil((len(audio) + HALF_WINDOW) / HOP)
-        return frames[: heard + 1].clone()
+        # What would pad it to 30 s is not computed.
+        wanted = min((heard + 1) * HOP, round(WINDOW_S * SAMPLE_RATE_HZ))
+        found = self.extractor(
+            np.pad(audio, (0, max(wanted - len(audio), 0))),
+            sampling_rate=SAMPLE_RATE_HZ, padding="longest", return_tensors="pt",
+        )  # fmt: skip
+        frames: torch.Tensor = found.input_features[0].T
+        return frames.contiguous()
 
     def prompt_tokens(self, prompt: Prompt, language: int | None = None) -> list[int]:
         """The tokens before the text; `language` is one that was detected.

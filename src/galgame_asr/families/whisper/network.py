@@ -72,9 +72,16 @@ class Model(WhisperForConditionalGeneration):  # type: ignore[no-untyped-call]
         hidden = self.model.decoder(
             input_ids=decoder_input_ids, encoder_hidden_states=encoded, use_cache=False
         ).last_hidden_state
+        states, targets = self._at_labels(hidden, labels)
+        logits = self.proj_out(states)
+        return {"loss": nn.functional.cross_entropy(logits.float(), targets)}
+
+    def _at_labels(
+        self, hidden: torch.Tensor, labels: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """States (N, width) and tokens (N,) at the positions that have a label."""
         is_label = labels != IGNORED
-        logits = self.proj_out(hidden[is_label])
-        return {"loss": nn.functional.cross_entropy(logits.float(), labels[is_label])}
+        return hidden[is_label], labels[is_label]
 
 
 def load_model(directory: Path, weights: Path | None = None) -> Model:

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 from transformers import PreTrainedTokenizerFast
 
-from galgame_asr.families.fun_asr_nano.funasr_parts import WavFrontend
+from galgame_asr.families.fun_asr_nano.filter_banks import FilterBanks
 from galgame_asr.families.fun_asr_nano.network import Model
 from galgame_asr.messages.errors import ExportError
 from galgame_asr.runtimes.extras import require
@@ -30,7 +30,7 @@ FILE_TYPES = {"float32": 0, "float16": 1, "q8_0": 7}
 Q8_0_BLOCK = 32  # values that share a scale, in the same row
 
 
-def write_encoder(file: Path, model: Model, frontend: WavFrontend, precision: str) -> None:
+def write_encoder(file: Path, model: Model, frontend: FilterBanks, precision: str) -> None:
     """Write encoder and adaptor, and what the runtime must know to compute them."""
     encoder, adaptor = model.audio_encoder, model.audio_adaptor
     first, blocks = encoder.encoders0[0], adaptor.blocks or []

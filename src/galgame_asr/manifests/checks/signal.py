@@ -44,11 +44,7 @@ def check_rows(rows: pd.DataFrame, reader: ShardReader, params: SignalParams) ->
     flags = []
     with Progress("check the signal of", total=len(rows), unit="utterances") as progress:
         for row in rows.to_dict("records"):
-            try:
-                data = reader.read_bytes(row["shard"], row["offset"], row["size"])
-            except DataError as error:
-                raise DataError(f"utterance {row['id']}: {error}") from None
-            found = check(data, row["duration_s"], params)
+            found = check(reader.row_bytes(row), row["duration_s"], params)
             flags.append([*row["flags"], *(flag for flag in found if flag not in row["flags"])])
             progress.update(1)
     return flags
