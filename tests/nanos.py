@@ -89,7 +89,7 @@ def add_ctc(directory: Path, *, tokens: int = 300, layers: int = 2) -> Path:
         "downsample_rate": 1, "encoder_dim": width, "llm_dim": width, "ffn_dim": 40,
         "n_layer": layers,
     }  # fmt: skip
-    config |= {"ctc_decoder": "Transformer", "ctc_decoder_conf": conf}
+    config |= {"ctc_decoder": "Transformer", "ctc_decoder_conf": conf, "ctc_vocab_size": tokens}
     config["dataset_conf"] = {
         "ctc_tokenizer": "SenseVoiceTokenizer",
         "ctc_tokenizer_conf": {"is_multilingual": True, "num_languages": 10},
@@ -98,7 +98,7 @@ def add_ctc(directory: Path, *, tokens: int = 300, layers: int = 2) -> Path:
     entries = json.loads((directory / "configuration.json").read_text())
     entries["file_path_metas"]["ctc_tokenizer_conf"] = {"vocab_path": "multilingual.tiktoken"}
     write_json(directory / "configuration.json", entries)
-    saved = torch.load(directory / WEIGHTS)
+    saved = torch.load(directory / WEIGHTS, weights_only=True)
     torch.manual_seed(5)
     decoder = tables.adaptor_classes["Transformer"](**conf)
     head = CTC(odim=tokens, encoder_output_size=width)

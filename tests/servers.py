@@ -1,4 +1,4 @@
-"""Loopback servers that stand in for the web: files over HTTP with ranges, and a hub."""
+"""Loopback servers that stand in for the web: files over HTTP with ranges, and two hubs."""
 
 import hashlib
 import json
@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, ClassVar
-from urllib.parse import unquote, urlsplit
+from urllib.parse import parse_qs, unquote, urlsplit
 
 
 def listens(port: int) -> bool:
@@ -30,8 +30,12 @@ class Files:
     files: dict[str, bytes] = field(default_factory=dict)
     # Requests for a path that are still to be cut after so many bytes.
     cut: dict[str, list[int]] = field(default_factory=dict)
+    # Those that are to stop after so many bytes, and never end.
+    stall: dict[str, list[int]] = field(default_factory=dict)
     # (path, first byte asked for) of each request for content.
     requests: list[tuple[str, int]] = field(default_factory=list)
+    # What ModelScope's list has for SHA-256 of a file, where it is not that of its content.
+    lies: dict[str, str] = field(default_factory=dict)
     # Paths of which so many bytes are sent, and the rest once nothing holds them.
     halted: dict[str, int] = field(default_factory=dict)
     # Where a hub has the content of its LFS files, as a mirror does that keeps none itself.
@@ -113,9 +117,15 @@ class _Handler(BaseHTTPRequestHandler):
                 start = halt
             self.served.wait(path)
             cuts = self.served.cut.get(path.lstrip("/"), [])
-            end = start + cuts.pop(0) if cuts else len(data)
+            stalls = self.served.stall.get(path.lstrip("/"), [])
+            end = start + (stalls or cuts)[0] if stalls or cuts else len(data)
             with suppress(ConnectionError):  # the client was killed
                 self.wfile.write(data[start:end])
+            if stalls:
+                stalls.pop(0)
+                threading.Event().wait()
+            elif cuts:
+                cuts.pop(0)
             self.close_connection = end < len(data)
 
 
@@ -168,6 +178,53 @@ class _HubHandler(_Handler):
         return data, headers
 
 
+class _ModelScopeHandler(_Handler):
+    """The routes of modelscope.cn that listing and downloading of models use.
+
+    Files are named REPO/PATH and have one revision. Those that end in .pt lie in another store,
+    which answers ranges; the rest comes whole, whatever range is asked for.
+    """
+
+    STORE = "/store/"
+
+    def do_GET(self) -> None:
+        """As for every server, and redirect what lies in the store."""
+        asked = urlsplit(self.path)
+        path = parse_qs(asked.query).get("FilePath", [""])[0]
+        if asked.path.endswith("/repo") and path.endswith(".pt"):
+            repo = asked.path.removeprefix("/api/v1/models/").removesuffix("/repo")
+            self.send_response(302)
+            self.send_header("Location", f"{self.served.url}{self.STORE}{repo}/{path}")
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+            return
+        super().do_GET()
+
+    def content(self, path: str) -> tuple[bytes | None, dict[str, str]]:
+        if path.startswith(self.STORE):
+            return self.served.files.get(path.removeprefix(self.STORE)), {}
+        repo, _, action = path.removeprefix("/api/v1/models/").partition("/repo")
+        query = parse_qs(urlsplit(self.path).query)
+        if action == "/files":
+            files = [
+                self._file(repo, n) for n in sorted(self.served.files) if n.startswith(f"{repo}/")
+            ]
+            folder = {"Path": "folder", "Type": "tree", "Size": 0}
+            answer = {"Code": 200, "Success": True, "Data": {"Files": [folder, *files]}}
+            return (json.dumps(answer).encode() if files else None), {}
+        del self.headers["Range"]
+        return self.served.files.get(f"{repo}/{query.get('FilePath', [''])[0]}"), {}
+
+    def _file(self, repo: str, name: str) -> dict[str, Any]:
+        data = self.served.files[name]
+        return {
+            "Path": name.removeprefix(f"{repo}/"),
+            "Type": "blob",
+            "Size": len(data),
+            "Sha256": self.served.lies.get(name) or hashlib.sha256(data).hexdigest(),
+        }
+
+
 def _describe(path: str, data: bytes) -> dict[str, Any]:
     described: dict[str, Any] = {
         "type": "file",
@@ -194,9 +251,9 @@ def listening(handler: type[BaseHTTPRequestHandler]) -> Iterator[str]:
 
 
 @contextmanager
-def serving(*, hub: bool = False) -> Iterator[Files]:
+def serving(*, hub: bool = False, modelscope: bool = False) -> Iterator[Files]:
     """Serve files from 127.0.0.1 until the block ends."""
     served = Files()
-    base = _HubHandler if hub else _Handler
+    base = _HubHandler if hub else _ModelScopeHandler if modelscope else _Handler
     with listening(type("Handler", (base,), {"served": served})) as served.url:
         yield served

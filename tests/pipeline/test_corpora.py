@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -129,35 +130,53 @@ def test_a_damaged_download_leaves_the_cache_alone(workspace: Workspace, hub: Fi
     assert cached.read_bytes() == content == kept.read_bytes()
 
 
-def test_a_base_of_the_hub_is_downloaded_once(workspace: Workspace) -> None:
-    """A rerun asks for nothing; weights of another file replace those of the download."""
+@pytest.mark.parametrize(
+    ("source", "revision", "variable"),
+    [("huggingface", "a" * 40, "HF_ENDPOINT"), ("modelscope", "master", "MODELSCOPE_ENDPOINT")],
+)
+def test_a_base_of_a_hub_is_downloaded_once(
+    workspace: Workspace, source: str, revision: str, variable: str
+) -> None:
+    """A rerun asks for nothing; weights of another file replace those of the download.
+
+    One that would have Python run is refused.
+    """
     model = workspace.root / "models/base"
     files = {path.relative_to(model).as_posix(): path for path in model.rglob("*")}
     content = {name: path.read_bytes() for name, path in files.items() if path.is_file()}
     weights = workspace.root / "models/full/p100/model.pt"
-    hub = {"repo": "owner/model", "revision": "a" * 40}
+    hub = {"source": source, "repo": "owner/model", "revision": revision}
+    run: Any = workspace.run
+    nowhere = {variable: "http://127.0.0.1:9"}
     stage = ("dvc", "repro", "--no-run-cache", "--force", "--single-item", "base@hub")
 
     def given() -> dict[str, bytes]:
         return {name: (model / name).read_bytes() for name in content}
 
-    with serving(hub=True) as server:
+    with serving(hub=source == "huggingface", modelscope=source == "modelscope") as server:
         server.files = {f"owner/model/{name}": data for name, data in content.items()}
         workspace.edit(lambda values: values.update(base={"existing": {"hub": hub}, "built": {}}))
-        workspace.run(*stage, HF_ENDPOINT=server.url)
+        run(*stage, **{variable: server.url})
         assert given() == content
         server.requests.clear()
-        workspace.run(*stage, HF_ENDPOINT="http://127.0.0.1:9")
+        run(*stage, **nowhere)
         assert given() == content
         workspace.edit(
             lambda values: values["base"]["existing"]["hub"].update(weights=str(weights))
         )
-        workspace.run(*stage, HF_ENDPOINT="http://127.0.0.1:9")
+        run(*stage, **nowhere)
         assert given()["model.pt"] != content["model.pt"]
         workspace.edit(lambda values: values["base"]["existing"]["hub"].update(weights=None))
-        workspace.run(*stage, HF_ENDPOINT="http://127.0.0.1:9")
+        run(*stage, **nowhere)
         assert given() == content
         assert server.requests == []
+        server.files["owner/model/config.yaml"] += b"remote_code: ./model.py\n"
+        hub["repo"] = "owner/other"
+        server.files |= {n.replace("model/", "other/", 1): d for n, d in server.files.items()}
+        workspace.edit(lambda values: values["base"]["existing"]["hub"].update(hub))
+        done = run(*stage, check=False, **{variable: server.url})
+        assert done.returncode != 0
+        assert "config.yaml: remote_code is './model.py', by which Python that came" in done.stdout
 
 
 def test_without_the_hub_the_message_says_so(workspace: Workspace) -> None:

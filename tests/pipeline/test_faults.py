@@ -121,7 +121,7 @@ def test_recordings_at_other_rates(workspace: Workspace) -> None:
 def test_a_checkpoint_that_lacks_keys(workspace: Workspace) -> None:
     """The tensor is named instead of trained or decoded from random values."""
     file = workspace.root / "models/base/model.pt"
-    checkpoint = torch.load(file)
+    checkpoint = torch.load(file, weights_only=True)
     del checkpoint["state_dict"]["audio_encoder.tp_norm.bias"]
     file.unlink()
     torch.save(checkpoint, file)

@@ -215,7 +215,8 @@ def test_a_run_can_start_from_a_checkpoint_of_funasrs_trainer(workspace: Workspa
     )
     workspace.stage("base", "directory")
     first, second = (
-        torch.load(root / f"models/{name}/model.pt")["state_dict"] for name in ("base", "full/p100")
+        torch.load(root / f"models/{name}/model.pt", weights_only=True)["state_dict"]
+        for name in ("base", "full/p100")
     )
     assert first.keys() == second.keys()
     assert all(torch.equal(first[name], second[name]) for name in first)

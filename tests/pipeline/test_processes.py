@@ -110,9 +110,10 @@ def assert_close(one: dict[str, bytes], whole: dict[str, bytes], init: Path) -> 
     """Weights and losses apart by rounding alone."""
     assert one.keys() == whole.keys()
     first, second = (
-        torch.load(io.BytesIO(files["p100/model.pt"]))["state_dict"] for files in (one, whole)
+        torch.load(io.BytesIO(files["p100/model.pt"]), weights_only=True)["state_dict"]
+        for files in (one, whole)
     )
-    before = torch.load(init)["state_dict"]
+    before = torch.load(init, weights_only=True)["state_dict"]
     for name, tensor in first.items():
         torch.testing.assert_close(tensor, second[name], rtol=1e-3, atol=1e-4)
     apart = sum(float((t - second[n]).norm()) for n, t in first.items())

@@ -211,8 +211,8 @@ def test_exactly_the_parts_that_are_not_frozen_move(
     """Every tensor of a frozen part is bit-equal before and after; every other one moved."""
     phase = make_phase(freeze={part: part != learning for part in ALL}, ctc_weight=0.0)
     train(phase)
-    before = torch.load(init / "model.pt")["state_dict"]
-    after = torch.load(phase.directory / "p100/model.pt")["state_dict"]
+    before = torch.load(init / "model.pt", weights_only=True)["state_dict"]
+    after = torch.load(phase.directory / "p100/model.pt", weights_only=True)["state_dict"]
     prefix = fun_asr_nano.PARTS[learning]
     parameters = {name for name, _ in phase.family.model.named_parameters()}
     for name, tensor in before.items():
@@ -317,9 +317,11 @@ def test_no_lost_llm_weights(make_phase: Callable[..., Phase], init: Path) -> No
     """A language model that learned is in every checkpoint, whole (FunASR's config drops it)."""
     phase = make_phase()
     train(phase)
-    before = torch.load(init / "model.pt")["state_dict"]
+    before = torch.load(init / "model.pt", weights_only=True)["state_dict"]
     for percent in (50, 100):
-        after = torch.load(phase.directory / f"p{percent}/model.pt")["state_dict"]
+        after = torch.load(phase.directory / f"p{percent}/model.pt", weights_only=True)[
+            "state_dict"
+        ]
         llm = {name for name in before if name.startswith("llm.")}
         assert llm == {name for name in after if name.startswith("llm.")}
         assert any(not torch.equal(before[name], after[name]) for name in llm)
@@ -377,8 +379,8 @@ def test_adapters_are_folded_into_every_checkpoint(
     frozen = PHASES[phase] | {"llm": True}
     trained = make_phase(freeze=frozen, lora=LORA, ctc_weight=0.0)
     train(trained)
-    before = torch.load(init / "model.pt")["state_dict"]
-    after = torch.load(trained.directory / "p100/model.pt")["state_dict"]
+    before = torch.load(init / "model.pt", weights_only=True)["state_dict"]
+    after = torch.load(trained.directory / "p100/model.pt", weights_only=True)["state_dict"]
     assert before.keys() == after.keys()
     moved = {n for n, t in before.items() if n.startswith("llm.") and not torch.equal(t, after[n])}
     assert moved == {

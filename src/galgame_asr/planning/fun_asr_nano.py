@@ -10,6 +10,8 @@ from unittest import mock
 import torch
 from torch import nn
 
+from galgame_asr.families.common.params import CtcBranch
+from galgame_asr.families.fun_asr_nano import ctc_branch
 from galgame_asr.families.fun_asr_nano.family import (
     PARTS,
     WEIGHTS,
@@ -18,16 +20,15 @@ from galgame_asr.families.fun_asr_nano.family import (
 )
 from galgame_asr.families.fun_asr_nano.filter_banks import FilterBanks
 from galgame_asr.families.fun_asr_nano.funasr_parts import CTC, tables
-from galgame_asr.families.fun_asr_nano.network import CTC_BRANCH, IGNORED, Model
-from galgame_asr.families.fun_asr_nano.weights import read_config
+from galgame_asr.families.fun_asr_nano.network import CTC_TOKENS, IGNORED, Model
+from galgame_asr.families.fun_asr_nano.weights import read_config, read_weights
 from galgame_asr.planning import fun_asr_nano_2512, memory
 
 # Tokens of the instruction 语音转写成日文： with its frame, before and after the speech, in
 # Qwen3's vocabulary.
 TOKENS_BEFORE, TOKENS_AFTER = 21, 5
-# Size of the CTC branch's vocabulary where its tensors are not there to tell; the default
-# of funasr.models.fun_asr_nano.model.
-CTC_TOKENS = 60_515
+# Of a config.yaml of a published model that is only planned: its file lacks what it describes.
+BRANCH_IN_FILE = "branch_in_file"
 
 CONFIG_FILE = "config.yaml"
 
@@ -37,7 +38,7 @@ class Planned(FunAsrNano):
 
     def __init__(self, directory: Path) -> None:
         self.config = read_config(directory)
-        self.branch = _ctc_branch(self.config)
+        self.branch = _ctc_branch(self.config) if _has_branch(directory, self.config) else {}
         config = {k: v for k, v in self.config.items() if k != "ctc_decoder"}
         config["llm_conf"] = config["llm_conf"] | {"llm_dtype": "fp32"}  # as in `load`
         with torch.device("cpu"):
@@ -45,18 +46,14 @@ class Planned(FunAsrNano):
         model = Model(**config, input_size=frontend.output_size(), vocab_size=-1)
         super().__init__(directory, model, None, frontend, {})
 
-    def add_ctc_loss(self, weight: float) -> None:
-        """As in `FunAsrNano`, for a checkpoint that has what its config announces."""
-        if not self.branch:
+    def add_ctc_loss(self, weight: float, branch: CtcBranch | None) -> None:
+        """As in `FunAsrNano`; a branch of the checkpoint is as large as a new one."""
+        if branch is None:
             self.model.add_ctc_head(weight)
             return
-        names = [name.removesuffix(".") for name in CTC_BRANCH]
-        tensors = {
-            f"{name}.{key}": tensor
-            for name in names
-            for key, tensor in self.branch[name].state_dict().items()
-        }
-        self.model.add_ctc_branch(self.config, tensors, weight)
+        saved = {ctc_branch.OUTPUT: torch.empty(0)} if self.branch else {}
+        ctc_branch.refuse(self.directory, self.config, saved, branch)
+        self.model.add_ctc_branch(self.config, None, weight)
 
     def batch(self, utterances: int, duration_s: float, text_tokens: int) -> dict[str, Any]:
         """Arguments of the model for utterances that are all alike; random, and zeros."""
@@ -90,13 +87,22 @@ class Planned(FunAsrNano):
         }
 
 
+def _has_branch(directory: Path, config: Mapping[str, Any]) -> bool:
+    """Whether weights hold the CTC branch that config.yaml describes, as far as is known here."""
+    file = directory / WEIGHTS
+    if file.exists():
+        return ctc_branch.OUTPUT in read_weights(file)
+    return bool(config.get(BRANCH_IN_FILE, True))
+
+
 def checkpoint_bytes(directory: Path, parameters: int) -> int:
     """Of model.pt, whose tensors keep the types that they have in the base."""
     weights = directory / WEIGHTS
     if weights.exists():
         return weights.stat().st_size
     if parameters == fun_asr_nano_2512.PARAMETERS:
-        return fun_asr_nano_2512.FILE_BYTES
+        has_branch = _has_branch(directory, read_config(directory))
+        return fun_asr_nano_2512.FILE_BYTES["modelscope" if has_branch else "huggingface"]
     return 4 * parameters
 
 

@@ -4,7 +4,8 @@ For planning and benchmarks. The dimensions are those of the published config.ya
 FunASR's trainer copies it into its results
 (https://github.com/Vanilla-Yukirin/Fun-ASR-Galgame, outputs/config.yaml), of the
 config.json of Qwen/Qwen3-0.6B, and, for the CTC head's 60,515 tokens, the default of
-funasr.models.fun_asr_nano.model. Together they have the published 868.858 M parameters.
+funasr.models.fun_asr_nano.model. Together they have the published 868.858 M parameters,
+which only the file on ModelScope holds (https://github.com/modelscope/FunASR/issues/3496).
 """
 
 from pathlib import Path
@@ -14,11 +15,14 @@ from ruamel.yaml import YAML
 
 from galgame_asr.base.tiny_fun_asr_nano import configuration, write_json
 
+REPO = "FunAudioLLM/Fun-ASR-Nano-2512"
 LLM_DIRECTORY = "Qwen3-0.6B"
-# Of encoder, adaptor and language model, which are the file on Hugging Face at the revision in
-# profiles/galgame.yaml; its bytes as the hub lists them.
+# Of encoder, adaptor and language model.
 PARAMETERS = 829_791_840
-FILE_BYTES = 1_971_149_431
+# Bytes and tensors of model.pt on each hub.
+FILE_BYTES = {"huggingface": 1_971_149_431, "modelscope": 2_127_426_538}
+NUM_TENSORS = {"huggingface": 1261, "modelscope": 1347}
+WITHOUT_BRANCH = "huggingface"
 
 CONFIG: dict[str, Any] = {
     "model": "FunASRNano",
@@ -121,14 +125,26 @@ LLM_CONFIG: dict[str, Any] = {
 }
 
 
-def write_config(directory: Path) -> None:
+def describe(source: str) -> str:
+    """Which of the published parameters the file on a hub has."""
+    if source == WITHOUT_BRANCH:
+        return (
+            f"model.pt on the Hugging Face hub: {NUM_TENSORS[source]} tensors, none of the CTC "
+            f"branch; `source: modelscope` has all {NUM_TENSORS['modelscope']}"
+        )
+    return f"model.pt on ModelScope: {NUM_TENSORS[source]} tensors, the CTC branch among them"
+
+
+def write_config(directory: Path, *, source: str = "modelscope") -> None:
     """Write config.yaml, configuration.json and Qwen3-0.6B/config.json into a directory.
 
     For a model directory in FunASR's layout, a tokenizer in Qwen3-0.6B and model.pt are
-    missing.
+    missing. config.yaml describes the CTC branch, as on both hubs, and says whether the file
+    on the hub `source` has its tensors.
     """
     (directory / LLM_DIRECTORY).mkdir(parents=True, exist_ok=True)
-    YAML().dump(CONFIG, directory / "config.yaml")
+    config = CONFIG | {"branch_in_file": source != WITHOUT_BRANCH}
+    YAML().dump(config, directory / "config.yaml")
     write_json(directory / LLM_DIRECTORY / "config.json", LLM_CONFIG)
     where = configuration(LLM_DIRECTORY)
     where["file_path_metas"]["ctc_tokenizer_conf"] = {"vocab_path": "multilingual.tiktoken"}

@@ -21,7 +21,7 @@ from galgame_asr.experiment.params import Params
 from galgame_asr.families.common.batching import FRAMES_PER_S, num_frames
 from galgame_asr.families.common.compute import Precision
 from galgame_asr.messages.errors import ConfigError
-from galgame_asr.planning import published
+from galgame_asr.planning import fun_asr_nano_2512, published
 from galgame_asr.planning.cards import LONGEST_FRAMES
 from galgame_asr.planning.memory import Measured, Memory, measure, predict
 from galgame_asr.splitting.mix import select
@@ -31,7 +31,7 @@ from galgame_asr.training.params import CommonParams, TrainingParams
 
 # Published models whose architecture this project knows without a download.
 PUBLISHED = {
-    "FunAudioLLM/Fun-ASR-Nano-2512": "fun_asr_nano_2512",
+    fun_asr_nano_2512.REPO: "fun_asr_nano_2512",
     "openai/whisper-large-v3-turbo": "whisper_large_v3_turbo",
 }
 
@@ -130,7 +130,7 @@ def model_directory(base: BaseParams, family: str, made: Path) -> Iterator[Path]
     elif hub and hub.repo in PUBLISHED:
         with TemporaryDirectory() as directory:
             module = importlib.import_module(f"galgame_asr.planning.{PUBLISHED[hub.repo]}")
-            module.write_config(Path(directory))
+            module.write_config(Path(directory), source=hub.source)
             yield Path(directory)
     elif (made / _module(family).CONFIG_FILE).exists():
         yield made

@@ -16,7 +16,7 @@ from galgame_asr.families.common import compute
 from galgame_asr.families.common.batching import FRAMES_PER_S
 from galgame_asr.messages.console import Progress
 from galgame_asr.messages.errors import ConfigError
-from galgame_asr.planning import cards, disk, speed
+from galgame_asr.planning import cards, disk, fun_asr_nano_2512, speed
 from galgame_asr.planning.cards import GIB, Card
 from galgame_asr.planning.memory import Measured
 from galgame_asr.planning.plan import (
@@ -65,6 +65,9 @@ def show(options: argparse.Namespace) -> None:
         planner = Planner(params.model.family, directory, speech, options.precision)
         machine = _machine(params, planner, options)
         print(_model(planner.num_parameters))
+        hub = params.base.existing.hub
+        if hub and hub.repo == fun_asr_nano_2512.REPO:
+            print(fun_asr_nano_2512.describe(hub.source))
         print(_step(planner, common, machine) + "\n")
         plans, measured = [], {}
         with Progress("plan", total=len(chosen), unit="phases") as progress:

@@ -29,6 +29,6 @@ CONFIG: dict[str, Any] = {
 }
 
 
-def write_config(directory: Path) -> None:
-    """Write config.json into a directory."""
+def write_config(directory: Path, *, source: str = "huggingface") -> None:
+    """Write config.json into a directory; the same on every hub."""
     write_json(directory / "config.json", CONFIG)

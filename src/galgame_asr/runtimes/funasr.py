@@ -17,6 +17,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from galgame_asr.families.common import foreign
 from galgame_asr.families.common.family import Search
 from galgame_asr.families.common.params import Prompt
 from galgame_asr.families.common.text_tokens import TextTokenizer
@@ -119,8 +120,9 @@ def load(directory: Path) -> FunAsrNanoAutoModel:
     """Load an export, when it is first used; see `runtimes.load`.
 
     Raises:
-        CheckpointError: a file is missing.
+        CheckpointError: a file is missing, or would have more fetched or run.
     """
     if missing := [name for name in FILES if not (directory / name).is_file()]:
         raise CheckpointError(f"{directory} is no model for funasr: it lacks {missing[0]}")
+    foreign.refuse_directory(directory)
     return FunAsrNanoAutoModel(directory)

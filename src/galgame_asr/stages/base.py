@@ -9,7 +9,7 @@ from galgame_asr.core.files import atomic_directory
 from galgame_asr.core.params import load
 from galgame_asr.core.paths import MACHINE, MODELS
 from galgame_asr.downloads import hub, kept
-from galgame_asr.families.common import compute
+from galgame_asr.families.common import compute, foreign
 from galgame_asr.families.common import family as families
 from galgame_asr.families.common.params import ComputeParams, ModelParams
 from galgame_asr.messages.console import run
@@ -24,7 +24,9 @@ def main(arguments: Sequence[str]) -> None:
         base: HubBase | DirectoryBase
         if kind == "hub":
             base = load(HubBase, "base.existing.hub")
-            kept.link(hub.download(base.repo, base.revision, kind="model"), output)
+            files = hub.download(base.repo, base.revision, kind="model", source=base.source)
+            kept.link(files, output)
+            foreign.refuse_directory(output)
         else:
             base = load(DirectoryBase, "base.existing.directory")
             # FunASR's trainer leaves a checkpoint per epoch beside model.pt.

@@ -11,7 +11,7 @@ from galgame_asr.families.common.family import Family
 from galgame_asr.messages.console import log
 from galgame_asr.messages.errors import ConfigError
 from galgame_asr.training.activation_checkpointing import recompute
-from galgame_asr.training.params import CommonParams, TrainingParams
+from galgame_asr.training.params import CommonParams, PhaseParams, TrainingParams
 
 
 def prepare(family: Family, params: TrainingParams, common: CommonParams) -> None:
@@ -20,9 +20,10 @@ def prepare(family: Family, params: TrainingParams, common: CommonParams) -> Non
     Raises:
         ConfigError: freeze flags, adapters or the CTC loss do not fit the model.
     """
-    torch.manual_seed(common.seed)  # first weights of a CTC head and of adapters
+    torch.manual_seed(common.seed)  # first weights of what is new: for a CTC loss, and adapters
     if params.ctc_weight:
-        family.add_ctc_loss(params.ctc_weight)
+        branch = params.ctc if isinstance(params, PhaseParams) else None
+        family.add_ctc_loss(params.ctc_weight, branch)
     adapted = _adapted(family, params)
     learning = freeze(
         family.model, family.parts, params.freeze, fixed=family.fixed, adapted=adapted

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from galgame_asr.core.params import section
-from galgame_asr.families.common.params import Prompt
+from galgame_asr.families.common.params import CtcBranch, Prompt
 
 Percent = Annotated[int, Field(ge=1, le=100)]
 Speed = Annotated[float, Field(gt=0.5, lt=2)]
@@ -102,8 +102,9 @@ class TrainingParams:
     mix: Annotated[dict[str, Weight], Field(min_length=1)]
     # What the model is told; with several, each utterance draws one per epoch.
     prompts: Annotated[tuple[Prompt, ...], Field(min_length=1)]
-    # Weight of an auxiliary CTC loss on the encoder. It trains the checkpoint's branch for
-    # timestamps; without one, a new head that is not saved. 0 leaves the branch as it is.
+    # Weight of an auxiliary CTC loss on the encoder. In a phase it trains the branch for
+    # timestamps (see `ctc`), which 0 leaves as it is; while a base is built from random weights,
+    # a head that helps the encoder and is no part of the model.
     ctc_weight: Annotated[float, Field(ge=0)] = 0.0
     # null: none. Adapters learn in parts that freeze keeps as they are.
     lora: LoraParams | None = None
@@ -123,9 +124,18 @@ class PhaseParams(TrainingParams):
     checkpoints: Annotated[tuple[Percent, ...], Field(min_length=1)]
     # And each so many steps: models/PHASE/sN after step N.
     every_steps: Annotated[int, Field(ge=1)] | None = None
+    # The branch for timestamps that ctc_weight trains: that of the checkpoint (published), or
+    # one with new weights in its place (new). Checkpoints hold either.
+    ctc: CtcBranch = "published"
 
     @model_validator(mode="after")
     def _last_is_the_end(self) -> "PhaseParams":
         if sorted(set(self.checkpoints)) != list(self.checkpoints) or self.checkpoints[-1] != 100:
             raise ValueError("checkpoints must rise and end with 100, where the next phase starts")
+        return self
+
+    @model_validator(mode="after")
+    def _a_new_branch_learns(self) -> "PhaseParams":
+        if self.ctc == "new" and not self.ctc_weight:
+            raise ValueError("ctc is new, and only a ctc_weight above 0 trains a branch")
         return self

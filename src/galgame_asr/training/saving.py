@@ -95,10 +95,10 @@ class Saving:
         if self.sharded:
             self.accelerator.load_state(str(state / SHARDED))
         else:
-            learned = torch.load(state / LEARNED, map_location="cpu")
+            learned = torch.load(state / LEARNED, map_location="cpu", weights_only=True)
             assert learned.keys() == self.learning, f"{state} is of another phase"
             self.family.model.load_state_dict(learned, strict=False)
-            rest = torch.load(state / OPTIMIZER, map_location=device)
+            rest = torch.load(state / OPTIMIZER, map_location=device, weights_only=True)
             self.optimizer.load_state_dict(rest["optimizer"])
             self.scaler.load_state_dict(rest["scaler"])
         return History.read(state / HISTORY)

@@ -10,15 +10,22 @@ from typing import Any
 import pytest
 import torch
 
+from galgame_asr.core import params as core_params
 from galgame_asr.families.fun_asr_nano import family as fun_asr_nano
+from galgame_asr.families.fun_asr_nano.network import CTC_BRANCH
 from galgame_asr.formats.capswriter import export as exporting
 from galgame_asr.formats.common.exporter import load
 from galgame_asr.messages.errors import CheckpointError, ConfigError, ExportError
 from galgame_asr.runtimes import load as runtimes
 from galgame_asr.runtimes.capswriter import CTC, HEARING, LLM, TOKENS
 from galgame_asr.stages import export as export_stage
+from galgame_asr.training.freezing import prepare
+from galgame_asr.training.params import CommonParams, PhaseParams
 from tests import nanos, whispers
+from tests.conftest import REPOSITORY
 from tests.exports import assert_used_alike, verified, write_repository
+from tests.models import examples
+from tests.phases import values
 
 for package in ("gguf", "onnx", "onnxruntime"):
     pytest.importorskip(package, reason="needs the extra export: make .venv/dev")
@@ -101,7 +108,7 @@ def test_what_float16_cannot_hold_is_found(
     """Values beyond 65504 are no numbers in the graphs: no gate lets their difference pass."""
     loud = tmp_path / "loud"
     shutil.copytree(checkpoint, loud)
-    weights = torch.load(loud / "model.pt")
+    weights = torch.load(loud / "model.pt", weights_only=True)
     weights["state_dict"][part] *= 1e5
     torch.save(weights, loud / "model.pt")
     monkeypatch.chdir(tmp_path)
@@ -152,7 +159,7 @@ def test_the_ctc_branch_finds_its_own_tokens(checkpoint: Path, export: Path) -> 
     assert tokens[:256] == [bytes([n]) for n in range(256)]
     assert tokens[256] == b"<|endoftext|>"
     nano = fun_asr_nano.load(checkpoint)
-    nano.add_ctc_loss(1.0)
+    nano.add_ctc_loss(1.0, "published")
     features = nano.features(nanos.AUDIOS[5])[None]
     with torch.no_grad():
         encoded, lengths = nano.model.encode(features, torch.tensor([features.shape[1]]))
@@ -175,11 +182,13 @@ def test_what_capswriter_cannot_use_is_refused(checkpoint: Path, tmp_path: Path)
     with pytest.raises(ExportError, match=r"is of family whisper; .* takes fun_asr_nano alone"):
         exporting.export(whisper, tmp_path, "float32")
     plain = nanos.build(tmp_path / "plain")
-    with pytest.raises(ExportError, match=r"has no CTC branch .*PHASE\.ctc_weight above 0"):
+    with pytest.raises(
+        ExportError, match=r"has no CTC branch .*PHASE\.ctc_weight above 0, .* with ctc: new"
+    ):
         exporting.export(plain, tmp_path, "float32")
     adapted, layer = tmp_path / "adapted", "llm.model.layers.0.self_attn.q_proj.lora_A.weight"
     shutil.copytree(checkpoint, adapted)
-    weights = torch.load(checkpoint / "model.pt")["state_dict"]
+    weights = torch.load(checkpoint / "model.pt", weights_only=True)["state_dict"]
     torch.save({"state_dict": weights | {layer: torch.ones(2, 2)}}, adapted / "model.pt")
     with pytest.raises(ExportError, match=r"not folded .*q_proj\.lora_A"):
         exporting.export(adapted, tmp_path, "float32")
@@ -249,3 +258,23 @@ def test_the_stages_make_and_verify_it(
     export_stage.main(["small"])
     (*_, last) = verified(tmp_path, "small")["problems"]
     assert re.match(r".*Decoder\.q8_0\.gguf differs by .*max_difference is", last)
+
+
+def test_a_branch_that_was_trained_anew_is_exported(tmp_path: Path) -> None:
+    """A base without one, `ctc: new`, a step, a checkpoint, an export that finds its tokens."""
+    base = nanos.add_ctc(nanos.build(tmp_path / "base"))
+    saved = torch.load(base / "model.pt", weights_only=True)["state_dict"]
+    plain = {name: tensor for name, tensor in saved.items() if not name.startswith(CTC_BRANCH)}
+    torch.save({"state_dict": plain}, base / "model.pt")
+    with pytest.raises(ExportError, match=r"has no CTC branch"):
+        exporting.export(base, tmp_path, "float32")
+    trained = fun_asr_nano.load(base)
+    params = core_params.parse(PhaseParams, values(ctc_weight=1.0, ctc="new"), "phase")
+    file = REPOSITORY / "params.yaml"
+    prepare(trained, params, core_params.load(CommonParams, "train.common", file=file))
+    optimizer = torch.optim.SGD(trained.model.parameters(), 0.01)
+    trained.model(**trained.training_batch(examples(trained, [1.0, 2.0])))["loss"].backward()
+    optimizer.step()
+    trained.save(tmp_path / "p100")
+    export = make_export(tmp_path / "p100", "float32")
+    assert max(exporting.differences(tmp_path / "p100", export).values()) < 1e-4

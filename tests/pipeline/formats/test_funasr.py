@@ -270,7 +270,7 @@ def test_what_a_trainer_left_is_taken_out(checkpoint: Path, tmp_path: Path) -> N
 
 def rewrite(directory: Path, change: Callable[[dict[str, torch.Tensor]], Any]) -> None:
     """Change the tensors of a directory."""
-    saved = torch.load(directory / "model.pt")
+    saved = torch.load(directory / "model.pt", weights_only=True)
     change(saved["state_dict"])
     torch.save(saved, directory / "model.pt")
 
@@ -286,7 +286,7 @@ def test_parts_in_bfloat16_become_float32_exactly(checkpoint: Path, tmp_path: Pa
     rewrite(directory, halve)
     made = make_export(directory)
     assert exporting.differences(directory, made) == {"model.pt": 0.0}
-    saved = torch.load(made / "model.pt")["state_dict"]
+    saved = torch.load(made / "model.pt", weights_only=True)["state_dict"]
     assert {t.dtype for t in saved.values() if t.is_floating_point()} == {torch.float32}
 
 

@@ -61,7 +61,9 @@ def make_export(checkpoint: Path, precision: str) -> Path:
 
 
 def weights(checkpoint: Path) -> dict[str, torch.Tensor]:
-    tensors: dict[str, torch.Tensor] = torch.load(checkpoint / "model.pt")["state_dict"]
+    tensors: dict[str, torch.Tensor] = torch.load(checkpoint / "model.pt", weights_only=True)[
+        "state_dict"
+    ]
     return tensors
 
 

@@ -333,7 +333,7 @@ def test_unfit_checkpoints_are_refused(checkpoint: Path, tmp_path: Path) -> None
         exporting.export(whisper, tmp_path, "float32")
     adapted = tmp_path / "adapted"
     shutil.copytree(checkpoint, adapted)
-    tensors = torch.load(adapted / "model.pt")["state_dict"]
+    tensors = torch.load(adapted / "model.pt", weights_only=True)["state_dict"]
     tensors["llm.model.layers.0.self_attn.q_proj.lora_A.default.weight"] = torch.zeros(2, 32)
     torch.save({"state_dict": tensors}, adapted / "model.pt")
     with pytest.raises(ExportError, match=r"adapters that are not folded .*q_proj\.lora_A"):

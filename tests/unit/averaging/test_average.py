@@ -21,7 +21,9 @@ OTHERWISE = Defaults(prompts=(Prompt(),))
 
 
 def weights(directory: Path) -> dict[str, torch.Tensor]:
-    tensors: dict[str, torch.Tensor] = torch.load(directory / "model.pt")["state_dict"]
+    tensors: dict[str, torch.Tensor] = torch.load(directory / "model.pt", weights_only=True)[
+        "state_dict"
+    ]
     return tensors
 
 

@@ -28,7 +28,7 @@ from galgame_asr.corpora.hub_dataset import fetch as hub_dataset
 from galgame_asr.corpora.hub_dataset.params import HubDataset
 from galgame_asr.corpora.reazonspeech import fetch as reazonspeech
 from galgame_asr.corpora.reazonspeech.params import ReazonSpeech
-from galgame_asr.downloads import hub
+from galgame_asr.downloads import huggingface
 from galgame_asr.manifests.index import Corpus, index
 from galgame_asr.manifests.params import FlagSeverity, ManifestParams
 from galgame_asr.messages.errors import ConfigError, DataError, GalgameAsrError
@@ -119,7 +119,9 @@ class TestGalgame:
     @pytest.fixture
     def server(self, monkeypatch: pytest.MonkeyPatch) -> Iterator[Files]:
         with serving(hub=True) as files:
-            monkeypatch.setattr(hub, "HfApi", lambda: huggingface_hub.HfApi(endpoint=files.url))
+            monkeypatch.setattr(
+                huggingface, "HfApi", lambda: huggingface_hub.HfApi(endpoint=files.url)
+            )
             monkeypatch.setattr(
                 huggingface_hub.constants,
                 "HUGGINGFACE_CO_URL_TEMPLATE",

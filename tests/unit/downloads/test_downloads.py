@@ -9,7 +9,7 @@ from pathlib import Path
 import huggingface_hub
 import pytest
 
-from galgame_asr.downloads import hub, kept, web
+from galgame_asr.downloads import hub, huggingface, kept, web
 from galgame_asr.downloads.lock import Lock
 from galgame_asr.messages.errors import DataError
 from tests.servers import Files, serving
@@ -33,7 +33,7 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Files]:
             "HUGGINGFACE_CO_URL_TEMPLATE",
             files.url + "/{repo_id}/resolve/{revision}/{filename}",
         )
-        monkeypatch.setattr(hub, "HfApi", lambda: huggingface_hub.HfApi(endpoint=files.url))
+        monkeypatch.setattr(huggingface, "HfApi", lambda: huggingface_hub.HfApi(endpoint=files.url))
         files.files = {
             f"{REPO}/data/000000.tar": CONTENT,
             f"{REPO}/data/000001.tar": CONTENT[::-1],
@@ -123,7 +123,9 @@ def test_an_unreachable_hub_is_an_error(server: Files, monkeypatch: pytest.Monke
     """Although files are here: nobody knows whether they are all."""
     fetched()
     monkeypatch.setattr("time.sleep", lambda _seconds: None)  # between its retries
-    monkeypatch.setattr(hub, "HfApi", lambda: huggingface_hub.HfApi(endpoint="http://127.0.0.1:9"))
+    monkeypatch.setattr(
+        huggingface, "HfApi", lambda: huggingface_hub.HfApi(endpoint="http://127.0.0.1:9")
+    )
     Path(f".scratch/downloads/dataset--owner--corpus--{REVISION}.json").unlink()
     with pytest.raises(DataError, match="cannot be listed"):
         fetched()

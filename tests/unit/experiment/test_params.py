@@ -74,6 +74,12 @@ def test_an_unknown_key_names_the_nearest_valid_one(values: dict[str, Any]) -> N
         (PhaseParams, "train.phases.full", {"prompts": [{"langage": "日文"}]}, "'language'?"),
         (Corpora, "corpora", {"vn": {"kind": "synthetc"}}, "'synthetic', 'galgame'"),
         (HubBase, "base.existing", {"repo": "a/b", "revision": "main"}, "base.existing.revision"),
+        (
+            HubBase,
+            "base.existing",
+            {"repo": "a/b", "revision": "a" * 40, "source": "modelscop"},
+            "base.existing.source is 'modelscop'",
+        ),
         (PhaseParams, "train.phases.full", {"lora": {"rnk": 8}}, "train.phases.full.lora.rnk"),
         (PhaseParams, "train.phases.full", {"lora": {"rank": "x"}}, "full.lora.rank is 'x'"),
         (

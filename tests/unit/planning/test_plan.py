@@ -1,5 +1,6 @@
 """The plan of a phase agrees with what the phase then takes."""
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from galgame_asr.planning import fun_asr_nano_2512
 from galgame_asr.planning.plan import Data, Planner, Speech
 from galgame_asr.training.freezing import prepare
 from galgame_asr.training.params import CommonParams, PhaseParams
+from tests import nanos
 from tests.conftest import REPOSITORY
 from tests.models import build
 from tests.phases import LORA, PHASES, values, write_rows
@@ -27,7 +29,7 @@ COMMON = load(CommonParams, "train.common", file=PARAMS)
 
 @pytest.fixture(scope="module")
 def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return build(tmp_path_factory.mktemp("model") / "base")
+    return nanos.add_ctc(build(tmp_path_factory.mktemp("model") / "base"), layers=1)
 
 
 @pytest.fixture(scope="module")
@@ -40,23 +42,70 @@ def phase(**change: Any) -> PhaseParams:
 
 
 def test_parameters_are_counted_exactly(planner: Planner, directory: Path, tmp_path: Path) -> None:
-    """Those of a built model; and the published one's, part by part, without its weights."""
-    model = fun_asr_nano.load(directory).model
+    """Those of a model's file; and the published one's, part by part, without its weights.
+
+    Where a file has no CTC branch, it is not counted, whatever config.yaml describes.
+    """
     counts = planner.num_parameters
-    assert sum(counts.values()) == sum(p.numel() for p in model.parameters())
+    saved = fun_asr_nano.load(directory).saved
+    tied = sum(t.numel() for n, t in saved.items() if n == "llm.lm_head.weight")
+    assert sum(counts.values()) == sum(t.numel() for t in saved.values()) - tied
     fun_asr_nano_2512.write_config(tmp_path)
     published = Planner("fun_asr_nano", tmp_path, Speech(5.0, 20), "bf16").num_parameters
     assert {name: round(n / 1e6, 3) for name, n in published.items()} == {
         "encoder": 221.137, "adaptor": 12.605, "llm": 596.05, "ctc_decoder": 8.022, "ctc": 31.044
     }  # fmt: skip
+    fun_asr_nano_2512.write_config(tmp_path, source="huggingface")
+    parts = Planner("fun_asr_nano", tmp_path, Speech(5.0, 20), "bf16").num_parameters
+    assert list(parts) == ["encoder", "adaptor", "llm"]
+    plain = build(tmp_path / "plain")
+    shutil.copytree(directory, tmp_path / "other")
+    shutil.copyfile(plain / "model.pt", tmp_path / "other/model.pt")
+    own = Planner("fun_asr_nano", tmp_path / "other", Speech(5.0, 20), "bf16").num_parameters
+    assert own == {name: counts[name] for name in ("encoder", "adaptor", "llm")}
 
 
-@pytest.mark.parametrize("change", [{}, {"lora": LORA}, {"ctc_weight": 0.3}], ids=str)
+@pytest.mark.parametrize(
+    ("source", "total", "said"),
+    [
+        (
+            "huggingface",
+            "829.792 M parameters: encoder 221.137 M, adaptor 12.605 M, llm 596.050 M\n"
+            "model.pt on the Hugging Face hub: 1261 tensors, none of the CTC branch;",
+            "all 1347",
+        ),
+        ("modelscope", "868.858 M parameters: ", "ModelScope: 1347 tensors, the CTC branch among"),
+    ],
+)
+def test_the_plan_says_which_file_has_the_branch(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
+    source: str, total: str, said: str,
+) -> None:  # fmt: skip
+    """Two hubs have files of one name that are not the same."""
+    params = YAML(typ="safe").load(PARAMS)
+    hub = {"source": source, "repo": "FunAudioLLM/Fun-ASR-Nano-2512", "revision": "a" * 40}
+    params["base"] = {"existing": {"hub": hub}, "built": {}}
+    params["train"]["phases"] = {"phase": values(ctc_weight=0.0, freeze=PHASES["adaptor"])}
+    params["decode"]["checkpoints"] = ["base"]
+    params["average"], params["export"] = {}, {}
+    YAML().dump(params, tmp_path / "params.yaml")
+    monkeypatch.chdir(tmp_path)
+    deterministic = torch.are_deterministic_algorithms_enabled()
+    dispatch(["plan"])
+    torch.use_deterministic_algorithms(deterministic)
+    output = capsys.readouterr().out
+    assert output.startswith(total)
+    assert said in output.splitlines()[1]
+
+
+@pytest.mark.parametrize(
+    "change", [{}, {"lora": LORA}, {"ctc_weight": 0.3}, {"ctc_weight": 0.3, "ctc": "new"}], ids=str
+)
 @pytest.mark.parametrize("name", PHASES)
 def test_what_learns_is_what_the_phase_trains(
     planner: Planner, directory: Path, name: str, change: dict[str, Any]
 ) -> None:
-    """Freeze flags, adapters and a CTC head counted as the trainer has them."""
+    """Freeze flags, adapters and a CTC branch counted as the trainer has them."""
     freeze = PHASES[name] | ({"llm": True} if "lora" in change else {})
     params = phase(freeze=freeze, **change)
     family = fun_asr_nano.load(directory)
@@ -100,12 +149,12 @@ def test_several_cards_keep_their_gradients_twice(planner: Planner, tmp_path: Pa
 
 
 def test_steps_and_time_come_from_the_data(
-    tmp_path: Path, directory: Path, monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:  # fmt: skip
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     """The command: what is planned, measured on this machine, and how long it takes."""
     params = YAML(typ="safe").load(PARAMS)
-    params["base"] = {"existing": {"directory": {"path": str(directory)}}, "built": {}}
+    plain = build(tmp_path / "plain")
+    params["base"] = {"existing": {"directory": {"path": str(plain)}}, "built": {}}
     params["train"]["phases"] = {"phase": values(ctc_weight=0.0)}
     params["decode"]["checkpoints"] = ["base"]
     params["average"], params["export"] = {}, {}

@@ -25,6 +25,8 @@ from tests.phases import LORA, PHASES, values
 
 COMMON = load(CommonParams, "train.common", file=REPOSITORY / "params.yaml")
 
+HUB = "huggingface"
+
 
 def galgame(*shards: str, test_shards: tuple[str, ...] = ()) -> Galgame:
     return Galgame(
@@ -156,12 +158,14 @@ def test_disk_is_counted_by_what_a_profile_keeps(tmp_path: Path) -> None:
         PhasePlan(name, learning, memory, 0, 100, 1.0)
         for name, learning in (("adaptor", 10), ("encoder", 1000), ("full", 100))
     ]
-    parts = disk.uses(params, plans, FILE_BYTES, PARAMETERS, tmp_path / "raw")
+    parts = disk.uses(params, plans, FILE_BYTES[HUB], PARAMETERS, tmp_path / "raw")
     # Base, three phases of four checkpoints, one mean; three exports, none in float32.
-    sizes = [100.16e9, (1 + 12 + 1) * FILE_BYTES + 3 * 2 * PARAMETERS, 2 * 12 * 1000]
+    sizes = [100.16e9, (1 + 12 + 1) * FILE_BYTES[HUB] + 3 * 2 * PARAMETERS, 2 * 12 * 1000]
     assert [part.size_bytes for part in parts] == pytest.approx(sizes)
     assert disk.total(parts, pushed=False) == pytest.approx(sum(sizes))
     assert disk.total(parts, pushed=True) == pytest.approx(sum(sizes[:2]))
     (tmp_path / "raw/galgame").mkdir(parents=True)
     (tmp_path / "raw/galgame/a.tar").write_bytes(b"1234")
-    assert disk.uses(params, plans, FILE_BYTES, PARAMETERS, tmp_path / "raw")[0].size_bytes == 4
+    assert (
+        disk.uses(params, plans, FILE_BYTES[HUB], PARAMETERS, tmp_path / "raw")[0].size_bytes == 4
+    )

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from galgame_asr.families.common.defaults import Defaults
-from galgame_asr.families.common.params import Prompt
+from galgame_asr.families.common.params import CtcBranch, Prompt
 from galgame_asr.families.common.text_tokens import TextTokenizer
 from galgame_asr.families.common.transcript import Transcript
 
@@ -104,12 +104,17 @@ class Family(Recogniser, Protocol):
         The model takes the output as `encoded` instead of its own.
         """
 
-    def add_ctc_loss(self, weight: float) -> None:
-        """Add a CTC loss on the encoder; what the model has for it, or a new head, learns.
+    def add_ctc_loss(self, weight: float, branch: CtcBranch | None) -> None:
+        """Add a CTC loss on the encoder, and what it needs to the model, where that learns.
+
+        Args:
+            weight: of the loss beside the model's own.
+            branch: which one is taken for it, and saved with the model; None: a head that
+                is not saved.
 
         Raises:
-            ConfigError: the model's own CTC branch cannot be used, or the family has no
-                use for such a loss.
+            ConfigError: the model has no such branch, it cannot be used, or the family has
+                no use for such a loss.
         """
 
     def save(self, directory: Path, tensors: Mapping[str, torch.Tensor] | None = None) -> None:

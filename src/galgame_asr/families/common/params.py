@@ -24,6 +24,8 @@ class Prompt:
     timestamps: bool = False
 
 
+# What an auxiliary CTC loss trains: the branch of the checkpoint, or a new one in its place.
+CtcBranch = Literal["published", "new"]
 Prompts = Annotated[dict[str, Prompt], Field(min_length=1)]
 
 

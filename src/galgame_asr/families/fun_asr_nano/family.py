@@ -23,12 +23,13 @@ from transformers import AutoTokenizer
 
 from galgame_asr.families.common.defaults import Defaults
 from galgame_asr.families.common.family import Example, Search
-from galgame_asr.families.common.params import Prompt
+from galgame_asr.families.common.params import CtcBranch, Prompt
 from galgame_asr.families.common.text_tokens import TextTokenizer
 from galgame_asr.families.common.transcript import Transcript
+from galgame_asr.families.fun_asr_nano import ctc_branch
 from galgame_asr.families.fun_asr_nano.filter_banks import FilterBanks
 from galgame_asr.families.fun_asr_nano.funasr_parts import tables
-from galgame_asr.families.fun_asr_nano.network import CTC_BRANCH, IGNORED, Model
+from galgame_asr.families.fun_asr_nano.network import IGNORED, Model
 from galgame_asr.families.fun_asr_nano.texts import DEFAULTS, refuse_timestamps, tidy
 from galgame_asr.families.fun_asr_nano.weights import load_weights, read_config, save_weights
 from galgame_asr.messages.errors import ConfigError
@@ -126,12 +127,13 @@ class FunAsrNano:
         """See `Family`."""
         return self.model.encode(batch["speech"], batch["speech_lengths"])
 
-    def add_ctc_loss(self, weight: float) -> None:
-        """See `Family`: on the published branch for timestamps if the checkpoint has it."""
-        if not any(name.startswith(CTC_BRANCH) for name in self.saved):
+    def add_ctc_loss(self, weight: float, branch: CtcBranch | None) -> None:
+        """See `Family`: the branch is that for timestamps, as config.yaml describes it."""
+        if branch is None:
             self.model.add_ctc_head(weight)
             return
         config = read_config(self.directory)
+        ctc_branch.refuse(self.directory, config, self.saved, branch)
         known = config.get("dataset_conf", {})
         options = known.get("ctc_tokenizer_conf", {}) | config.get("ctc_tokenizer_conf", {})
         try:
@@ -142,7 +144,8 @@ class FunAsrNano:
                 f"ctc_weight trains the CTC branch of {self.directory}, whose tokenizer cannot "
                 f"be loaded ({error!r}); set ctc_weight to 0 to leave the branch as it is"
             ) from None
-        self.model.add_ctc_branch(config, self.saved, weight)
+        tensors = self.saved if branch == "published" else None
+        self.model.add_ctc_branch(config, tensors, weight)
 
     @torch.no_grad()
     def transcribe(
@@ -279,7 +282,7 @@ def load(directory: Path, weights: Path | None = None) -> FunAsrNano:
     # What learns must not be in bf16, whose steps are larger than most updates.
     config["llm_conf"]["llm_dtype"] = "fp32"
     tokenizer = AutoTokenizer.from_pretrained(
-        config["tokenizer_conf"]["init_param_path"], local_files_only=True
+        config["tokenizer_conf"]["init_param_path"], local_files_only=True, trust_remote_code=False
     )
     frontend = FilterBanks(**config["frontend_conf"])
     model = Model(**config, input_size=frontend.output_size(), vocab_size=-1)

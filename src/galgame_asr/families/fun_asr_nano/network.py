@@ -11,13 +11,17 @@ import torch
 from torch import nn
 from transformers.cache_utils import Cache, DynamicLayer
 
+from galgame_asr.families.fun_asr_nano import ctc_branch
 from galgame_asr.families.fun_asr_nano.funasr_parts import CTC, FunASRNano, tables
+from galgame_asr.messages.errors import CheckpointError
 
 IGNORED = -100  # label of a position without loss, as in torch and transformers
 # Prefix of a training-only head.
 CTC_HEAD = "ctc_head."
 # Prefixes of the published branch for timestamps.
 CTC_BRANCH = ("ctc_decoder.", "ctc.")
+# Its tokens where nothing says how many; the default of funasr.models.fun_asr_nano.model.
+CTC_TOKENS = 60_515
 # Computing the instruction once for all rows must save at least so many positions times
 # their width: it is one more pass through the language model, which in a tiny one costs
 # more than it saves. On a GPU, launching a pass that learns costs more in any: 0.1 s of an
@@ -35,8 +39,8 @@ class Model(FunASRNano):  # type: ignore[misc]
     - The instruction that all rows of a batch begin with goes through the language
       model once, not once per row, where that saves time.
     - Inputs are not changed in place, so that activations can be recomputed.
-    - A CTC loss can be added: on the published branch for timestamps, which upstream
-      configures but never trains, or on a head that is not saved.
+    - A CTC loss can be added: on the branch for timestamps, which upstream configures but
+      never trains, or on a head that is not saved.
     """
 
     def __init__(self, **config: Any) -> None:
@@ -44,6 +48,8 @@ class Model(FunASRNano):  # type: ignore[misc]
         self.ctc_head: nn.Linear | None = None
         self.ctc_blank = 0
         self.ctc_weight = 0.0
+        # Whether it is still to be seen that the branch knows something.
+        self.ctc_unproven = False
         self._instructions: dict[Any, list[_Recorded]] = {}
 
     def encode(
@@ -129,6 +135,11 @@ class Model(FunASRNano):  # type: ignore[misc]
         loss = nn.functional.cross_entropy(logits.float(), targets)
         if ctc_labels is not None:
             ctc_loss = self._ctc_loss(encoded, lengths, ctc_labels)
+            if self.ctc_unproven:
+                texts = [row[row != IGNORED] for row in ctc_labels]
+                chance = ctc_branch.chance(lengths, texts, self.ctc.ctc_lo.out_features)
+                ctc_branch.say_if_random(float(ctc_loss.detach()), chance)
+                self.ctc_unproven = False
             loss = loss + self.ctc_weight * ctc_loss / len(targets)
         return {"loss": loss}
 
@@ -187,22 +198,41 @@ class Model(FunASRNano):  # type: ignore[misc]
         return layers
 
     def add_ctc_branch(
-        self, config: Mapping[str, Any], tensors: Mapping[str, torch.Tensor], weight: float
+        self, config: Mapping[str, Any], tensors: Mapping[str, torch.Tensor] | None, weight: float
     ) -> None:
-        """Take the published branch for timestamps into the model, to be trained with `weight`.
+        """Take a branch for timestamps into the model, to be trained with `weight`.
 
-        Built as in FunASRNano.__init__, with its tensors from the checkpoint.
+        Built as in FunASRNano.__init__, with its tensors from the checkpoint; None: new ones.
+
+        Raises:
+            CheckpointError: tensors are missing or of another shape.
         """
-        vocabulary, width = tensors["ctc.ctc_lo.weight"].shape
+        if tensors:
+            vocabulary, width = tensors[ctc_branch.OUTPUT].shape
+        else:
+            vocabulary = config.get("ctc_vocab_size", CTC_TOKENS)
+            width = config["ctc_decoder_conf"]["llm_dim"]
         decoder = tables.adaptor_classes[config["ctc_decoder"]]
         encoder_dim = self.audio_encoder.output_size()
         self.ctc_decoder = decoder(**config["ctc_decoder_conf"] | {"encoder_dim": encoder_dim})
         self.ctc = CTC(odim=vocabulary, encoder_output_size=width)
-        for name in CTC_BRANCH:
-            part = {k.removeprefix(name): v for k, v in tensors.items() if k.startswith(name)}
-            getattr(self, name.removesuffix(".")).load_state_dict(part)
+        if tensors:
+            self._load_ctc_branch(tensors)
+        self.ctc_unproven = tensors is not None
         self.ctc_blank = config.get("ctc_conf", {}).get("blank_id", vocabulary - 1)
         self.ctc_weight = weight
+
+    def _load_ctc_branch(self, tensors: Mapping[str, torch.Tensor]) -> None:
+        for name in CTC_BRANCH:
+            part = {k.removeprefix(name): v for k, v in tensors.items() if k.startswith(name)}
+            try:
+                getattr(self, name.removesuffix(".")).load_state_dict(part)
+            except RuntimeError as error:
+                found = " ".join(str(error).split())
+                raise CheckpointError(
+                    f"the CTC branch is none that config.yaml describes: {found} ctc: new trains "
+                    "one in its place"
+                ) from None
 
     def add_ctc_head(self, weight: float) -> None:
         """Add a linear CTC head over the language model's tokens; it is not saved."""

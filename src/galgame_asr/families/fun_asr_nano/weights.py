@@ -12,7 +12,7 @@ from ruamel.yaml.error import YAMLError
 from torch import nn
 
 from galgame_asr.core.files import atomic_path
-from galgame_asr.families.common import lora
+from galgame_asr.families.common import foreign, lora
 from galgame_asr.families.fun_asr_nano.funasr_parts import normalize_checkpoint_state
 from galgame_asr.families.fun_asr_nano.network import CTC_BRANCH, CTC_HEAD
 from galgame_asr.messages.errors import CheckpointError
@@ -22,7 +22,8 @@ def read_config(directory: Path) -> dict[str, Any]:
     """Read config.yaml, with the files that configuration.json names as absolute paths.
 
     Raises:
-        CheckpointError: a file is missing or damaged.
+        CheckpointError: a file is missing or damaged, names a directory of the language model
+            or its tokenizer that is not here, or has more fetched or run (see `foreign`).
     """
     config = _read_map(directory / "config.yaml", YAML(typ="safe").load)
     entries = _read_map(directory / "configuration.json", json.loads)
@@ -31,7 +32,25 @@ def read_config(directory: Path) -> dict[str, Any]:
             for key, name in files.items():
                 # The published config.yaml has the CTC tokenizer's section elsewhere.
                 config.setdefault(section, {})[key] = str(directory / name)
+    # A checkpoint of one's own training has what its trainer was told, which nobody obeys here.
+    foreign.refuse(config, directory / "config.yaml", ignored=foreign.OF_A_TRAINER)
+    for section in ("llm_conf", "tokenizer_conf"):
+        _refuse_elsewhere(config, section, directory)
     return config
+
+
+def _refuse_elsewhere(config: Mapping[str, Any], section: str, directory: Path) -> None:
+    """Refuse what transformers would look for on the hub, and Python that it would run."""
+    named = (config.get(section) or {}).get("init_param_path")
+    if not named or not Path(named).is_dir():
+        raise CheckpointError(
+            f"{directory}/config.yaml: {section}.init_param_path is {named!r}, which is no "
+            "directory here, and nothing is fetched for a model; copy its files beside "
+            "config.yaml, and name them in configuration.json: file_path_metas."
+            f"{section}.init_param_path"
+        )
+    for file in sorted(Path(named).glob("*config.json")):
+        foreign.refuse(_read_map(file, json.loads), file)
 
 
 def _read_map(file: Path, read: Callable[[bytes], Any]) -> dict[str, Any]:

@@ -28,7 +28,7 @@ from transformers.modeling_outputs import BaseModelOutput
 
 from galgame_asr.families.common.defaults import Defaults
 from galgame_asr.families.common.family import Example, Search
-from galgame_asr.families.common.params import Prompt
+from galgame_asr.families.common.params import CtcBranch, Prompt
 from galgame_asr.families.common.transcript import Transcript
 from galgame_asr.families.whisper.front import (
     DEFAULTS,
@@ -109,7 +109,7 @@ class Whisper(FrontEnd):
         encoded = self.model.model.encoder(batch["input_features"]).last_hidden_state
         return encoded, torch.full((len(encoded),), encoded.shape[1])
 
-    def add_ctc_loss(self, weight: float) -> None:
+    def add_ctc_loss(self, weight: float, branch: CtcBranch | None) -> None:
         """Refuse: see `Family`."""
         raise ConfigError(
             f"ctc_weight is {weight:g}; Whisper's frames are few and its silence long, so it has "

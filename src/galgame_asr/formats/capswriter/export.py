@@ -184,11 +184,11 @@ def _load(checkpoint: Path) -> FunAsrNano:
     if not any(name.startswith(CTC_BRANCH) for name in nano.saved):
         raise ExportError(
             f"{checkpoint} has no CTC branch (tensors {' and '.join(CTC_BRANCH)}), which "
-            "CapsWriter finds hotwords and timestamps with. Train from a base that has it, as "
-            "the published model does, with train.phases.PHASE.ctc_weight above 0; or choose the "
-            "format gguf"
+            "CapsWriter finds hotwords and timestamps with. Train with "
+            "train.phases.PHASE.ctc_weight above 0, from a base that has it, as the published "
+            "model on ModelScope does, or with ctc: new; or choose the format gguf"
         )
-    nano.add_ctc_loss(1.0)
+    nano.add_ctc_loss(1.0, "published")
     if (rate := nano.model.ctc_decoder.k) != 1:
         raise ExportError(
             f"{checkpoint}/config.yaml: ctc_decoder_conf.downsample_rate is {rate}; the runtime "

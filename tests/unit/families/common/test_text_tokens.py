@@ -75,7 +75,7 @@ def test_a_label_ends_once(nano: fun_asr_nano.FunAsrNano, a_whisper: whisper.Whi
         assert last == family.tokenizer.convert_tokens_to_ids(end)
         assert last not in said
         assert family.tokenizer.decode(said, skip_special_tokens=True) == text
-    nano.add_ctc_loss(0.3)
+    nano.add_ctc_loss(0.3, "published")
     (labels,) = nano.training_batch([_with_text(example, "終<|endoftext|>続")])["ctc_labels"]
     assert labels.tolist() == list("終<|endoftext|>続".encode())
 

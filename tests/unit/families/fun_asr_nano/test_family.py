@@ -245,7 +245,7 @@ def test_the_ctc_head_trains_but_is_not_saved(family: FunAsrNano, tmp_path: Path
     """It adds to the loss, gets a gradient, and leaves no trace in the checkpoint."""
     speech = examples(family, [1.5, 1.8])
     plain = family.model(**family.training_batch(speech))["loss"]
-    family.add_ctc_loss(0.3)
+    family.add_ctc_loss(0.3, None)
     loss = family.model(**family.training_batch(speech))["loss"]
     assert loss > plain
     loss.backward()
@@ -289,7 +289,7 @@ def test_a_checkpoint_that_does_not_fit_is_named(
 ) -> None:
     """Missing, unexpected and misshapen tensors are errors, never random weights."""
     family.save(tmp_path / "m")
-    weights = torch.load(tmp_path / "m/model.pt")["state_dict"]
+    weights = torch.load(tmp_path / "m/model.pt", weights_only=True)["state_dict"]
     assert callable(change)
     change(weights)
     torch.save({"state_dict": weights}, tmp_path / "m/model.pt")

@@ -19,7 +19,7 @@ def directory(tmp_path: Path) -> Path:
 
 
 def weights(file: Path) -> dict[str, torch.Tensor]:
-    tensors: dict[str, torch.Tensor] = torch.load(file)["state_dict"]
+    tensors: dict[str, torch.Tensor] = torch.load(file, weights_only=True)["state_dict"]
     return tensors
 
 

@@ -137,7 +137,7 @@ def test_a_text_beyond_the_decoder_is_named(family: Whisper) -> None:
     with pytest.raises(DataError, match="utterance a: its text has 445 tokens; 444 fit; leave it"):
         refuse_long(family, params, rows.assign(text=too_long.text), rows.assign(text="b"))
     with pytest.raises(ConfigError, match=r"ctc_weight is 0.3; .* set ctc_weight to 0"):
-        family.add_ctc_loss(0.3)
+        family.add_ctc_loss(0.3, "new")
 
 
 @pytest.mark.parametrize("language", ["ja", None])
