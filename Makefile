@@ -7,7 +7,7 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 PIP_INSTALL := .venv/bin/python -m pip install --quiet --constraint constraints.txt
 
 
-.PHONY: help repro same test fuzz gpu lint types check readme remote push pull fsck constraints clean-scratch
+.PHONY: help repro same rehearsal test fuzz gpu lint types check readme remote push pull fsck constraints clean-scratch
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -22,6 +22,9 @@ same: .venv/run ## is the committed run what this code makes here? runs the defa
 
 test: .venv/dev ## set up, run all tests
 	pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
+
+rehearsal: .dvc/tmp/links ## a run in small, in a copy: make rehearsal PROFILE=galgame, or PROFILE="galgame mixed"
+	PYTHONPATH=src python -m galgame_asr.planning.rehearsal $(PROFILE)
 
 fuzz: .venv/dev ## 20,000 damaged files through everything that reads people's files
 	python -m tests.fuzz

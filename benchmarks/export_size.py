@@ -17,11 +17,11 @@ import torch
 
 from benchmarks import measure
 from benchmarks.train_data import QWEN_TOKENS
+from galgame_asr.base import fun_asr_nano_2512
 from galgame_asr.base.tiny_fun_asr_nano import save_tokenizer, train_tokenizer
 from galgame_asr.families.fun_asr_nano.network import Model
 from galgame_asr.families.fun_asr_nano.weights import read_config, save_weights
 from galgame_asr.formats.common import exporter as exporting
-from galgame_asr.planning import fun_asr_nano_2512
 
 TEXT = "えへへ、先輩が好き。ん…、一緒に帰ろうよ。"
 

@@ -20,10 +20,10 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from benchmarks import train_data
+from galgame_asr.base import fun_asr_nano_2512
 from galgame_asr.core.reader import SAMPLE_RATE_HZ
 from galgame_asr.families.common.family import Example
 from galgame_asr.families.fun_asr_nano import family as fun_asr_nano
-from galgame_asr.planning import fun_asr_nano_2512
 from galgame_asr.training.freezing import freeze
 
 SECONDS = 5

@@ -221,7 +221,7 @@ def whisper(rows: pd.DataFrame) -> Whisper:
     tokenizer = tiny_whisper.build_tokenizer(rows["text"], params.vocabulary)
     config = tiny_whisper.model_config(params, tokenizer) | {"num_mel_bins": WHISPER_MELS}
     model = Model(WhisperConfig(**config))
-    generation = tiny_whisper.generation_config(params, tokenizer)
+    generation = tiny_whisper.generation_config(tokenizer, [])
     model.generation_config = GenerationConfig.from_dict(generation)
     extractor = WhisperFeatureExtractor(WHISPER_MELS)  # type: ignore[no-untyped-call]
     return Whisper(Path(), model, tokenizer, extractor)

@@ -12,6 +12,7 @@ from ruamel.yaml import YAML
 from torch import nn
 
 from benchmarks.corpus import CORPUS, write_rows
+from galgame_asr.base import fun_asr_nano_2512
 from galgame_asr.base.tiny_fun_asr_nano import save_tokenizer, train_tokenizer
 from galgame_asr.core import utterances
 from galgame_asr.core.paths import MODELS, RAW, SPLIT
@@ -19,7 +20,6 @@ from galgame_asr.core.reader import SAMPLE_RATE_HZ, ShardReader
 from galgame_asr.experiment import jsonl
 from galgame_asr.families.common.params import Prompt
 from galgame_asr.families.fun_asr_nano.weights import read_config
-from galgame_asr.planning import fun_asr_nano_2512
 
 PROMPT = Prompt(language="日文")
 # What is one token in Qwen3's vocabulary: the prompt then has 26 tokens, as there.

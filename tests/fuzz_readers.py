@@ -200,7 +200,7 @@ def profiles(folder: Path) -> None:
     """A profile over params.yaml."""
     with TemporaryDirectory() as temporary:
         file = Path(shutil.copy(REPOSITORY / "params.yaml", temporary))
-        profile.apply("mine", file=file, directory=folder)
+        profile.apply(["mine"], file=file, directory=folder)
 
 
 def decoded(folder: Path) -> None:

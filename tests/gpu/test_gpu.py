@@ -15,6 +15,7 @@ import torch
 from accelerate.state import AcceleratorState
 from benchmarks import small
 
+from galgame_asr.base import fun_asr_nano_2512
 from galgame_asr.core import utterances
 from galgame_asr.core.params import load, parse
 from galgame_asr.core.paths import COMPUTE, LOG, MACHINE, MODELS, SPLIT, TEST_SETS
@@ -25,7 +26,6 @@ from galgame_asr.decoding.transcribe import Task, transcribe
 from galgame_asr.families.common.compute import Precision
 from galgame_asr.families.common.params import ComputeParams, MachineParams
 from galgame_asr.families.fun_asr_nano import family as fun_asr_nano
-from galgame_asr.planning import fun_asr_nano_2512
 from galgame_asr.planning.plan import Data, Planner, Speech
 from galgame_asr.training.params import CommonParams, PhaseParams
 from galgame_asr.training.trainer import Phase, train

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
+from galgame_asr.base.existing import PUBLISHED
 from galgame_asr.core.params import load, read_yaml
 from galgame_asr.core.paths import MACHINE, OUTPUTS
 from galgame_asr.experiment.params import Params
@@ -51,7 +52,10 @@ DETECTORS = ["decoding.silero", "decoding.fsmn"]
 # Per stage, what its instances interpolate, and the modules that each imports by name.
 PLUGINS: dict[str, dict[str, list[str]]] = {
     "fetch": {kind: [f"corpora.{kind}.fetch", f"corpora.{kind}.params"] for kind in KINDS},
-    "base": {family: [f"families.{family}.family"] for family in FAMILIES},
+    "base": {
+        family: [f"families.{family}.family", *(f"base.{name}" for name in PUBLISHED.values())]
+        for family in FAMILIES
+    },
     "build": {
         family: ["training.worker", f"families.{family}.family", f"base.tiny_{family}"]
         for family in FAMILIES
@@ -89,8 +93,7 @@ EDITS: dict[str, set[str]] = {
     "families/fun_asr_nano": MODELS,
     "families/whisper": {"export", "verify", "decode"},
     "training": {"build", "train"},
-    "base": {"build"},
-    "base/existing.py": {"base", "build"},
+    "base": {"base", "build"},
     "averaging": {"average"},
     "runtimes": {"export", "verify", "decode"},
     "decoding": {"decode", "verify"},

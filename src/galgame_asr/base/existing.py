@@ -1,4 +1,7 @@
-"""Section `base.existing`: a model that is there, on a hub or on this machine."""
+"""Section `base.existing`: a model that is there, on a hub or on this machine.
+
+Or, where a run is only rehearsed, one of its size.
+"""
 
 import re
 from typing import Annotated, Literal
@@ -7,6 +10,11 @@ from pydantic import Field, ValidationInfo, field_validator
 
 from galgame_asr.core.params import section
 
+# Published models whose architecture this project knows, by the modules that describe it.
+PUBLISHED = {
+    "FunAudioLLM/Fun-ASR-Nano-2512": "fun_asr_nano_2512",
+    "openai/whisper-large-v3-turbo": "whisper_large_v3_turbo",
+}
 COMMIT = re.compile(r"[0-9a-f]{40}")
 
 
@@ -43,6 +51,22 @@ class HubBase:
 
 
 @section
+class RandomBase:
+    """A model of a published one's size with random weights: a rehearsal of it, no start."""
+
+    repo: Literal["FunAudioLLM/Fun-ASR-Nano-2512", "openai/whisper-large-v3-turbo"]
+    # The hub whose file has these tensors.
+    source: Literal["huggingface", "modelscope"]
+    # Of the weights.
+    seed: int
+
+    @property
+    def module(self) -> str:
+        """What builds it."""
+        return f"galgame_asr.base.{PUBLISHED[self.repo]}"
+
+
+@section
 class DirectoryBase:
     """A model directory on this machine, in the family's native layout."""
 
@@ -57,3 +81,4 @@ class ExistingBase:
 
     hub: HubBase | None = None
     directory: DirectoryBase | None = None
+    published_random: RandomBase | None = None

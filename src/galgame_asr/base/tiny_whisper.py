@@ -6,7 +6,7 @@ runtime tells that a model is multilingual.
 """
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -40,13 +40,35 @@ TIMESTAMPS = [f"<|{number / 50:.2f}|>" for number in range(1501)]
 
 def build(directory: Path, params: TinyWhisperBase, *, texts: Iterable[str], seed: int) -> None:
     """Write a model directory, its tokenizer trained on `texts`."""
-    directory.mkdir(parents=True)
     tokenizer = build_tokenizer(texts, params.vocabulary)
+    config = model_config(params, tokenizer)
+    last = params.decoder_layers - 1
+    write(directory, config, tokenizer, [(last, head) for head in range(HEADS)], seed=seed)
+
+
+def write(
+    directory: Path,
+    config: Mapping[str, Any],
+    tokenizer: WhisperTokenizer,
+    alignment_heads: Sequence[tuple[int, int]],
+    *,
+    seed: int,
+) -> None:
+    """Write a model directory with random weights.
+
+    Args:
+        directory: need not exist.
+        config: of transformers' class.
+        tokenizer: with Whisper's special tokens.
+        alignment_heads: (layer, head) of the decoder's that tell where a word is.
+        seed: of the weights.
+    """
+    directory.mkdir(parents=True, exist_ok=True)
     tokenizer.save_pretrained(directory)
-    extractor = WhisperFeatureExtractor()  # type: ignore[no-untyped-call]
+    extractor = WhisperFeatureExtractor(feature_size=config["num_mel_bins"])  # type: ignore[no-untyped-call]
     extractor.save_pretrained(directory)
-    _write_json(directory / CONFIG, model_config(params, tokenizer))
-    _write_json(directory / GENERATION, generation_config(params, tokenizer))
+    _write_json(directory / CONFIG, config)
+    _write_json(directory / GENERATION, generation_config(tokenizer, alignment_heads))
     torch.manual_seed(seed)
     model = Model(WhisperConfig.from_pretrained(directory))
     model.generation_config = GenerationConfig.from_pretrained(directory)
@@ -65,12 +87,17 @@ def build_tokenizer(texts: Iterable[str], vocabulary: int) -> WhisperTokenizer:
     # Character by character, so that none are merged with each other.
     trained.train_from_iterator((character for text in texts for character in text), trainer)
     learned = json.loads(trained.to_str())["model"]
-    vocab = learned["vocab"]
+    return assemble(learned["vocab"], [tuple(pair) for pair in learned["merges"]])
+
+
+def assemble(tokens: Mapping[str, int], merges: list[tuple[str, str]]) -> WhisperTokenizer:
+    """A tokenizer of these tokens and merges, with Whisper's special tokens after them."""
+    vocab = dict(tokens)
     for token in ["", *SPECIAL_TOKENS, *TIMESTAMPS]:
         vocab[token] = len(vocab)
     return WhisperTokenizer(
         vocab=vocab,
-        merges=[tuple(pair) for pair in learned["merges"]],
+        merges=merges,
         pad_token=END,
         # Not as further tokens: transformers takes what follows the last of these for
         # timestamps.
@@ -102,20 +129,21 @@ def model_config(params: TinyWhisperBase, tokenizer: WhisperTokenizer) -> dict[s
         "bos_token_id": end,
         "eos_token_id": end,
         "pad_token_id": end,
-        "begin_suppress_tokens": _not_at_first(tokenizer),
+        "begin_suppress_tokens": not_at_first(tokenizer),
         "suppress_tokens": [],
         "init_std": params.dim**-0.5,
     }
 
 
-def generation_config(params: TinyWhisperBase, tokenizer: WhisperTokenizer) -> dict[str, Any]:
+def generation_config(
+    tokenizer: WhisperTokenizer, alignment_heads: Sequence[tuple[int, int]]
+) -> dict[str, Any]:
     """What decoders read: the tokens of languages and tasks, and alignment heads."""
     end = tokenizer.eos_token_id
     token = tokenizer.convert_tokens_to_ids
-    last = params.decoder_layers - 1
     return {
-        "alignment_heads": [[last, head] for head in range(HEADS)],
-        "begin_suppress_tokens": _not_at_first(tokenizer),
+        "alignment_heads": [list(head) for head in alignment_heads],
+        "begin_suppress_tokens": not_at_first(tokenizer),
         "bos_token_id": end,
         "decoder_start_token_id": token(START),
         "eos_token_id": end,
@@ -132,10 +160,10 @@ def generation_config(params: TinyWhisperBase, tokenizer: WhisperTokenizer) -> d
     }
 
 
-def _not_at_first(tokenizer: WhisperTokenizer) -> list[int]:
+def not_at_first(tokenizer: WhisperTokenizer) -> list[int]:
     """No text begins with a space or with its end, as in the published models."""
     return [*tokenizer.encode(" ", add_special_tokens=False), tokenizer.eos_token_id]
 
 
-def _write_json(file: Path, value: dict[str, Any]) -> None:
+def _write_json(file: Path, value: Mapping[str, Any]) -> None:
     write_text(file, json.dumps(value, indent=2, ensure_ascii=False) + "\n")

@@ -9,8 +9,8 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
         "plan", help="what to rent for a run: which card, for how many hours, with how much disk"
     )
     command.add_argument("--precision", choices=("bf16", "fp16", "float32"), default="bf16")
-    command.add_argument("--utterance-s", type=float, default=5.1, help="average duration, 5.1")
-    command.add_argument("--text-tokens", type=int, default=20, help="average text, 20")
+    command.add_argument("--utterance-s", type=float, help="average duration, 5.1")
+    command.add_argument("--text-tokens", type=int, help="average text, 20")
     command.add_argument(
         "--micro-batch-frames", type=int, help="instead of machine.micro_batch_frames"
     )

@@ -42,6 +42,15 @@ class Hub(Protocol):
 HUBS: dict[Source, Hub] = {"huggingface": huggingface, "modelscope": modelscope}
 
 
+def answers(repo: str, revision: str, *, kind: Kind = "model", source: Source) -> bool:
+    """Whether a hub can be reached, and says which files a revision has."""
+    try:
+        return bool(HUBS[source].files(repo, revision, kind))
+    except Exception as error:
+        log.info("%s %s: %s", kind, repo, " ".join(str(error).split())[:200])
+        return False
+
+
 def download(
     repo: str,
     revision: str,

@@ -1,6 +1,7 @@
 """Profiles: files in profiles/ that write the values of a real run over params.yaml."""
 
 import io
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,23 +23,38 @@ REPLACED = {
 }  # fmt: skip
 
 
-def apply(name: str, file: Path = params.PARAMS_FILE, directory: Path = PROFILES) -> list[str]:
-    """Write a profile over a params file, keeping comments; returns the keys it set.
+def apply(
+    names: Sequence[str],
+    file: Path = params.PARAMS_FILE,
+    directory: Path = PROFILES,
+    *,
+    change: Callable[[Any], object] = lambda _: None,
+) -> list[str]:
+    """Write profiles over a params file, one after the other, keeping comments.
+
+    Args:
+        names: of profiles.
+        file: the params file.
+        directory: of the profiles.
+        change: changes the result in place before it is written.
+
+    Returns:
+        the keys that the profiles set.
 
     Raises:
         ConfigError: there is no such profile, it has a key that params do not
             have, or the result is not valid. The params file is then unchanged.
     """
-    source = directory / f"{name}.yaml"
-    if not source.is_file():
-        known = ", ".join(sorted(path.stem for path in directory.glob("*.yaml"))) or "none"
-        raise ConfigError(f"there is no profile '{name}'; profiles: {known}")
     yaml = _round_trip()
-    for path in (file, source):
-        if not isinstance(params.read_yaml(path), dict):  # as plain values, without Python's own
-            raise ConfigError(f"{path} is no map of sections; see params.yaml as it is committed")
-    whole, overlay = params.read_yaml(file, yaml), params.read_yaml(source, yaml)
-    keys = _overlay(whole, overlay, "", source)
+    whole, source = _read_map(file, yaml), file
+    keys: list[str] = []
+    for name in names:
+        source = directory / f"{name}.yaml"
+        if not source.is_file():
+            known = ", ".join(sorted(path.stem for path in directory.glob("*.yaml"))) or "none"
+            raise ConfigError(f"there is no profile '{name}'; profiles: {known}")
+        keys += _overlay(whole, _read_map(source, yaml), "", source)
+    change(whole)
     buffer = io.StringIO()
     yaml.dump(whole, buffer)
     text = buffer.getvalue()
@@ -46,7 +62,13 @@ def apply(name: str, file: Path = params.PARAMS_FILE, directory: Path = PROFILES
     params.refuse_names(values, source)
     params.parse(Params, values, "", file=source)
     write_text(file, text)
-    return keys
+    return list(dict.fromkeys(keys))
+
+
+def _read_map(file: Path, yaml: YAML) -> Any:
+    if not isinstance(params.read_yaml(file), dict):  # as plain values, without Python's own
+        raise ConfigError(f"{file} is no map of sections; see params.yaml as it is committed")
+    return params.read_yaml(file, yaml)
 
 
 def _overlay(target: Any, overlay: Any, path: str, source: Path) -> list[str]:

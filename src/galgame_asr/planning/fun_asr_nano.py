@@ -10,6 +10,7 @@ from unittest import mock
 import torch
 from torch import nn
 
+from galgame_asr.base import fun_asr_nano_2512
 from galgame_asr.families.common.params import CtcBranch
 from galgame_asr.families.fun_asr_nano import ctc_branch
 from galgame_asr.families.fun_asr_nano.family import (
@@ -22,7 +23,7 @@ from galgame_asr.families.fun_asr_nano.filter_banks import FilterBanks
 from galgame_asr.families.fun_asr_nano.funasr_parts import CTC, tables
 from galgame_asr.families.fun_asr_nano.network import CTC_TOKENS, IGNORED, Model
 from galgame_asr.families.fun_asr_nano.weights import read_config, read_weights
-from galgame_asr.planning import fun_asr_nano_2512, memory
+from galgame_asr.planning import memory
 
 # Tokens of the instruction 语音转写成日文： with its frame, before and after the speech, in
 # Qwen3's vocabulary.

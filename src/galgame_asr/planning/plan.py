@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 import torch
 
+from galgame_asr.base import existing
 from galgame_asr.base.params import BaseParams
 from galgame_asr.core import processes, utterances
 from galgame_asr.corpora.params import Entry
@@ -21,19 +22,13 @@ from galgame_asr.experiment.params import Params
 from galgame_asr.families.common.batching import FRAMES_PER_S, num_frames
 from galgame_asr.families.common.compute import Precision
 from galgame_asr.messages.errors import ConfigError
-from galgame_asr.planning import fun_asr_nano_2512, published
+from galgame_asr.planning import published
 from galgame_asr.planning.cards import LONGEST_FRAMES
 from galgame_asr.planning.memory import Measured, Memory, measure, predict
 from galgame_asr.splitting.mix import select
 from galgame_asr.training.batches import Steps
 from galgame_asr.training.freezing import prepare
 from galgame_asr.training.params import CommonParams, TrainingParams
-
-# Published models whose architecture this project knows without a download.
-PUBLISHED = {
-    fun_asr_nano_2512.REPO: "fun_asr_nano_2512",
-    "openai/whisper-large-v3-turbo": "whisper_large_v3_turbo",
-}
 
 
 @dataclass(frozen=True)
@@ -124,13 +119,13 @@ def model_directory(base: BaseParams, family: str, made: Path) -> Iterator[Path]
     Raises:
         ConfigError: nothing here tells the architecture.
     """
-    hub = base.existing.hub
+    known = base.existing.hub or base.existing.published_random
     if base.existing.directory:
         yield Path(base.existing.directory.path)
-    elif hub and hub.repo in PUBLISHED:
+    elif known and known.repo in existing.PUBLISHED:
         with TemporaryDirectory() as directory:
-            module = importlib.import_module(f"galgame_asr.planning.{PUBLISHED[hub.repo]}")
-            module.write_config(Path(directory), source=hub.source)
+            module = importlib.import_module(f"galgame_asr.base.{existing.PUBLISHED[known.repo]}")
+            module.write_config(Path(directory), source=known.source)
             yield Path(directory)
     elif (made / _module(family).CONFIG_FILE).exists():
         yield made

@@ -6,17 +6,20 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
 
 import torch
 
-from galgame_asr.core.params import hint, parse, read_params
+from galgame_asr.base import fun_asr_nano_2512
+from galgame_asr.core.params import PARAMS_FILE, hint, parse, read_params
 from galgame_asr.core.paths import MODELS, RAW, SPLIT
 from galgame_asr.experiment.params import Params
 from galgame_asr.families.common import compute
 from galgame_asr.families.common.batching import FRAMES_PER_S
 from galgame_asr.messages.console import Progress
 from galgame_asr.messages.errors import ConfigError
-from galgame_asr.planning import cards, disk, fun_asr_nano_2512, speed
+from galgame_asr.planning import cards, disk, speed
 from galgame_asr.planning.cards import GIB, Card
 from galgame_asr.planning.memory import Measured
 from galgame_asr.planning.plan import (
@@ -30,6 +33,9 @@ from galgame_asr.planning.plan import (
 from galgame_asr.planning.published import GB
 from galgame_asr.training.params import CommonParams, TrainingParams
 
+# Of an average line of the galgame corpus.
+UTTERANCE_S, TEXT_TOKENS = 5.1, 20
+
 
 @dataclass(frozen=True)
 class Machine:
@@ -40,21 +46,30 @@ class Machine:
     micro_batch_frames: int  # and of that at once
 
 
-def show(options: argparse.Namespace) -> None:
+def show(
+    options: argparse.Namespace,
+    file: Path = PARAMS_FILE,
+    rehearsed: Mapping[str, float] = MappingProxyType({}),
+) -> None:
     """Print the plan of the phases in params.yaml; see the command's options.
+
+    Args:
+        options: of the command.
+        file: the params.
+        rehearsed: by phase, seconds of speech per second as a rehearsal on this machine had them.
 
     Raises:
         ConfigError: params are not valid, the model's configuration is not here, or
             there is no such phase, or a measured one has no room.
     """
-    params = parse(Params, read_params(), "")
+    params = parse(Params, read_params(file), "", file=file)
     chosen = phases(params)
     if options.phase:
         if options.phase not in chosen:
             raise ConfigError(f"no phase '{options.phase}'. {hint(options.phase, list(chosen))}")
         chosen = {options.phase: chosen[options.phase]}
     common = params.train.common
-    speech = Speech(options.utterance_s, options.text_tokens)
+    speech = Speech(options.utterance_s or UTTERANCE_S, options.text_tokens or TEXT_TOKENS)
     data = Data(params.corpora, SPLIT, options.hours)
     compute.set_up(params.compute)
     torch.set_deterministic_debug_mode("default")  # fake tensors have no content to fill
@@ -80,10 +95,13 @@ def show(options: argparse.Namespace) -> None:
                 progress.update(1, name)
         print(_cards(plans, params))
         speeds = {
-            name: options.speed or _speed(planner, phase, common, machine, measured.get(name))
+            name: options.speed
+            or rehearsed.get(name)
+            or _speed(planner, phase, common, machine, measured.get(name))
             for name, phase in chosen.items()
         }
-        print(_time(plans, chosen, data, speeds, _source(options, machine)))
+        source = _source(options, machine, rehearsed=bool(rehearsed))
+        print(_time(plans, chosen, data, speeds, source))
         if not options.phase:
             print(_disk(params, plans, planner))
 
@@ -177,13 +195,13 @@ def _speed(
     return common.batch_frames / FRAMES_PER_S / step_s
 
 
-def _source(options: argparse.Namespace, machine: Machine) -> str:
+def _source(options: argparse.Namespace, machine: Machine, *, rehearsed: bool) -> str:
     if options.speed:
         return "at the speed that --speed says"
     card, source = speed.CARD, speed.SOURCE
-    if options.measure:
+    if options.measure or rehearsed:
         card = torch.cuda.get_device_name() if torch.cuda.is_available() else compute.cpu_name()
-        source = "measured now"
+        source = "measured now" if options.measure else "as rehearsed"
     return f"at the speed of {machine.cards} x {card} ({source})"
 
 

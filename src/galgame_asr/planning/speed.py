@@ -5,8 +5,8 @@ the card: its time is that of the launches until there are so many frames that t
 Figures of EXPERIMENTS.md, 2026-11-26: on an H100 (80 GB, torch 2.11, bf16, utterances of 5.1 s).
 """
 
+from galgame_asr.base import fun_asr_nano_2512
 from galgame_asr.families.common.compute import Precision
-from galgame_asr.planning import fun_asr_nano_2512
 from galgame_asr.training.params import CommonParams, TrainingParams
 
 # A step of 16,000 frames took an H100 no longer than one of 4,000: larger ones win nothing.

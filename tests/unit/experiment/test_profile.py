@@ -23,17 +23,17 @@ def params(tmp_path: Path) -> Path:
 @pytest.mark.parametrize("name", sorted(path.stem for path in PROFILES.glob("*.yaml")))
 def test_every_profile_gives_valid_params(params: Path, name: str) -> None:
     """Every committed profile applies, and applying it twice changes nothing more."""
-    profile.apply(name, params, PROFILES)
+    profile.apply([name], params, PROFILES)
     once = params.read_text()
     parse(Params, read_yaml(params), "")
-    profile.apply(name, params, PROFILES)
+    profile.apply([name], params, PROFILES)
     assert params.read_text() == once
 
 
 def test_named_maps_are_replaced_and_other_values_merged(params: Path) -> None:
     """Corpora that the profile does not name are gone; keys it does not name stay."""
     before = read_yaml(params)
-    profile.apply("galgame", params, PROFILES)
+    profile.apply(["galgame"], params, PROFILES)
     after = read_yaml(params)
     assert list(after["corpora"]) == ["galgame"]
     assert after["train"]["common"]["batch_frames"] == 4000
@@ -44,7 +44,7 @@ def test_named_maps_are_replaced_and_other_values_merged(params: Path) -> None:
 def test_comments_outside_replaced_maps_stay(params: Path) -> None:
     """Headings of sections and comments on kept keys survive, also below a replaced map."""
     comments = [line.strip() for line in params.read_text().splitlines() if line.startswith("#")]
-    profile.apply("galgame", params, PROFILES)
+    profile.apply(["galgame"], params, PROFILES)
     kept = params.read_text()
     assert [line for line in kept.splitlines() if line.startswith("#")] == comments
     assert "warmup: 0.01 # share of the steps" in kept
@@ -72,7 +72,7 @@ def test_a_bad_profile_changes_nothing(
     before = params.read_bytes()
     (tmp_path / "bad.yaml").write_bytes(text if isinstance(text, bytes) else text.encode())
     with pytest.raises(ConfigError, match=message):
-        profile.apply("bad", params, tmp_path)
+        profile.apply(["bad"], params, tmp_path)
     assert params.read_bytes() == before
 
 
@@ -80,11 +80,11 @@ def test_a_byte_order_mark_is_taken_off(params: Path, tmp_path: Path) -> None:
     """Of a profile, and of params.yaml itself."""
     (tmp_path / "mine.yaml").write_text("train: {common: {seed: 7}}\r\n", encoding="utf-8-sig")
     params.write_bytes(b"\xef\xbb\xbf" + params.read_bytes())
-    assert profile.apply("mine", params, tmp_path) == ["train.common.seed"]
+    assert profile.apply(["mine"], params, tmp_path) == ["train.common.seed"]
     assert read_yaml(params)["train"]["common"]["seed"] == 7
 
 
 def test_an_unknown_profile_lists_the_known(params: Path) -> None:
     """The message names what there is."""
     with pytest.raises(ConfigError, match=r"no profile 'galgme'; profiles: .*galgame"):
-        profile.apply("galgme", params, PROFILES)
+        profile.apply(["galgme"], params, PROFILES)

@@ -9,11 +9,11 @@ import pytest
 import torch
 from ruamel.yaml import YAML
 
+from galgame_asr.base import fun_asr_nano_2512
 from galgame_asr.cli import dispatch
 from galgame_asr.core.params import load, parse
 from galgame_asr.families.common.batching import num_frames
 from galgame_asr.families.fun_asr_nano import family as fun_asr_nano
-from galgame_asr.planning import fun_asr_nano_2512
 from galgame_asr.planning.plan import Data, Planner, Speech
 from galgame_asr.training.freezing import prepare
 from galgame_asr.training.params import CommonParams, PhaseParams

@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 from ruamel.yaml import YAML
 
+from galgame_asr.base.fun_asr_nano_2512 import FILE_BYTES, PARAMETERS
 from galgame_asr.core.params import load, parse
 from galgame_asr.corpora.galgame.params import Galgame
 from galgame_asr.corpora.params import Entry
@@ -16,7 +17,6 @@ from galgame_asr.experiment import profile
 from galgame_asr.experiment.params import Params
 from galgame_asr.planning import cards, disk, published, speed
 from galgame_asr.planning.cards import GIB
-from galgame_asr.planning.fun_asr_nano_2512 import FILE_BYTES, PARAMETERS
 from galgame_asr.planning.memory import Memory
 from galgame_asr.planning.plan import Data, PhasePlan
 from galgame_asr.training.params import CommonParams, PhaseParams
@@ -151,7 +151,7 @@ def test_disk_is_counted_by_what_a_profile_keeps(tmp_path: Path) -> None:
     """Raw data, as published or as it is here; checkpoints, exports; and two states, not pushed."""
     file = tmp_path / "params.yaml"
     file.write_bytes((REPOSITORY / "params.yaml").read_bytes())
-    profile.apply("galgame", file, REPOSITORY / "profiles")
+    profile.apply(["galgame"], file, REPOSITORY / "profiles")
     params = parse(Params, YAML(typ="safe").load(file), "")
     memory = Memory(0, 0, 0, 0, 0)
     plans = [

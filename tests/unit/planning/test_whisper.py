@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
+from galgame_asr.base import whisper_large_v3_turbo
 from galgame_asr.core.params import load, parse
 from galgame_asr.families.whisper import family as whisper
-from galgame_asr.planning import whisper_large_v3_turbo
 from galgame_asr.planning.plan import Planner, Speech
 from galgame_asr.training.freezing import prepare
 from galgame_asr.training.params import CommonParams, PhaseParams

@@ -4,11 +4,11 @@ from pathlib import Path
 
 import torch
 
+from galgame_asr.base import fun_asr_nano_2512
+from galgame_asr.base.fun_asr_nano_2512 import NUM_TENSORS
 from galgame_asr.families.fun_asr_nano import family as fun_asr_nano
 from galgame_asr.families.fun_asr_nano.network import Model
 from galgame_asr.families.fun_asr_nano.weights import read_config
-from galgame_asr.planning import fun_asr_nano_2512
-from galgame_asr.planning.fun_asr_nano_2512 import NUM_TENSORS
 from galgame_asr.training.freezing import freeze
 
 

@@ -1,6 +1,6 @@
-"""The architecture of FunAudioLLM/Fun-ASR-Nano-2512 without its weights.
+"""The architecture of FunAudioLLM/Fun-ASR-Nano-2512, and models of it with random weights.
 
-For planning and benchmarks. The dimensions are those of the published config.yaml, as
+For planning, rehearsals and benchmarks. The dimensions are those of the published config.yaml, as
 FunASR's trainer copies it into its results
 (https://github.com/Vanilla-Yukirin/Fun-ASR-Galgame, outputs/config.yaml), of the
 config.json of Qwen/Qwen3-0.6B, and, for the CTC head's 60,515 tokens, the default of
@@ -8,12 +8,24 @@ funasr.models.fun_asr_nano.model. Together they have the published 868.858 M par
 which only the file on ModelScope holds (https://github.com/modelscope/FunASR/issues/3496).
 """
 
+import base64
 from pathlib import Path
 from typing import Any
 
+import torch
 from ruamel.yaml import YAML
+from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
 
-from galgame_asr.base.tiny_fun_asr_nano import configuration, write_json
+from galgame_asr.base import vocabulary
+from galgame_asr.base.tiny_fun_asr_nano import (
+    SPECIAL_TOKENS,
+    configuration,
+    save_tokenizer,
+    write_json,
+)
+from galgame_asr.families.fun_asr_nano.family import WEIGHTS
+from galgame_asr.families.fun_asr_nano.network import Model
+from galgame_asr.families.fun_asr_nano.weights import read_config, save_weights
 
 REPO = "FunAudioLLM/Fun-ASR-Nano-2512"
 LLM_DIRECTORY = "Qwen3-0.6B"
@@ -23,6 +35,11 @@ PARAMETERS = 829_791_840
 FILE_BYTES = {"huggingface": 1_971_149_431, "modelscope": 2_127_426_538}
 NUM_TENSORS = {"huggingface": 1261, "modelscope": 1347}
 WITHOUT_BRANCH = "huggingface"
+# Of Qwen3's tokenizer: before its special tokens, of which the first is <|endoftext|>.
+NUM_MERGED = 151_643
+# The CTC branch's: what its 60,515 tokens are without the special ones (funasr's
+# models/sense_voice/whisper_lib/tokenizer.py).
+CTC_TOKENIZER, NUM_CTC_MERGED = "multilingual.tiktoken", 58_836
 
 CONFIG: dict[str, Any] = {
     "model": "FunASRNano",
@@ -147,5 +164,53 @@ def write_config(directory: Path, *, source: str = "modelscope") -> None:
     YAML().dump(config, directory / "config.yaml")
     write_json(directory / LLM_DIRECTORY / "config.json", LLM_CONFIG)
     where = configuration(LLM_DIRECTORY)
-    where["file_path_metas"]["ctc_tokenizer_conf"] = {"vocab_path": "multilingual.tiktoken"}
+    where["file_path_metas"]["ctc_tokenizer_conf"] = {"vocab_path": CTC_TOKENIZER}
     write_json(directory / "configuration.json", where)
+
+
+def build(directory: Path, *, source: str, seed: int) -> None:
+    """Write a model directory of the published size with random weights.
+
+    Types of tensors are as published: the language model's bf16, the others float32.
+    Tokenizers are of the published sizes, and made up.
+
+    Args:
+        directory: in FunASR's layout; need not exist.
+        source: the hub whose file has these tensors: with the CTC branch or without.
+        seed: of the weights.
+    """
+    write_config(directory, source=source)
+    save_tokenizer(build_tokenizer(), directory / LLM_DIRECTORY)
+    _write_ctc_tokenizer(directory / CTC_TOKENIZER)
+    config = read_config(directory)
+    torch.manual_seed(seed)
+    frontend = config["frontend_conf"]
+    branch = {"ctc_decoder": config.pop("ctc_decoder")}
+    model = Model(**config, input_size=frontend["n_mels"] * frontend["lfr_m"], vocab_size=-1)
+    if source != WITHOUT_BRANCH:
+        model.add_ctc_branch(config | branch, None, 0.0)
+    model.llm.to(torch.bfloat16)
+    save_weights(model, directory / WEIGHTS)
+
+
+def build_tokenizer() -> Tokenizer:
+    """A tokenizer with as many tokens as Qwen3's, and its pattern of words."""
+    tokens, pairs = vocabulary.spelled(NUM_MERGED)
+    tokenizer = Tokenizer(models.BPE(vocab=tokens, merges=pairs))
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+        [
+            pre_tokenizers.Split(Regex(r" ?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+|\s+"), "isolated"),
+            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
+        ]
+    )
+    tokenizer.decoder = decoders.ByteLevel()
+    tokenizer.add_special_tokens(SPECIAL_TOKENS)
+    return tokenizer
+
+
+def _write_ctc_tokenizer(file: Path) -> None:
+    """Write a file as tiktoken's: a token in base64 and its rank in each line."""
+    tokens = [bytes([byte]) for byte in range(256)]
+    tokens += [one + other for one, other in vocabulary.merges(NUM_CTC_MERGED - len(tokens))]
+    lines = (f"{base64.b64encode(t).decode()} {rank}\n" for rank, t in enumerate(tokens))
+    file.write_text("".join(lines))

@@ -1,0 +1,94 @@
+"""A rehearsal of a run: all its stages and sizes, on a few rendered utterances."""
+
+import re
+from typing import Any
+
+import torch
+
+from galgame_asr.base.existing import PUBLISHED
+from galgame_asr.downloads import hub
+from galgame_asr.messages.errors import ConfigError
+
+UTTERANCES = 60  # of each corpus
+# Frames in a step: a phase on one corpus has four.
+BATCH_FRAMES = 1800
+# At once on a CPU: of Whisper one utterance, which needs 5 GB.
+MICRO_BATCH_FRAMES = 3000
+SPLIT = {
+    "dev": 0.1, "test": 0.1, "exceptions": {}, "min_test": 1, "test_limit": 6, "dev_sample": 3,
+}  # fmt: skip
+VERIFIED = 4  # utterances of an export
+DEV_CER_UTTERANCES = 2
+BY_STEP = re.compile(r"/s\d+$")
+
+
+def rehearse(values: dict[str, Any]) -> str:
+    """Turn params into those of their rehearsal, in place; says what stands for what.
+
+    Each corpus becomes a few rendered utterances under its name, of which each phase learns for
+    some steps. Stages, model, phases, precision and exports stay. Where the hub of the model
+    does not answer, its place is taken by one of its size with random weights.
+
+    Args:
+        values: of a whole params.yaml, as plain maps and lists.
+
+    Raises:
+        ConfigError: the hub does not answer, and nothing here tells the model's size.
+    """
+    outside = values["split"]["out_of_domain"]
+    for number, name in enumerate(values["corpora"], start=1):
+        values["corpora"][name] = {
+            "kind": "synthetic",
+            "recipe": "reading" if name in outside else "vn",
+            "utterances": UTTERANCES,
+            "seed": number,
+            "shard_size": 256,
+        }
+    values["manifest"] |= {"charset": {}, "clean": {}}
+    values["split"] |= SPLIT
+    # A GPU finds out itself how much has room.
+    if not torch.cuda.is_available() and values["machine"]["micro_batch_frames"] == "auto":
+        values["machine"]["micro_batch_frames"] = MICRO_BATCH_FRAMES
+    _shorten(values)
+    model = _stand_in(values["base"]["existing"])
+    return f"{UTTERANCES} rendered utterances for each of {', '.join(values['corpora'])}; {model}"
+
+
+def _shorten(values: dict[str, Any]) -> None:
+    """Few steps, and few utterances wherever some are decoded."""
+    common = values["train"]["common"]
+    common["log_steps"] = 1
+    for key, most in (("batch_frames", BATCH_FRAMES), ("dev_cer_utterances", DEV_CER_UTTERANCES)):
+        common[key] = min(common[key], most)
+    for recipe in values["base"]["built"].values():
+        recipe["pretrain"]["epochs"] = 1
+    for phase in values["train"]["phases"].values():
+        phase |= {"epochs": 1, "every_steps": None, "init": _by_percent(phase["init"])}
+    decoded = map(_by_percent, values["decode"]["checkpoints"])
+    values["decode"]["checkpoints"] = list(dict.fromkeys(decoded))
+    for export in values["export"].values():
+        export["checkpoint"] = _by_percent(export["checkpoint"])
+        export["verify"]["utterances"] = min(export["verify"]["utterances"], VERIFIED)
+
+
+def _by_percent(checkpoint: str) -> str:
+    """No phase lasts until step N; its end stands for what was saved there."""
+    return BY_STEP.sub("/p100", checkpoint)
+
+
+def _stand_in(existing: dict[str, Any]) -> str:
+    """Put a random model in the place of one whose hub does not answer."""
+    base = existing.get("hub")
+    if not base:
+        return "the model as it is"
+    repo, source = base["repo"], base.get("source", "huggingface")
+    if hub.answers(repo, base["revision"], source=source):
+        return f"{repo} as published"
+    if repo not in PUBLISHED:
+        raise ConfigError(
+            f"base.existing.hub: no hub answers for {repo}, and a rehearsal knows only the sizes of "
+            f"{' and '.join(PUBLISHED)}; give base.existing.directory, or go where it answers"
+        )
+    existing.clear()
+    existing["published_random"] = {"repo": repo, "source": source, "seed": 0}
+    return f"random weights of the size of {repo}, for which no hub answers"
