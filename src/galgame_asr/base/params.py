@@ -23,7 +23,7 @@ class BaseParams:
         ]
         if len(given) != 1:
             raise ValueError(
-                f"there must be one model, in existing (hub, directory or published_random) or in built (tiny or "
-                f"tiny_whisper), and the other empty, {{}}; found {', '.join(given) or 'none'}"
+                "there must be one model, in existing (hub, directory or published_random) or in "
+                f"built (tiny or tiny_whisper), and the other empty, {{}}; found {', '.join(given) or 'none'}"
             )
         return self

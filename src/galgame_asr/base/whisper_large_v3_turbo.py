@@ -1,7 +1,7 @@
 """The architecture of openai/whisper-large-v3-turbo, and models of it with random weights.
 
-For planning and rehearsals. Its dimensions are those of the published config.json: the encoder of large-v3, and four of its
-32 decoder layers. Together they have the published 809 M parameters.
+For planning and rehearsals. Its dimensions are those of the published config.json: the encoder
+of large-v3, and four of its 32 decoder layers. Together they have the published 809 M parameters.
 """
 
 from pathlib import Path

@@ -10,6 +10,11 @@ from galgame_asr.core.files import remove
 from galgame_asr.downloads.listed import Listed
 
 
+def site() -> str:
+    """The address of the hub, or of the mirror."""
+    return HfApi().endpoint
+
+
 def begin(directory: Path) -> None:
     """Remove what a killed download left half-way: no other goes on with it."""
     tidy(directory)

@@ -45,6 +45,11 @@ def tidy(_directory: Path) -> None:
     """Nothing: it keeps its notes elsewhere."""
 
 
+def site() -> str:
+    """Its address."""
+    return str(HubConfig().endpoint)
+
+
 def begin(_directory: Path) -> None:
     """Nothing: what arrived before an interruption is gone on with."""
 

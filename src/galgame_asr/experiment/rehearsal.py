@@ -51,7 +51,7 @@ def rehearse(values: dict[str, Any]) -> str:
         values["machine"]["micro_batch_frames"] = MICRO_BATCH_FRAMES
     _shorten(values)
     model = _stand_in(values["base"]["existing"])
-    return f"{UTTERANCES} rendered utterances for each of {', '.join(values['corpora'])}; {model}"
+    return f"{UTTERANCES} rendered utterances each as {', '.join(values['corpora'])}; {model}"
 
 
 def _shorten(values: dict[str, Any]) -> None:
@@ -82,13 +82,13 @@ def _stand_in(existing: dict[str, Any]) -> str:
     if not base:
         return "the model as it is"
     repo, source = base["repo"], base.get("source", "huggingface")
-    if hub.answers(repo, base["revision"], source=source):
+    if hub.answers(source):
         return f"{repo} as published"
     if repo not in PUBLISHED:
         raise ConfigError(
-            f"base.existing.hub: no hub answers for {repo}, and a rehearsal knows only the sizes of "
-            f"{' and '.join(PUBLISHED)}; give base.existing.directory, or go where it answers"
+            f"base.existing.hub: the hub of {repo} cannot be reached, and a rehearsal knows only the "
+            f"sizes of {' and '.join(PUBLISHED)}; name a base.existing.directory instead"
         )
     existing.clear()
     existing["published_random"] = {"repo": repo, "source": source, "seed": 0}
-    return f"random weights of the size of {repo}, for which no hub answers"
+    return f"{repo}'s size with random weights, as its hub cannot be reached"
