@@ -24,6 +24,7 @@ class BaseParams:
         if len(given) != 1:
             raise ValueError(
                 "there must be one model, in existing (hub, directory or published_random) or in "
-                f"built (tiny or tiny_whisper), and the other empty, {{}}; found {', '.join(given) or 'none'}"
+                "built (tiny or tiny_whisper), and the other empty, {}; "
+                f"found {', '.join(given) or 'none'}"
             )
         return self

@@ -86,8 +86,8 @@ def _stand_in(existing: dict[str, Any]) -> str:
         return f"{repo} as published"
     if repo not in PUBLISHED:
         raise ConfigError(
-            f"base.existing.hub: the hub of {repo} cannot be reached, and a rehearsal knows only the "
-            f"sizes of {' and '.join(PUBLISHED)}; name a base.existing.directory instead"
+            f"base.existing.hub: the hub of {repo} cannot be reached, and a rehearsal knows only "
+            f"the sizes of {' and '.join(PUBLISHED)}; name a base.existing.directory instead"
         )
     existing.clear()
     existing["published_random"] = {"repo": repo, "source": source, "seed": 0}

@@ -37,6 +37,7 @@ from galgame_asr.planning.published import GB
 SECONDS_BETWEEN_SAMPLES = 0.5
 # DVC says so of a stage that it runs.
 BEGINS = "Running stage '"
+LOCK = "dvc.lock"
 FULL = "full.yaml"  # the profile's own params, beside those of its rehearsal
 
 
@@ -94,10 +95,12 @@ def copy(place: Path) -> None:
         _git("clone", "--quiet", "--local", ".", str(place))
     else:
         with contextlib.chdir(place):
+            done = Path(LOCK).read_bytes()  # what DVC knows of the stages that ran
             _git("fetch", "--quiet", "origin", "HEAD")
             _git("reset", "--quiet", "--hard", "FETCH_HEAD")
+            Path(LOCK).write_bytes(done)
     for name in _git("ls-files", "-z", "--modified", "--others", "--exclude-standard").split("\0"):
-        if name and Path(name).is_file():
+        if name and name != LOCK and Path(name).is_file():
             target = place / name
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(name, target)
@@ -180,7 +183,7 @@ def _gpu_memory() -> int:
 
 def table(ran: Sequence[Ran], place: Path) -> str:
     """What each stage took: time, peak of memory, and disk for what it made."""
-    disk = _sizes(place / "dvc.lock")
+    disk = _sizes(place / LOCK)
     gpu = any(stage.gpu_bytes for stage in ran)
     rows = [f"{'stage':40} {'time':>8} {'memory GB':>10}" + f" {'GPU GB':>7}" * gpu + "  disk GB"]
     total = Ran("all")
