@@ -18,7 +18,8 @@ import torch
 from benchmarks import measure
 from benchmarks.train_data import QWEN_TOKENS
 from galgame_asr.base import fun_asr_nano_2512
-from galgame_asr.base.tiny_fun_asr_nano import save_tokenizer, train_tokenizer
+from galgame_asr.base.fun_asr_nano_files import save_tokenizer
+from galgame_asr.base.tiny_fun_asr_nano import train_tokenizer
 from galgame_asr.families.fun_asr_nano.network import Model
 from galgame_asr.families.fun_asr_nano.weights import read_config, save_weights
 from galgame_asr.formats.common import exporter as exporting

@@ -27,7 +27,7 @@ from transformers import GenerationConfig, WhisperConfig, WhisperFeatureExtracto
 from benchmarks import measure
 from benchmarks.corpus import CODECS, sentence, speech, write_rows
 from benchmarks.train_data import PROMPT
-from galgame_asr.base import tiny_fun_asr_nano, tiny_whisper
+from galgame_asr.base import tiny_fun_asr_nano, tiny_whisper, whisper_files
 from galgame_asr.base.built import TinyBase, TinyWhisperBase
 from galgame_asr.core.params import load, parse
 from galgame_asr.core.reader import SAMPLE_RATE_HZ, ShardReader
@@ -221,7 +221,7 @@ def whisper(rows: pd.DataFrame) -> Whisper:
     tokenizer = tiny_whisper.build_tokenizer(rows["text"], params.vocabulary)
     config = tiny_whisper.model_config(params, tokenizer) | {"num_mel_bins": WHISPER_MELS}
     model = Model(WhisperConfig(**config))
-    generation = tiny_whisper.generation_config(tokenizer, [])
+    generation = whisper_files.generation_config(tokenizer, [])
     model.generation_config = GenerationConfig.from_dict(generation)
     extractor = WhisperFeatureExtractor(WHISPER_MELS)  # type: ignore[no-untyped-call]
     return Whisper(Path(), model, tokenizer, extractor)

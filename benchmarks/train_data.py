@@ -13,7 +13,8 @@ from torch import nn
 
 from benchmarks.corpus import CORPUS, write_rows
 from galgame_asr.base import fun_asr_nano_2512
-from galgame_asr.base.tiny_fun_asr_nano import save_tokenizer, train_tokenizer
+from galgame_asr.base.fun_asr_nano_files import save_tokenizer
+from galgame_asr.base.tiny_fun_asr_nano import train_tokenizer
 from galgame_asr.core import utterances
 from galgame_asr.core.paths import MODELS, RAW, SPLIT
 from galgame_asr.core.reader import SAMPLE_RATE_HZ, ShardReader

@@ -12,7 +12,8 @@ from typing import Any
 import torch
 from ruamel.yaml import YAML
 
-from galgame_asr.base.tiny_fun_asr_nano import LLM_DIRECTORY, write_json
+from galgame_asr.base.fun_asr_nano_files import write_json
+from galgame_asr.base.tiny_fun_asr_nano import LLM_DIRECTORY
 from galgame_asr.core.files import content_hash
 from galgame_asr.families.common.family import Search
 from galgame_asr.families.common.params import Prompt

@@ -53,7 +53,10 @@ DETECTORS = ["decoding.silero", "decoding.fsmn"]
 PLUGINS: dict[str, dict[str, list[str]]] = {
     "fetch": {kind: [f"corpora.{kind}.fetch", f"corpora.{kind}.params"] for kind in KINDS},
     "base": {
-        family: [f"families.{family}.family", *(f"base.{name}" for name in PUBLISHED.values())]
+        family: [
+            f"families.{family}.family",
+            *(f"base.{name}" for name in PUBLISHED.values() if name.startswith(family)),
+        ]
         for family in FAMILIES
     },
     "build": {

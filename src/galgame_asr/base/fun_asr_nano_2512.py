@@ -17,7 +17,7 @@ from ruamel.yaml import YAML
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
 
 from galgame_asr.base import vocabulary
-from galgame_asr.base.tiny_fun_asr_nano import (
+from galgame_asr.base.fun_asr_nano_files import (
     SPECIAL_TOKENS,
     configuration,
     save_tokenizer,

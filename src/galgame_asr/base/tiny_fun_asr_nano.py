@@ -6,7 +6,6 @@ model gets is made of the frames it stands for, and no CTC branch (pretraining
 adds an auxiliary head of its own).
 """
 
-import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,12 +15,18 @@ from ruamel.yaml import YAML
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 
 from galgame_asr.base.built import TinyBase
+from galgame_asr.base.fun_asr_nano_files import (
+    PAD,
+    SPECIAL_TOKENS,
+    configuration,
+    save_tokenizer,
+    write_json,
+)
 from galgame_asr.families.fun_asr_nano.family import END, SYSTEM, WEIGHTS
 from galgame_asr.families.fun_asr_nano.network import Model
 from galgame_asr.families.fun_asr_nano.weights import read_config, save_weights
 
 LLM_DIRECTORY = "Qwen3-tiny"
-PAD = "<|endoftext|>"
 # The fixed parts of the instruction as tokens of their own: in bytes or characters they
 # would be most of what the language model reads.
 INSTRUCTION_TOKENS = [
@@ -33,7 +38,6 @@ INSTRUCTION_TOKENS = [
     "成日文",
     "：",
 ]
-SPECIAL_TOKENS = [PAD, "<|im_start|>", END, "<|startofspeech|>", "<|endofspeech|>"]
 
 
 def build(directory: Path, params: TinyBase, *, texts: Iterable[str], seed: int) -> None:
@@ -79,30 +83,6 @@ def train_tokenizer(
     tokenizer.train_from_iterator(texts, trainer)
     tokenizer.add_tokens(list(whole))
     return tokenizer
-
-
-def save_tokenizer(tokenizer: Tokenizer, directory: Path) -> None:
-    """Write a tokenizer as transformers' AutoTokenizer loads it."""
-    tokenizer.save(str(directory / "tokenizer.json"))
-    write_json(
-        directory / "tokenizer_config.json",
-        {"tokenizer_class": "PreTrainedTokenizerFast", "eos_token": END, "pad_token": PAD},
-    )
-
-
-def configuration(llm_directory: str) -> dict[str, Any]:
-    """A configuration.json, which tells funasr where the files of a model directory are."""
-    return {
-        "framework": "pytorch",
-        "task": "auto-speech-recognition",
-        "model": {"type": "funasr"},
-        "file_path_metas": {
-            "init_param": WEIGHTS,
-            "config": "config.yaml",
-            "tokenizer_conf": {"init_param_path": llm_directory},
-            "llm_conf": {"init_param_path": llm_directory},
-        },
-    }
 
 
 def llm_config(params: TinyBase, tokenizer: Tokenizer) -> dict[str, Any]:
@@ -181,8 +161,3 @@ def model_config(params: TinyBase) -> dict[str, Any]:
         "tokenizer": "HuggingfaceTokenizer",
         "tokenizer_conf": {"init_param_path": LLM_DIRECTORY},
     }
-
-
-def write_json(file: Path, value: dict[str, Any]) -> None:
-    """Write a JSON file, indented."""
-    file.write_text(json.dumps(value, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")

@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from galgame_asr.base import vocabulary
-from galgame_asr.base.tiny_fun_asr_nano import write_json
-from galgame_asr.base.tiny_whisper import assemble, not_at_first, write
+from galgame_asr.base.whisper_files import assemble, not_at_first, write, write_json
 
 REPO = "openai/whisper-large-v3-turbo"
 # Of its tokenizer: bytes and 50,000 merges.

@@ -12,7 +12,8 @@ import torch
 from accelerate import Accelerator
 from ruamel.yaml import YAML
 
-from galgame_asr.base.tiny_fun_asr_nano import LLM_DIRECTORY, write_json
+from galgame_asr.base.fun_asr_nano_files import write_json
+from galgame_asr.base.tiny_fun_asr_nano import LLM_DIRECTORY
 from galgame_asr.families.common import foreign
 from galgame_asr.families.fun_asr_nano import family as fun_asr_nano
 from galgame_asr.families.fun_asr_nano.network import Model
