@@ -32,6 +32,7 @@ from galgame_asr.scoring.words import Words
 from galgame_asr.text.params import NormaliseParams
 from galgame_asr.training.params import CommonParams, PhaseParams
 from galgame_asr.training.trainer import Phase, train
+from tests import nanos
 from tests.conftest import REPOSITORY
 from tests.models import JAPANESE, TEXTS, noise
 from tests.phases import values, write_rows
@@ -66,6 +67,7 @@ def _model(root: Path, params: ComputeParams) -> dict[str, str]:
     """A phase of six steps in which all learns, and what the model then says."""
     base = load(TinyBase, "base.built.tiny", file=PARAMS)
     fun_asr_nano_tiny.build(root / "base", base, texts=TEXTS, seed=0)
+    nanos.add_ctc(root / "base")
     rows = write_rows(root)
     common = load(CommonParams, "train.common", file=PARAMS)
     machine = load(MachineParams, "machine", file=PARAMS)

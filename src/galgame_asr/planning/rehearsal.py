@@ -13,7 +13,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -79,7 +79,8 @@ def main(names: Sequence[str]) -> None:
         raise RehearsalError(f"{failed} failed, see above; mend it and say the same again")
     with contextlib.chdir(place):
         print(beside(ran))
-        full()
+        speeds = _speeds()
+    full(place, speeds)
     print("\nThe corpora, their downloads and what the checks find in them were not rehearsed.")
     print(f"\n`rm -r {place}` makes room again.")
 
@@ -95,12 +96,11 @@ def copy(place: Path) -> None:
         _git("clone", "--quiet", "--local", ".", str(place))
     else:
         with contextlib.chdir(place):
-            done = Path(LOCK).read_bytes()  # what DVC knows of the stages that ran
             _git("fetch", "--quiet", "origin", "HEAD")
-            _git("reset", "--quiet", "--hard", "FETCH_HEAD")
-            Path(LOCK).write_bytes(done)
+            # But for what the stages wrote that ran.
+            _git("checkout", "--quiet", "FETCH_HEAD", "--", ".", ":!metrics", f":!{LOCK}")
     for name in _git("ls-files", "-z", "--modified", "--others", "--exclude-standard").split("\0"):
-        if name and name != LOCK and Path(name).is_file():
+        if not name.startswith(("metrics/", LOCK)) and Path(name).is_file():
             target = place / name
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(name, target)
@@ -237,9 +237,10 @@ def beside(ran: Sequence[Ran]) -> str:
     return "Memory of the phases of the rehearsal\n" + "\n".join(rows) + "\n"
 
 
-def full() -> None:
+def full(place: Path, speeds: Mapping[str, float]) -> None:
     """Print the plan of the whole run, at the speed of the rehearsal or, on a GPU, measured now."""
-    params = parse(Params, read_params(Path(FULL)), "", file=Path(FULL))
+    file = place / FULL
+    params = parse(Params, read_params(file), "", file=file)
     on_gpu = torch.cuda.is_available()
     device = compute.device(params.compute)
     options = argparse.Namespace(
@@ -247,11 +248,12 @@ def full() -> None:
         micro_batch_frames=None, processes=None, hours=0.0, speed=None, phase=None, measure=on_gpu,
     )  # fmt: skip
     print(f"The whole run, on {device}:\n")
-    show.show(options, Path(FULL), {} if on_gpu else _speeds(params))
+    show.show(options, file, place / MODELS / "base", {} if on_gpu else speeds)
 
 
-def _speeds(params: Params) -> dict[str, float]:
+def _speeds() -> dict[str, float]:
     """Seconds of speech per second of each phase, as rehearsed."""
+    params = parse(Params, read_params(), "")
     module = importlib.import_module(f"galgame_asr.planning.{params.model.family}")
     # Where all is padded to a window, a long utterance takes no longer than a short one.
     factor = show.UTTERANCE_S / _speech().duration_s if module.Planned.window_s else 1.0

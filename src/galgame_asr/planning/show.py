@@ -49,6 +49,7 @@ class Machine:
 def show(
     options: argparse.Namespace,
     file: Path = PARAMS_FILE,
+    made: Path = MODELS / "base",
     rehearsed: Mapping[str, float] = MappingProxyType({}),
 ) -> None:
     """Print the plan of the phases in params.yaml; see the command's options.
@@ -56,6 +57,7 @@ def show(
     Args:
         options: of the command.
         file: the params.
+        made: where a model lies that they have built.
         rehearsed: by phase, seconds of speech per second as a rehearsal on this machine had them.
 
     Raises:
@@ -75,7 +77,7 @@ def show(
     torch.set_deterministic_debug_mode("default")  # fake tensors have no content to fill
     with (
         _warnings_alone(),
-        model_directory(params.base, params.model.family, MODELS / "base") as directory,
+        model_directory(params.base, params.model.family, made) as directory,
     ):
         planner = Planner(params.model.family, directory, speech, options.precision)
         machine = _machine(params, planner, options)
