@@ -46,6 +46,7 @@ LEFT_OUT = {
     "docs/storage.md: dvc gc --workspace": "asks before it deletes",
     "docs/exports.md: python -m benchmarks.export_size sherpa int8": "9 GB of memory",
     "README.md: dvc repro": "downloads 100 GB, needs a GPU",
+    "docs/rented-machines.md: make rehearsal PROFILE=galgame": "20 minutes and 60 GB of disk",
     "docs/rented-machines.md: make gpu": "needs a GPU; its parts on a CPU are a test",
     "Makefile: make check": "lint, types and test",
     "Makefile: make fuzz": "its beginning is a test; the whole takes long",
