@@ -53,7 +53,8 @@ NUMBERS = (b"-1", b"0", b"9" * 30, b"9" * 5000, b"1e400", b"NaN", b"Infinity", "
 TEXT = (
     b"\xef\xbb\xbf", b"\0", b"\r", b"\r\n", b"\n\n", b"\t", b" ", b"\t\t\t", "\u3000".encode(),
     "\u2028".encode(), b"\xff\xfe", "は".encode("utf-16"), "はい".encode("cp932"), b"\xed\xa0\x80",
-    b"..", b"/", b".", b"../../etc/passwd", b"a" * 300, b"a/" * 3000, *NUMBERS,
+    b"..", b"/", b".", b"../../etc/passwd", b"a" * 300, b"a/" * 3000, b"<|0.00|>", b"<|0.10|>",
+    *NUMBERS,
 )  # fmt: skip
 JSON = (
     b"null", b"true", b"[]", b"{}", b'""', b'{"audio": "a.wav"}', b'"\\ud800"', b'"\\u0000"', b'"',
