@@ -303,6 +303,7 @@ LINES = [
     {"id": "あ" * 300, "audio": "a." + "w" * 300, "text": "は"}, {"audio": "a.wav/", "text": "は"},
     {"audio": {"path": "a.wav", "start_time": 0.05, "end_time": 0.2}, "sentence": "はい"},
     {"audio": {"path": "a.wav"}, "sentences": [{"start": 0, "end": 0.2, "text": "はい"}]},
+    {"audio": "a.wav", "text": "<|0.00|>はい<|0.10|><|0.12|>いい<|0.20|>"},
     {"key": "u1", "messages": [
         {"role": "system", "content": "You are a helpful assistant."},
         {"role": "user", "content": "语音转写：<|startofspeech|>!a.wav<|endofspeech|>"},
