@@ -269,17 +269,17 @@ def kaldi(folder: Path, names: Kaldi | None) -> list[Recording]:
 def _segment(path: Path, id_: str, rest: str) -> tuple[str, Span]:
     """The file of a segment, and where it starts and ends in it."""
     file, *times = rest.split() or [""]
-    return file, _span(times, f"{path}: {id_!r} has {rest!r}, not FILE START END")
+    return file, _span(times, f"{path}: {id_!r} has {rest!r}", "a file, and ")
 
 
-def _span(times: Sequence[Any], found: str) -> Span:
-    """Start and end, in this order; `found` begins the message where they are none."""
+def _span(times: Sequence[Any], found: str, more: str = "") -> Span:
+    """Start and end, in order; where they are none, the message is `found` and what is allowed."""
     try:
         start, end = map(float, times)
     except (OverflowError, TypeError, ValueError):
         start = end = 0.0
     if not 0 <= start < end < math.inf:
-        raise DataError(f"{found}; allowed: start and end in seconds, in this order")
+        raise DataError(f"{found}; allowed: {more}start and end in seconds, in this order")
     return start, end
 
 
