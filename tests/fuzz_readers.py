@@ -53,7 +53,8 @@ NUMBERS = (b"-1", b"0", b"9" * 30, b"9" * 5000, b"1e400", b"NaN", b"Infinity", "
 TEXT = (
     b"\xef\xbb\xbf", b"\0", b"\r", b"\r\n", b"\n\n", b"\t", b" ", b"\t\t\t", "\u3000".encode(),
     "\u2028".encode(), b"\xff\xfe", "は".encode("utf-16"), "はい".encode("cp932"), b"\xed\xa0\x80",
-    b"..", b"/", b".", b"../../etc/passwd", b"a" * 300, b"a/" * 3000, *NUMBERS,
+    b"..", b"/", b".", b"../../etc/passwd", b"a" * 300, b"a/" * 3000, b"<|0.00|>", b"<|0.10|>",
+    *NUMBERS,
 )  # fmt: skip
 JSON = (
     b"null", b"true", b"[]", b"{}", b'""', b'{"audio": "a.wav"}', b'"\\ud800"', b'"\\u0000"', b'"',
@@ -302,6 +303,7 @@ LINES = [
     {"id": "あ" * 300, "audio": "a." + "w" * 300, "text": "は"}, {"audio": "a.wav/", "text": "は"},
     {"audio": {"path": "a.wav", "start_time": 0.05, "end_time": 0.2}, "sentence": "はい"},
     {"audio": {"path": "a.wav"}, "sentences": [{"start": 0, "end": 0.2, "text": "はい"}]},
+    {"audio": "a.wav", "text": "<|0.00|>はい<|0.10|><|0.12|>いい<|0.20|>"},
     {"key": "u1", "messages": [
         {"role": "system", "content": "You are a helpful assistant."},
         {"role": "user", "content": "语音转写：<|startofspeech|>!a.wav<|endofspeech|>"},

@@ -11,8 +11,8 @@ from galgame_asr.core.files import atomic_path
 from galgame_asr.messages.errors import DataError
 
 
-def read(path: Path, schema: pa.Schema) -> pd.DataFrame:
-    """Read a table.
+def read(path: Path, schema: pa.Schema, *others: pa.Schema) -> pd.DataFrame:
+    """Read a table, which has the columns of one of the schemas.
 
     Raises:
         DataError: the file is missing, is no parquet or has other columns.
@@ -25,7 +25,7 @@ def read(path: Path, schema: pa.Schema) -> pd.DataFrame:
         raise DataError(f"{path} is missing; `dvc repro` makes it") from None
     except (pa.ArrowException, OSError, ValueError) as error:
         raise DataError(f"{path} is no parquet file: {error}") from None
-    if names != schema.names:
+    if all(names != known.names for known in (schema, *others)):
         raise DataError(f"{path} has columns {names} instead of {schema.names}")
     return rows
 

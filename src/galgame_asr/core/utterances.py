@@ -23,22 +23,33 @@ SCHEMA = pa.schema(
         ("flags", pa.list_(pa.string())),  # why a row is suspect; empty: nothing found
     ]
 )
+SENTENCE = pa.struct([("start_s", pa.float64()), ("end_s", pa.float64()), ("text", pa.string())])
+# Of a table in which some row has sentences with times: together they are its text.
+TIMED = SCHEMA.append(pa.field("sentences", pa.list_(SENTENCE)))
 
 
 def read(path: Path) -> pd.DataFrame:
-    """Read a table of utterances.
+    """Read a table of utterances, which has the column `sentences` if some of them have times.
 
     Raises:
         DataError: as for `tables.read`.
     """
-    return tables.read(path, SCHEMA)
+    return tables.read(path, SCHEMA, TIMED)
 
 
 def write(path: Path, rows: pd.DataFrame) -> None:
     """Write a table of utterances, in the order given."""
-    tables.write(path, rows, SCHEMA)
+    timed = "sentences" in rows and bool(rows["sentences"].notna().any())
+    tables.write(path, rows, TIMED if timed else SCHEMA)
 
 
-def write_parts(path: Path, parts: Iterable[pa.Table]) -> None:
-    """Write a table of utterances from parts that are never in memory together."""
-    tables.write_parts(path, parts, SCHEMA)
+def write_parts(path: Path, parts: Iterable[pa.Table], *, timed: bool) -> None:
+    """Write a table of utterances from parts that are never in memory together.
+
+    Args:
+        path: the file.
+        parts: tables with the columns of TIMED.
+        timed: whether some row has sentences; if not, there is no such column.
+    """
+    schema = TIMED if timed else SCHEMA
+    tables.write_parts(path, (part.select(schema.names) for part in parts), schema)

@@ -22,7 +22,7 @@ from galgame_asr.core.files import scratch_directory
 from galgame_asr.core.paths import HOW_TO_GET_SHARDS
 from galgame_asr.manifests.checks import audio as audio_checks
 from galgame_asr.manifests.checks import repeats, signal
-from galgame_asr.manifests.checks import text as text_checks
+from galgame_asr.manifests.checks import sentences as sentence_checks
 from galgame_asr.manifests.group import group_text
 from galgame_asr.manifests.hashing import unit_hash
 from galgame_asr.manifests.params import ManifestParams
@@ -66,10 +66,11 @@ class Part:
     texts: repeats.Keys
     checked: int  # rows whose signal was checked
     found: Counter[tuple[str, str]]  # rows by flag and what was found; see FOUND
+    timed: bool  # some row has sentences
 
 
 def index(corpus: Corpus, output: Path, scratch: Path) -> dict[str, Any]:
-    """Write one row per utterance of a corpus to `output`; `manifest.SCHEMA` has the columns.
+    """Write one row per utterance of a corpus to `output`; `core.utterances` has the columns.
 
     Args:
         corpus: what to index.
@@ -82,7 +83,8 @@ def index(corpus: Corpus, output: Path, scratch: Path) -> dict[str, Any]:
     Raises:
         DataError: a shard is missing or damaged or holds another number of
             utterances than its list says, or an utterance has a flag of
-            severity `fail`; the message names the utterances.
+            severity `fail`, or sentences at times that cannot be; the message names the
+            utterances.
     """
     found = shards.listed(corpus.directory)
     with (
@@ -95,7 +97,8 @@ def index(corpus: Corpus, output: Path, scratch: Path) -> dict[str, Any]:
             parts.append(part)
             progress.update(1)
         counts = _Counts(corpus, parts)
-        utterances.write_parts(output, _joined(parts, counts))
+        timed = any(part.timed for part in parts)
+        utterances.write_parts(output, _joined(parts, counts), timed=timed)
         log.info("%s", counts)
         return counts.summary()
 
@@ -210,6 +213,7 @@ class _Row:
     channels: int = 0  # no column of the table
     text: str = ""
     flags: list[str] = field(default_factory=list)
+    sentences: list[dict[str, Any]] | None = None
 
 
 def _index_shard(shard: Shard, corpus: Corpus, scratch: Path) -> Part:
@@ -223,7 +227,8 @@ def _index_shard(shard: Shard, corpus: Corpus, scratch: Path) -> Part:
     name = f"{corpus.name}/{shard.path.name}"
     constants = {"corpus": corpus.name, "upstream_set": shard.upstream_set}
     path = scratch / f"{shard.path.name}.parquet"
-    utterances.write_parts(path, (_table(chunk, constants) for chunk in _chunks(rows)))
+    tables = (_table(chunk, constants) for chunk in _chunks(rows))
+    utterances.write_parts(path, tables, timed=True)
     return Part(
         path,
         ids=_keys(row.id for row in rows),
@@ -242,6 +247,7 @@ def _index_shard(shard: Shard, corpus: Corpus, scratch: Path) -> Part:
             for flag, (column, how) in FOUND.items()
             if flag in row.flags
         ),
+        timed=any(row.sentences for row in rows),
     )
 
 
@@ -255,7 +261,7 @@ def _table(rows: list[_Row], constants: dict[str, str | None]) -> pa.Table:
         item.name: [getattr(row, item.name) for row in rows] for item in fields(_Row)
     }
     columns |= {name: [value] * len(rows) for name, value in constants.items()}
-    return pa.table({n: columns[n] for n in utterances.SCHEMA.names}, schema=utterances.SCHEMA)
+    return pa.table({n: columns[n] for n in utterances.TIMED.names}, schema=utterances.TIMED)
 
 
 def _keys(values: Iterator[str]) -> repeats.Keys:
@@ -281,14 +287,21 @@ def _rows(shard: Path, corpus: Corpus) -> tuple[list[_Row], int]:
     for stem in texts.keys() - {row.id for row in rows}:
         rows.append(_Row(stem, f"{corpus.name}/{shard.name}"))
         _describe_audio(rows[-1], None, corpus.params)
-    charset, clean = corpus.charset, corpus.params.clean.get(corpus.name, ())
     for row in rows:
-        row.text, flags = text_checks.check(texts.get(row.id), charset, clean)
-        row.flags += flags
+        _describe_text(row, texts.get(row.id), corpus)
         row.flags += audio_checks.check_rate(len(letters(row.text)), row.duration_s, corpus.params)
         if row.id in repeated:
             row.flags.append("duplicate_id")
     return sorted(rows, key=lambda row: (row.id, row.offset)), checked
+
+
+def _describe_text(row: _Row, data: bytes | None, corpus: Corpus) -> None:
+    """Fill in what the text tells, after what the audio does."""
+    rules = corpus.params.clean.get(corpus.name, ())
+    row.text, flags, sentences = sentence_checks.check(data, corpus.charset, rules)
+    row.flags += flags
+    sentence_checks.refuse(sentences, row.duration_s, f"utterance {row.id} of {corpus.name}")
+    row.sentences = sentences or None
 
 
 def _describe_audio(row: _Row, data: bytes | None, params: ManifestParams) -> bool:

@@ -1,5 +1,6 @@
 """Utterances as training examples, and what a process does of each step."""
 
+import functools
 import os
 import zlib
 from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
@@ -63,12 +64,17 @@ class Utterances:
         if self.augment:
             features = mask(features, self.family.num_mels, self.augment, [self.seed, draw])
         prompt = self.prompts[draw % len(self.prompts)]
+        sentences = row.get("sentences")  # None: no times are known
         return Example(
             f"{row['corpus']}/{row['id']}",
             features,
             prompt,
             row["text"],
             float(row["duration_s"]) / pick.speed,
+            [
+                (one["start_s"] / pick.speed, one["end_s"] / pick.speed, one["text"])
+                for one in (() if sentences is None else sentences)
+            ],
         )
 
     def name(self, pick: Pick) -> str:
@@ -201,7 +207,7 @@ def refuse_long(
     """
     for prompt in params.prompts:
         for rows in (train, dev):
-            _refuse_long_texts(family, rows, family.max_text_tokens(prompt))
+            _refuse_long_texts(family, rows, prompt)
     window_s, augment = family.window_s, params.augment
     if window_s is None:
         return
@@ -218,12 +224,16 @@ def refuse_long(
             )
 
 
-def _refuse_long_texts(family: Family, rows: pd.DataFrame, most: int | None) -> None:
-    if most is None:
-        return
-    for id_, text in zip(rows["id"], rows["text"], strict=True):
+def _refuse_long_texts(family: Family, rows: pd.DataFrame, prompt: Prompt) -> None:
+    limit = functools.cache(functools.partial(family.max_text_tokens, prompt))
+    timed = rows["sentences"] if prompt.timestamps and "sentences" in rows else [None] * len(rows)
+    for id_, text, sentences in zip(rows["id"], rows["text"], timed, strict=True):
+        texts = [text] if sentences is None else [one["text"] for one in sentences]
+        most = limit(len(texts))
         # Most texts have fewer bytes already.
-        if len(text.encode()) > most and (count := len(family.text_tokens(text))) > most:
+        if most is None or sum(len(text.encode()) for text in texts) <= most:
+            continue
+        if (count := sum(len(family.text_tokens(text)) for text in texts)) > most:
             raise DataError(
                 f"utterance {id_}: its text has {count} tokens; {most} fit; leave it out"
             )

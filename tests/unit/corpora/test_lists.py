@@ -2,6 +2,7 @@
 
 import io
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -75,6 +76,41 @@ def test_lists_of_whisper_finetune(mine: Path) -> None:
     assert len(SPEECH) > 3200 == 0.2 * RATE_HZ
 
 
+@pytest.mark.parametrize("copy", [True, False])
+def test_times_of_sentences_are_kept(mine: Path, copy: bool) -> None:
+    """With the texts of the sentences, which a sentence beside them may punctuate otherwise."""
+    times = [(0, 0.1), (0.1, 0.2)]
+    lines: dict[str, tuple[Row, list[str], list[str]]] = {
+        "a": ({"sentence": "Yes. No!"}, ["Yes.", "No!"], ["Yes.", " No!"]),
+        "b": ({"sentence": "はい！いいえ。"}, ["はい。", "いいえ。"], ["はい。", "いいえ。"]),
+        "c": ({}, ["Yes. ", " No!"], ["Yes.", " No!"]),
+        "d": ({}, ["", NO], [NO]),
+    }
+    table = [
+        {"audio": {"path": f"wav/{name}.wav"}}
+        | row
+        | {
+            "sentences": [
+                {"start": start, "end": end, "text": text}
+                for (start, end), text in zip(times, said, strict=True)
+            ]
+        }
+        for name, (row, said, _) in lines.items()
+    ]
+    untimed = {"audio": {"path": "wav/e.wav"}, "sentence": NO, "sentences": [{"text": "no times"}]}
+    put(mine, {"wav/c.wav": encoded("FLAC"), "wav/d.wav": encoded("W64"), "wav/e.wav": WAV + b"0"})
+    put(mine, {"train.json": jsonl(*table, untimed)})
+    rows = fetched(mine / "train.json", copy=copy)
+    for name, (_, _, expected) in lines.items():
+        row = rows[f"wav/{name}"]
+        assert [one["text"] for one in row["sentences"]] == expected
+        found = [(one["start_s"], one["end_s"]) for one in row["sentences"]]
+        assert found == times[-len(expected) :]
+        assert row["text"] == "".join(expected)
+        assert not [flag for flag in row["flags"] if flag.startswith("text")]
+    assert (rows["wav/e"]["text"], rows["wav/e"]["sentences"]) == (NO, None)
+
+
 @pytest.mark.parametrize("name", ["lists/train.jsonl", "lists/wav.scp", "lists/t.tsv"])
 def test_paths_start_at_the_list_or_above(mine: Path, name: str) -> None:
     """Trainers' lists name files from where the trainer ran; one folder holds for all rows."""
@@ -101,6 +137,15 @@ def test_paths_start_at_the_list_or_above(mine: Path, name: str) -> None:
     assert [rows[u]["flags"] for u in ("u1", "u3")] == [[], ["audio_missing"]]
 
 
+FIRST = {"start": 0, "end": 0.5, "text": YES}
+TIMES: list[tuple[dict[str, Any], str]] = [
+    ({"start": 2, "end": 1}, "2 to 1"),
+    ({"start": -1, "end": 1}, "-1 to 1"),
+    ({"start": "x", "end": 1}, "x to 1"),
+    ({"start": 1, "end": math.inf}, "1 to inf"),
+    ({"start": 1}, "1 to None"),
+    ({}, "None to None"),
+]
 BOTH = [*messages("a.wav", YES), *messages("b.wav", NO)]
 
 
@@ -127,6 +172,21 @@ BOTH = [*messages("a.wav", YES), *messages("b.wav", NO)]
         (
             {"audio": {"path": "a.wav", "start_time": 10**400}, "sentence": YES},
             "to None; allowed",
+        ),
+        *(
+            (
+                {"audio": {"path": "a.wav"}, "sentences": [FIRST, {"text": NO, **times}]},
+                f"sentences: 'いいえ' is from {found}; allowed: start and end in seconds",
+            )
+            for times, found in TIMES
+        ),
+        (
+            {"audio": {"path": "a.wav"}, "sentences": [FIRST, FIRST | {"start": 0.4}]},
+            "'はい' is from 0.4 to 0.5, and the one before it to 0.5; allowed: one by one",
+        ),
+        (
+            {"audio": {"path": "a.wav"}, "sentence": NO, "sentences": [FIRST]},
+            "sentences say 'はい', and sentence 'いいえ'; allowed: the same",
         ),
         ({"source": "a.wav", "target": YES}, "no column audio; its columns: .*FunASR's messages"),
     ],

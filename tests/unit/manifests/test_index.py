@@ -284,3 +284,24 @@ def test_a_damaged_table_is_an_error(tmp_path: Path) -> None:
         path.write_bytes(damaged)
         with pytest.raises(DataError, match="no parquet"):
             utterances.read(path)
+
+
+def test_times_in_a_text_are_no_part_of_it(make_shard: MakeShard) -> None:
+    """In Whisper's notation; each sentence is cleaned, and together they are the text."""
+    written = {
+        "a": "<|0.00|>【葵】「はい」<|0.20|>\n<|0.24|> <b>Yes</b><|0.40|><|0.4|><i><|0.5|>\n",
+        "b": "<|0.00|>はい。",
+        "c": "はい。<|0.00|>はい。<|0.20|>",
+    }
+    files = {f"{name}.txt": text.encode() for name, text in written.items()}
+    files |= {f"{name}.ogg": tone(0.5, 200.0 + ord(name)) for name in written}
+    params = dataclasses.replace(PARAMS, clean={"vn": ("speaker", "tags")})
+    rows, counts = indexed(make_shard(files), params)
+    assert rows["text"].tolist() == ["「はい」 Yes", written["b"], written["c"]]
+    assert [row["text"] for row in rows["sentences"][0]] == ["「はい」", " Yes"]
+    assert [(row["start_s"], row["end_s"]) for row in rows["sentences"][0]] == [
+        (0, 0.2),
+        (0.24, 0.4),
+    ]
+    assert rows["sentences"][1:].tolist() == [None, None]
+    assert counts["flags"]["text_markup"] == 3

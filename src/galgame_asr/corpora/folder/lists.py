@@ -131,29 +131,60 @@ def _of_messages(row: dict[str, Any], where: str) -> _Line:
 
 
 def _of_whisper_finetune(row: dict[str, Any], where: str) -> _Line:
-    """A file or a part of one, and its sentence; or what its `sentences` are together."""
+    """A file or a part of one, and its sentence; or what its `sentences` are, with their times."""
     audio = row["audio"]
     path = _value(audio, "path", f"{where}: audio")
     if not path:
         raise DataError(f"{where}: audio has no path; its keys: {_shown(audio)}; {ALLOWED}")
     text = _value(row, "sentence", where)
-    if text is None and "sentences" in row:
-        try:
-            text = "".join(
-                _value(sentence, "text", f"{where}: sentences") or ""
-                for sentence in row["sentences"]
-            )
-        except (AttributeError, TypeError):
-            found = json.dumps(row["sentences"], ensure_ascii=False)
-            raise DataError(
-                f'{where}: sentences is {found:.80}; allowed: a list like [{{"start": 0.0, '
-                '"end": 1.5, "text": "はい"}]'
-            ) from None
+    if "sentences" in row and (text is None or row["sentences"]):
+        text = _of_sentences(row["sentences"], text, f"{where}: sentences")
     span_s = None
     if "start_time" in audio or "end_time" in audio:
         times = audio.get("start_time"), audio.get("end_time")
         span_s = _span(times, f"{where}: audio is from {times[0]} to {times[1]}")
     return _Line(None, path, text, span_s)
+
+
+def _of_sentences(found: Any, text: str | None, where: str) -> str:
+    """The text of sentences, in which stage manifest finds their times: <|0.00|>はい。<|1.24|>.
+
+    Without times it is `text`, if there is one. With them, `text` says whether there are blanks
+    between sentences; its punctuation may be other than theirs.
+    """
+    try:
+        texts = [_value(sentence, "text", where) or "" for sentence in found]
+        times = [(sentence.get("start"), sentence.get("end")) for sentence in found]
+    except (AttributeError, TypeError):
+        shown = json.dumps(found, ensure_ascii=False)
+        raise DataError(
+            f'{where} is {shown:.80}; allowed: a list like [{{"start": 0.0, "end": 1.5, '
+            '"text": "はい"}]'
+        ) from None
+    if all(time == (None, None) for time in times):
+        return "".join(texts) if text is None else text
+    if text is not None:
+        if _said("".join(texts)) != _said(text):
+            raise DataError(
+                f"{where} say {''.join(texts)!r:.80}, and sentence {text!r:.80}; allowed: the same "
+                "but for blanks and punctuation, or one of them alone"
+            )
+        if text.split() == " ".join(texts).split():
+            texts = [texts[0], *(f" {sentence.lstrip()}" for sentence in texts[1:])]
+    before_s, written = 0.0, ""
+    for time, said in zip(times, texts, strict=True):
+        start_s, end_s = _span(
+            time, what := f"{where}: {said!r:.80} is from {time[0]} to {time[1]}"
+        )
+        if start_s < before_s:
+            raise DataError(f"{what}, and the one before it to {before_s:g}; allowed: one by one")
+        written += f"<|{start_s:.3f}|>{said}<|{end_s:.3f}|>"
+        before_s = end_s
+    return written
+
+
+def _said(text: str) -> list[str]:
+    return [character for character in text if character.isalnum()]
 
 
 def _rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
@@ -238,17 +269,17 @@ def kaldi(folder: Path, names: Kaldi | None) -> list[Recording]:
 def _segment(path: Path, id_: str, rest: str) -> tuple[str, Span]:
     """The file of a segment, and where it starts and ends in it."""
     file, *times = rest.split() or [""]
-    return file, _span(times, f"{path}: {id_!r} has {rest!r}")
+    return file, _span(times, f"{path}: {id_!r} has {rest!r}", "a file, and ")
 
 
-def _span(times: Sequence[Any], found: str) -> Span:
-    """Start and end, in this order; `found` begins the message where they are none."""
+def _span(times: Sequence[Any], found: str, more: str = "") -> Span:
+    """Start and end, in order; where they are none, the message is `found` and what is allowed."""
     try:
         start, end = map(float, times)
     except (OverflowError, TypeError, ValueError):
         start = end = 0.0
     if not 0 <= start < end < math.inf:
-        raise DataError(f"{found}; allowed: a file, and start and end in seconds, in this order")
+        raise DataError(f"{found}; allowed: {more}start and end in seconds, in this order")
     return start, end
 
 

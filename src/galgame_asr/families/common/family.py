@@ -22,6 +22,7 @@ from galgame_asr.families.common.transcript import Transcript
 
 # 16 kHz mono samples to float32 features (T, D).
 FrontEnd = Callable[[NDArray[np.float32]], torch.Tensor]
+Sentence = tuple[float, float, str]  # start and end in seconds, and what is said
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,7 @@ class Example:
     prompt: Prompt
     text: str
     duration_s: float  # of the speech
+    sentences: Sequence[Sentence] = ()  # together the text, where their times are known
 
 
 @dataclass(frozen=True)
@@ -89,8 +91,11 @@ class Family(Recogniser, Protocol):
     def text_tokens(self) -> TextTokenizer:
         """Makes tokens of a label, none of them shorter than a byte."""
 
-    def max_text_tokens(self, prompt: Prompt) -> int | None:
-        """Tokens of the longest label that the model can learn with a prompt; None: any."""
+    def max_text_tokens(self, prompt: Prompt, sentences: int = 1) -> int | None:
+        """Tokens of the longest label that the model can learn with a prompt; None: any.
+
+        Of a label that is so many sentences, where their times are known.
+        """
 
     def training_batch(self, examples: Sequence[Example]) -> dict[str, Any]:
         """Arguments of `model`, which returns a map with the mean `loss` over the batch."""

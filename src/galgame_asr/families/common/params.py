@@ -20,7 +20,8 @@ class Prompt:
     # Ask for numbers as digits and the like (inverse text normalisation); Fun-ASR-Nano can
     # do without.
     itn: bool = True
-    # Write when speech begins and ends; Whisper alone, whose text is the same otherwise.
+    # Write when speech begins and ends, or each sentence where an utterance to learn from has
+    # their times; Whisper alone, whose text is the same otherwise.
     timestamps: bool = False
 
 

@@ -85,7 +85,7 @@ class FunAsrNano:
         features: torch.Tensor = batch[0]
         return features
 
-    def max_text_tokens(self, prompt: Prompt) -> int | None:
+    def max_text_tokens(self, prompt: Prompt, sentences: int = 1) -> int | None:
         """See `Family`: its positions are more than a recording has words."""
         return None
 

@@ -79,9 +79,9 @@ class Whisper(FrontEnd):
         """See `Family`."""
         return [*self.model.model.encoder.layers, *self.model.model.decoder.layers]
 
-    def max_text_tokens(self, prompt: Prompt) -> int | None:
+    def max_text_tokens(self, prompt: Prompt, sentences: int = 1) -> int | None:
         """See `Family`: the positions that prompt and timestamps leave."""
-        taken = len(self.prompt_tokens(prompt)) + (2 if prompt.timestamps else 0)
+        taken = len(self.prompt_tokens(prompt)) + (2 * sentences if prompt.timestamps else 0)
         return self.model.config.max_target_positions - taken
 
     def training_batch(self, examples: Sequence[Example]) -> dict[str, Any]:
@@ -222,13 +222,18 @@ class Whisper(FrontEnd):
         save_model(self.model, directory, tensors)
 
     def _target_tokens(self, example: Example) -> list[int]:
-        """The text, between its timestamps if the prompt asks for them."""
-        tokens = self.text_tokens(example.text)
+        """The text; if the prompt asks for timestamps, each sentence between its own.
+
+        Where no times are known, the text is one sentence, as long as the speech.
+        """
         if not example.prompt.timestamps:
-            return tokens
-        first = self.token("<|0.00|>")
-        end = round(min(example.duration_s, WINDOW_S) / TIMESTAMP_S)
-        return [first, *tokens, first + end]
+            return self.text_tokens(example.text)
+        zero = self.token("<|0.00|>")
+        tokens = []
+        for start_s, end_s, text in example.sentences or [(0.0, example.duration_s, example.text)]:
+            start, end = (round(min(at, WINDOW_S) / TIMESTAMP_S) for at in (start_s, end_s))
+            tokens += [zero + start, *self.text_tokens(text), zero + end]
+        return tokens
 
 
 class NoRepeat(LogitsProcessor):
