@@ -1,7 +1,8 @@
 """What a phase shows and notes about its speed; nothing here is part of the result."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Self
 
@@ -9,7 +10,7 @@ from galgame_asr.messages.console import Progress, log
 
 
 class Watch:
-    """Progress with ETA, and speed.tsv: step, time, audio seconds per second, padding.
+    """Progress with ETA, and speed.tsv: step, time, audio seconds per second of the steps alone.
 
     With `tensorboard`, event files of losses and learning rate beside it.
     """
@@ -41,6 +42,13 @@ class Watch:
     def step(self) -> None:
         """Move the bar."""
         self._bar.update(1, self._note)
+
+    @contextmanager
+    def pause(self) -> Iterator[None]:
+        """Leave the time of something beside the steps out of their speed."""
+        since = time.monotonic()
+        yield
+        self._since += time.monotonic() - since
 
     def row(self, row: Mapping[str, float]) -> None:
         """Note a row of the log and the speed since the last one."""

@@ -234,7 +234,8 @@ class Trainer:
         ):
             self._row(lr, float(norm))
         if self.history.step in self.scored:
-            self._score()
+            with self.watch.pause() if self.watch else nullcontext():
+                self._score()
 
     def _learn(self, share: Share, labels: int) -> tuple[float, torch.Tensor]:
         """Take a step; its highest learning rate, and the norm of its gradient."""
