@@ -162,12 +162,12 @@ def _watching(dvc: "subprocess.Popen[str]", ran: list[Ran]) -> Iterator[None]:
 
 
 def _memory(pid: int) -> int:
-    """Bytes of what DVC has started, without DVC."""
+    """Bytes of what DVC has started, without DVC; what processes share counts once."""
     total = 0
     with contextlib.suppress(psutil.NoSuchProcess):
         for process in psutil.Process(pid).children(recursive=True):
-            with contextlib.suppress(psutil.NoSuchProcess):
-                total += process.memory_info().rss
+            with contextlib.suppress(psutil.NoSuchProcess, psutil.AccessDenied):
+                total += process.memory_full_info().pss
     return total
 
 
