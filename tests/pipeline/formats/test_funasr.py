@@ -19,11 +19,12 @@ from galgame_asr.core.files import content_hash
 from galgame_asr.families.common.family import Search
 from galgame_asr.families.common.params import Prompt
 from galgame_asr.families.common.transcript import Transcript
+from galgame_asr.families.fun_asr_nano.network import CTC_BRANCH
 from galgame_asr.formats.funasr import export as exporting
 from galgame_asr.messages.errors import CheckpointError, ConfigError, ExportError
 from galgame_asr.runtimes import load as runtimes
 from galgame_asr.stages import export as export_stage
-from tests import models
+from tests import models, nanos
 from tests.exports import assert_used_alike, verified, write_repository
 
 COUNT, TOKENS = 6, 8
@@ -313,6 +314,20 @@ def test_a_changed_file_shows(checkpoint: Path, export: Path, tmp_path: Path) ->
     (damaged / "configuration.json").unlink()
     with pytest.raises(CheckpointError, match=r"it lacks configuration\.json"):
         runtimes.load(exporting.RUNTIME, damaged)
+
+
+def test_a_described_branch_may_be_missing(checkpoint: Path, tmp_path: Path) -> None:
+    """As in the Hugging Face hub's file of the published model: texts are the checkpoint's."""
+    directory = nanos.add_ctc(Path(shutil.copytree(checkpoint, tmp_path / "full")))
+
+    def strip(state: dict[str, torch.Tensor]) -> None:
+        for name in [name for name in state if name.startswith(CTC_BRANCH)]:
+            del state[name]
+
+    rewrite(directory, strip)
+    made = make_export(directory)
+    said = texts(say(exporting.RUNTIME, made, models.JAPANESE))
+    assert said == texts(say("fun_asr_nano", directory, models.JAPANESE))
 
 
 def test_what_cannot_be_exported_is_refused(checkpoint: Path, tmp_path: Path) -> None:
