@@ -24,7 +24,7 @@ import torch
 
 from galgame_asr.core import utterances
 from galgame_asr.core.params import PARAMS_FILE, parse, read_params, read_yaml
-from galgame_asr.core.paths import LOGS, MODELS, SPLIT, scratch_root
+from galgame_asr.core.paths import EXCLUSIONS, LOGS, MODELS, SPLIT, scratch_root
 from galgame_asr.experiment import profile, rehearsal
 from galgame_asr.experiment.params import Params
 from galgame_asr.families.common import compute
@@ -90,7 +90,10 @@ class RehearsalError(GalgameAsrError):
 
 
 def copy(place: Path) -> None:
-    """Make a clone of this repository with what is changed and new in its working tree."""
+    """Make a clone of this repository with what is changed and new in its working tree.
+
+    Lists of ids stay behind: rendered corpora have other ids.
+    """
     if not place.exists():
         place.parent.mkdir(parents=True, exist_ok=True)
         _git("clone", "--quiet", "--local", ".", str(place))
@@ -104,6 +107,8 @@ def copy(place: Path) -> None:
             target = place / name
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(name, target)
+    for file in (place / EXCLUSIONS).glob("*.tsv"):
+        file.unlink()
 
 
 def _git(*arguments: str) -> str:
@@ -114,6 +119,9 @@ def repro(place: Path) -> tuple[list[Ran], int]:
     """Run DVC there, showing what it says; what each stage took, and DVC's exit status."""
     environment = {**os.environ, "PYTHONPATH": "src", "PYTHONUNBUFFERED": "1"}
     environment.pop("GALGAME_ASR_SCRATCH", None)
+    if not torch.cuda.is_available():
+        # Or glibc keeps what was freed, in pieces: 16 GiB of a step of Whisper that needs 10.
+        environment["MALLOC_MMAP_THRESHOLD_"] = str(4 * 2**20)
     ran: list[Ran] = []
     for module in ("experiment.links", "experiment.params"):
         command = [sys.executable, "-m", f"galgame_asr.{module}"]
