@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from galgame_asr.report.results import (
     Scored,
     Variant,
 )
-from galgame_asr.scoring.summary import fractions, summarise
+from galgame_asr.scoring.summary import fractions, summarise, summarise_counts
 
 # The scored utterances of each variant, in the order of the report.
 Tables = Mapping[Variant, pd.DataFrame]
@@ -124,28 +125,32 @@ def _results(
     wanted = dict.fromkeys([*previous.values(), *(pair for _, pair in phases), *prompts])
     comparisons = {pair: _compare(*pair, parts) for pair in wanted}
     part = parts[present[0]]
-    return Results(
+    found = Results(
         name=name,
         utterances=len(part),
         characters=int(part["characters"].sum()),
-        scored=[
-            of_summary(v, summarise(part), confusions(part), dev=dev[v])
-            for v, part in parts.items()
-            if len(part)
-        ],
+        scored=[_scored(v, part, dev[v]) for v, part in parts.items() if len(part)],
         previous={v: comparisons[pair] for v, pair in previous.items()},
         phases=[(phase, comparisons[pair]) for phase, pair in phases],
         prompts=[comparisons[pair] for pair in prompts],
-        revision=_against_revision(parts),
+        revision=[],
         corpora=_by_corpus(previous.values(), parts),
     )
+    return replace(found, revision=_against_others(parts, found.best))
+
+
+def _scored(variant: Variant, part: pd.DataFrame, dev: float | None) -> Scored:
+    if "heard" in part:
+        return of_summary(variant, summarise(part), confusions(part), dev=dev)
+    return of_summary(variant, summarise_counts(part), dev=dev)  # of a results file
 
 
 def _by_corpus(
     pairs: Iterable[tuple[Variant, Variant]], parts: Tables
 ) -> dict[str, dict[Variant, Comparison]]:
     """Each pair on each corpus alone, where there are several."""
-    corpora = sorted({corpus for part in parts.values() for corpus in part["corpus"].unique()})
+    present = (part for variant, part in parts.items() if variant.revision is None)
+    corpora = sorted({corpus for part in present for corpus in part["corpus"].unique()})
     if len(corpora) < 2:
         return {}
     return {
@@ -231,12 +236,16 @@ def compared(
     )
 
 
-def _against_revision(parts: Tables) -> list[Comparison]:
-    """Each present variant against the same one of the other revision."""
+def _against_others(parts: Tables, best: Scored | None) -> list[Comparison]:
+    """The present variant of the same name against each of the other results.
+
+    Where there is none of that name, as another person has other phases, the best.
+    """
     found = []
     for old in parts:
-        new = Variant(old.checkpoint, old.prompt)
-        if old.revision is not None and new in parts:
+        same = Variant(old.checkpoint, old.prompt)
+        new = same if same in parts else best and best.variant
+        if old.revision is not None and new:
             both = common(parts[new], parts[old])
             if len(both[0]):
                 found.append(compared(new, old, *both))

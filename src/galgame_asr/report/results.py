@@ -18,7 +18,7 @@ GROUPS = {
 
 @dataclass(frozen=True)
 class Variant:
-    """A checkpoint with a prompt; of another revision where one is named."""
+    """A checkpoint with a prompt; of another revision, or of a results file, where one is named."""
 
     checkpoint: str
     prompt: str
@@ -110,7 +110,7 @@ class Results:
     phases: Sequence[tuple[str, Comparison]]
     # Prompts of one checkpoint against the first prompt.
     prompts: Sequence[Comparison]
-    # Each variant against the same one of the other revision.
+    # Each variant against the same one of the other revision or results file.
     revision: Sequence[Comparison]
     # As `previous`, of each corpus alone where the set has several.
     corpora: Mapping[str, Mapping[Variant, Comparison]]

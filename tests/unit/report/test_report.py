@@ -401,6 +401,17 @@ def test_another_revision_is_paired_by_id_and_reference() -> None:
     assert "base @ v1" in markdown.text(results, {})
 
 
+def test_another_revision_had_another_corpus() -> None:
+    """Rows per corpus are of the corpora that are here: of others there is nothing to show."""
+    found = tables.tables()
+    variant = Variant("base", "none")
+    old = found[variant].copy()
+    old.loc[old["id"] >= "vn/0020", "corpus"] = "gone"
+    results = collect(found | {replace(variant, revision="v1"): old}, tables.CURRICULUM)
+    assert [found.corpora for found in results] == [{}, {}]
+    assert "gone" not in markdown.text(results, {})
+
+
 def test_clips_are_mp3_with_the_same_bytes() -> None:
     """The same samples give the same address."""
     samples = (np.sin(np.arange(16_000) / 10) / 4).astype(np.float32)
