@@ -15,9 +15,12 @@ from galgame_asr.report.comparison import compare
 from galgame_asr.report.confusions import Confusions, confusions
 from galgame_asr.report.results import (
     GROUPS,
+    MOST_GROUPS,
+    NAMED,
     TITLES,
     Comparison,
     Group,
+    Macro,
     Rate,
     Results,
     Scored,
@@ -186,20 +189,37 @@ def of_summary(
         classes={name: found["cer"] or 0.0 for name, found in summary["breakdown"].items()},
         flags={name: found["utterances"] for name, found in summary["flags"].items()},
         groups={
-            title: [
-                # A kind reads better without underscores; the name of a corpus is looked up.
-                Group(
-                    group if section == "by_corpus" else group.replace("_", " "),
-                    found["utterances"],
-                    _rate(found, "cer"),
-                )
-                for group, found in summary.get(section, {}).items()
-                if found["utterances"]
-            ]
+            title: _groups(section, summary[section])
             for section, title in GROUPS.items()
+            if section in summary
         },
         confusions=confused,
+        macro=_macro(summary.get("macro")),
     )
+
+
+def _groups(section: str, summary: Mapping[str, Any]) -> list[Group]:
+    """The parts of a set that have utterances; those of `score.groups` by their size."""
+    found = [
+        # A kind reads better without underscores; what people named is looked up.
+        Group(
+            name if section in NAMED else name.replace("_", " "),
+            part["utterances"],
+            _rate(part, "cer"),
+        )
+        for name, part in summary.items()
+        if part["utterances"]
+    ]
+    if section != "by_group":
+        return found
+    return sorted(found, key=lambda group: (-group.utterances, group.name))[:MOST_GROUPS]
+
+
+def _macro(summary: Mapping[str, Any] | None) -> Macro | None:
+    if summary is None:
+        return None
+    cer = _rate(summary, "cer") if summary["groups"] > 1 else None
+    return Macro(summary["groups"], summary["utterances"], summary["without_group"], cer)
 
 
 def _rate(summary: Mapping[str, Any], name: str) -> Rate | None:

@@ -33,6 +33,7 @@ Key = tuple[str, str]
 Mask = npt.NDArray[np.bool_]  # of rows
 # A rate with the bounds of its interval; None where there is nothing to divide by.
 Bounded = tuple[float | None, float | None, float | None]
+UNDEFINED: Bounded = (None, None, None)
 
 
 def summarise(
@@ -61,7 +62,42 @@ def summarise(
             "errors": int(errors[mask].sum()),
             **_named("cer", bounded[section, name]),
         }
-    return summary
+    return summary | _by_group(rows, seed, resamples)
+
+
+def _by_group(rows: pd.DataFrame, seed: int, resamples: int) -> dict[str, Any]:
+    """Each group's CER, and the mean over groups: `macro`; nothing where no row has a group."""
+    if "group" not in rows or rows["group"].isna().all():
+        return {}
+    rates = fractions(rows)
+    errors, characters = rates["cer"]
+    found: dict[str, Any] = {}
+    means: dict[str, list[float]] = {"cer": [], "cer_capped": []}
+    for name, places in sorted(rows.groupby("group").indices.items()):
+        whole = int(characters[places].sum())
+        bounds = confidence.interval(
+            errors[places], characters[places], seed=seed, resamples=resamples, whole=len(rows)
+        )
+        rate = (errors[places].sum() / whole, bounds.low, bounds.high) if bounds else UNDEFINED
+        found[str(name)] = {
+            "utterances": len(places),
+            "characters": whole,
+            "errors": int(errors[places].sum()),
+            **_named("cer", rate),
+        }
+        for kind in means if whole else ():
+            means[kind].append(rates[kind][0][places].sum() / whole)
+    macro: dict[str, Any] = {
+        "groups": len(means["cer"]),
+        "utterances": int(rows["group"].notna().sum()),
+        "without_group": int(rows["group"].isna().sum()),
+    }
+    for kind, values in means.items():
+        bounds = confidence.mean_interval(np.array(values), seed=seed, resamples=resamples)
+        mean = sum(values) / len(values) if values else None
+        low, high = (bounds.low, bounds.high) if bounds else (None, None)
+        macro |= _named(kind, (mean, low, high))
+    return {"by_group": found, "macro": macro}
 
 
 def summarise_counts(
@@ -163,7 +199,7 @@ def _bounded(fractions: dict[Key, Fraction], seed: int, resamples: int) -> dict[
     found = confidence.intervals(errors, lengths, seed=seed, resamples=resamples)
     rates = zip(errors.sum(axis=0), lengths.sum(axis=0), found, strict=True)
     return {
-        key: (None, None, None) if bounds is None else (part / whole, bounds.low, bounds.high)
+        key: UNDEFINED if bounds is None else (part / whole, bounds.low, bounds.high)
         for key, (part, whole, bounds) in zip(fractions, rates, strict=True)
     }
 

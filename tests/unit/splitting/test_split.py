@@ -25,6 +25,7 @@ PARAMS = SplitParams(
     test=0.2,
     group_min_letters=3,
     out_of_domain=(),
+    hold_out=(),
     on_leak="fail",
     test_limit=None,
     exceptions={},
