@@ -24,7 +24,7 @@ import torch
 
 from galgame_asr.core import utterances
 from galgame_asr.core.params import PARAMS_FILE, parse, read_params, read_yaml
-from galgame_asr.core.paths import LOGS, MODELS, SPLIT, scratch_root
+from galgame_asr.core.paths import EXCLUSIONS, LOGS, MODELS, SPLIT, scratch_root
 from galgame_asr.experiment import profile, rehearsal
 from galgame_asr.experiment.params import Params
 from galgame_asr.families.common import compute
@@ -33,6 +33,7 @@ from galgame_asr.messages.errors import ConfigError, GalgameAsrError
 from galgame_asr.planning import show
 from galgame_asr.planning.plan import Data, Planner, Speech, model_directory
 from galgame_asr.planning.published import GB
+from galgame_asr.scoring import groups
 
 SECONDS_BETWEEN_SAMPLES = 0.5
 # DVC says so of a stage that it runs.
@@ -90,7 +91,10 @@ class RehearsalError(GalgameAsrError):
 
 
 def copy(place: Path) -> None:
-    """Make a clone of this repository with what is changed and new in its working tree."""
+    """Make a clone of this repository with what is changed and new in its working tree.
+
+    Lists of ids stay behind: rendered corpora have other ids.
+    """
     if not place.exists():
         place.parent.mkdir(parents=True, exist_ok=True)
         _git("clone", "--quiet", "--local", ".", str(place))
@@ -104,6 +108,9 @@ def copy(place: Path) -> None:
             target = place / name
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(name, target)
+    for folder in (EXCLUSIONS, groups.FOLDER):
+        for file in (place / folder).glob("*.tsv"):
+            file.unlink()
 
 
 def _git(*arguments: str) -> str:
