@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -88,7 +89,9 @@ def grouped(errors: dict[str, list[tuple[int, int]]], without: int = 0) -> pd.Da
         f"{number:03}": ("か" * length, "か" * (length - wrong) + "き" * wrong)
         for number, (_, wrong, length) in enumerate(rows)
     }
-    return tables.table({"test": texts}).assign(group=[name for name, _, _ in rows])
+    return tables.table({"test": texts}).assign(
+        group=pd.Series([name for name, _, _ in rows], dtype=object)
+    )
 
 
 def test_the_mean_over_groups_by_hand() -> None:
@@ -113,14 +116,13 @@ def test_the_mean_over_groups_by_hand() -> None:
 
 def test_the_interval_of_a_mean_is_that_of_its_groups() -> None:
     """Of many groups it is the mean and 1.96 standard errors of groups, however long these are."""
-    draw = [((number * 37) % 100 / 100) for number in range(100)]
-    found = confidence.mean_interval(pd.Series(draw).to_numpy(), seed=0)
+    rates = np.arange(100) * 37 % 100 / 100
+    found = confidence.mean_interval(rates, seed=0)
     assert found
-    series = pd.Series(draw)
-    error = 1.96 * series.std(ddof=0) / 10
-    assert found.low == pytest.approx(series.mean() - error, abs=0.005)
-    assert found.high == pytest.approx(series.mean() + error, abs=0.005)
-    assert confidence.mean_interval(pd.Series([0.5]).to_numpy(), seed=0) is None
+    error = 1.96 * float(rates.std()) / 10
+    assert found.low == pytest.approx(0.495 - error, abs=0.005)
+    assert found.high == pytest.approx(0.495 + error, abs=0.005)
+    assert confidence.mean_interval(rates[:1], seed=0) is None
 
 
 def test_a_group_without_characters_has_no_rate() -> None:
