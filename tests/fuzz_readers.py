@@ -37,6 +37,7 @@ from galgame_asr.manifests.params import ManifestParams
 from galgame_asr.messages.errors import DataError
 from galgame_asr.recordings import containers
 from galgame_asr.report import results_file
+from galgame_asr.scoring import groups
 from galgame_asr.scoring.params import ScoreParams
 from galgame_asr.shards import folder as shards
 from galgame_asr.shards import tar
@@ -222,6 +223,11 @@ def tables(folder: Path) -> None:
 def excluded(folder: Path) -> None:
     """Utterances that people leave out."""
     exclusions.read(folder, ["vn"])
+
+
+def grouped(folder: Path) -> None:
+    """Groups of utterances that people list."""
+    groups.read({}, ["vn"], folder)
 
 
 def results(folder: Path) -> None:
@@ -424,6 +430,7 @@ READERS: dict[str, Reader] = {
     "exclusions": Reader(
         [{"vn.tsv": "id\treason\nu1\t雑音\n台詞 2\twrong text\n".encode()}], excluded, 4, TEXT
     ),
+    "groups": Reader([{"vn.tsv": "id\tgroup\nu1\tゲーム 1\n".encode()}], grouped, 1, TEXT),
     "results": Reader([{"theirs.json": handed_on()}], results, 2, (*NUMBERS, *JSON)),
     "list": Reader([{"shards.tsv": SHARDS.encode(), "c.tar": archived(PAIRS)}], listed, 2, TEXT),
 }  # fmt: skip

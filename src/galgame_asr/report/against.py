@@ -5,16 +5,19 @@ from pathlib import Path
 import pandas as pd
 
 from galgame_asr.core.files import write_text
+from galgame_asr.core.params import PARAMS_FILE, read_yaml
 from galgame_asr.core.params import load as load_params
 from galgame_asr.core.paths import RAW, SCORED, SPLIT, TEST_SETS
 from galgame_asr.core.reader import ShardReader
 from galgame_asr.experiment.curriculum import Curriculum
+from galgame_asr.messages.errors import ConfigError
 from galgame_asr.report import load, page, results_file
 from galgame_asr.report.collect import Tables, collect
 from galgame_asr.report.results import Variant
 from galgame_asr.report.revision import scored_tables, state
 from galgame_asr.scoring.params import ScoreParams
 
+LOCK = Path("dvc.lock")
 RESULTS_FILE = ".json"  # the end of its name
 
 
@@ -67,18 +70,33 @@ def export(curriculum: Curriculum, output: Path) -> list[str]:
         what to tell the user: what it holds.
 
     Raises:
-        ConfigError: section score of params.yaml is not valid.
+        ConfigError: section score of params.yaml is not valid, or has changed since.
         DataError: scores of the workspace cannot be read.
     """
     tables = load.tables(SCORED, curriculum)
-    sets = results_file.write(output, tables, load_params(ScoreParams, "score"), state())
+    sets = results_file.write(output, tables, _scored_by(), state())
     counts = ", ".join(f"{count:,} utterances of {name}" for name, count in sets.items())
     return [f"{output}: {len(tables)} variants, {counts}; no text and no id"]
 
 
 def _of_file(path: Path, tables: Tables) -> tuple[dict[Variant, pd.DataFrame], list[str]]:
     """The variants of a results file, and what to say of it."""
-    found = results_file.read(path, load_params(ScoreParams, "score"))
+    found = results_file.read(path, _scored_by())
     own = results_file.keys(next(iter(tables.values())))
     others = results_file.tables(path, found, own)
     return others, [f"{path}: {results_file.described(found)}"]
+
+
+def _scored_by() -> ScoreParams:
+    """What data/scored was made by: what params.yaml has, if nothing was changed since.
+
+    Raises:
+        ConfigError: something was.
+    """
+    params = load_params(ScoreParams, "score")
+    lock = read_yaml(LOCK)["stages"].get("score", {}) if LOCK.is_file() else {}
+    if lock:
+        now, then = results_file.settings(params), lock["params"][str(PARAMS_FILE)]["score"]
+        if others := results_file.differences({key: then.get(key) for key in now}, now, f"in {LOCK}"):
+            raise ConfigError(f"{SCORED} was made by other settings: {others}; `dvc repro score`")
+    return params

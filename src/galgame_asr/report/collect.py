@@ -41,13 +41,13 @@ def collect(tables: Tables, curriculum: Curriculum) -> list[Results]:
     """
     found = []
     samples = {v: part_of(table, DEV_SAMPLE) for v, table in tables.items()}
-    _refuse_other_utterances(DEV_SAMPLE, samples)
+    refuse_other_utterances(DEV_SAMPLE, samples)
     dev = {v: _dev(part) for v, part in samples.items()}
     for name in TITLES:
         parts = {v: part_of(table, name) for v, table in tables.items()}
         present = {v: part for v, part in parts.items() if v.revision is None}
         if any(len(part) for part in present.values()):
-            _refuse_other_utterances(name, parts)
+            refuse_other_utterances(name, parts)
             found.append(_results(name, parts, dev, curriculum))
     return found
 
@@ -96,7 +96,12 @@ def part_of(table: pd.DataFrame, name: str) -> pd.DataFrame:
     return table[table["set"] == name].sort_values("id", ignore_index=True)
 
 
-def _refuse_other_utterances(name: str, parts: Tables) -> None:
+def refuse_other_utterances(name: str, parts: Tables) -> None:
+    """Refuse variants of the present revision that have other utterances of a set than the first.
+
+    Raises:
+        DataError: one has.
+    """
     (first, expected), *others = ((v, p) for v, p in parts.items() if v.revision is None)
     for variant, part in others:
         if not part["id"].equals(expected["id"]):

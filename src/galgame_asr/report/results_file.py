@@ -20,7 +20,7 @@ from galgame_asr.core.params import section
 from galgame_asr.core.paths import DECODED_SETS, SPLIT, TEST_SETS
 from galgame_asr.decoding import transcripts
 from galgame_asr.messages.errors import ConfigError, DataError
-from galgame_asr.report.collect import Tables, part_of
+from galgame_asr.report.collect import Tables, part_of, refuse_other_utterances
 from galgame_asr.report.results import Variant
 from galgame_asr.report.revision import State
 from galgame_asr.scoring.params import ScoreParams
@@ -122,8 +122,10 @@ def write(path: Path, tables: Tables, params: ScoreParams, state: State) -> dict
         utterances of each set.
 
     Raises:
-        DataError: as for `keys`.
+        DataError: as for `keys`; the variants have other utterances.
     """
+    for name in DECODED_SETS:
+        refuse_other_utterances(name, {v: part_of(table, name) for v, table in tables.items()})
     named = keys(next(iter(tables.values())))
     order = {str(n): part.sort_values("key") for n, part in named.groupby("set", sort=False)}
     content = {
@@ -131,7 +133,7 @@ def write(path: Path, tables: Tables, params: ScoreParams, state: State) -> dict
         "version": VERSION,
         "commit": state.commit,
         "changed": not state.clean,
-        "score": _settings(params),
+        "score": settings(params),
         "sets": {
             name: {"md5": _md5(SPLIT / f"{name}.parquet"), "utterances": part["key"].tolist()}
             for name, part in order.items()
@@ -156,7 +158,7 @@ def _counts(rows: pd.DataFrame) -> dict[str, list[int]]:
     return {name: rows[name].astype(int).tolist() for name in COLUMNS}
 
 
-def _settings(params: ScoreParams) -> dict[str, Any]:
+def settings(params: ScoreParams) -> dict[str, Any]:
     """What counts depend on."""
     return {"normalise": asdict(params.normalise), "dictionary": params.dictionary}
 
@@ -193,24 +195,21 @@ def read(path: Path, params: ScoreParams) -> ResultsFile:
         where = ".".join(map(str, first["loc"]))
         more = f", and {len(others)} more faults" if others else ""
         raise DataError(f"{path} is damaged: {where}: {first['msg']}{more}") from None
-    _refuse_other_settings(path, found.score, _settings(params))
+    if wrong := differences(found.score, settings(params), "there"):
+        raise ConfigError(f"{path} was scored by other settings: {wrong}. Score both by the same")
     _refuse_other_lengths(path, found)
     return found
 
 
-def _refuse_other_settings(path: Path, theirs: Any, ours: Any) -> None:
-    """Counts of texts that were made comparable in another way are not comparable."""
-    there, here = _flat(theirs, "score"), _flat(ours, "score")
+def differences(theirs: Any, ours: Any, there: str) -> str:
+    """Which settings of section score differ, by name, some of many; counts depend on them all."""
+    first, second = _flat(theirs, "score"), _flat(ours, "score")
     others = [
-        f"{name} is {there.get(name)!r} there and {here.get(name)!r} here"
-        for name in sorted(there.keys() | here.keys())
-        if there.get(name) != here.get(name)
+        f"{name} is {first.get(name)!r} {there} and {second.get(name)!r} here"
+        for name in sorted(first.keys() | second.keys())
+        if first.get(name) != second.get(name)
     ]
-    if others:
-        raise ConfigError(
-            f"{path} was scored by other settings: {'; '.join(others[:SHOWN])}. Score both by the "
-            "same"
-        )
+    return "; ".join(others[:SHOWN])
 
 
 def _flat(value: Any, name: str) -> dict[str, Any]:

@@ -12,7 +12,7 @@ import pytest
 
 from galgame_asr.cli import dispatch
 from galgame_asr.core import utterances
-from galgame_asr.core.params import load
+from galgame_asr.core.params import load, read_yaml
 from galgame_asr.core.paths import DECODED_SETS, RAW, SCORED, SPLIT
 from galgame_asr.experiment.curriculum import Curriculum
 from galgame_asr.messages.errors import ConfigError, DataError
@@ -264,6 +264,33 @@ def test_a_scored_utterance_without_audio() -> None:
     with pytest.raises(DataError, match=r"test\.parquet has no audio hash of 2 of 12 scored"):
         export()
     assert not Path("mine.json").exists()
+
+
+def test_variants_with_other_utterances() -> None:
+    """As the report does, the file refuses them: its numbers are of one list of utterances."""
+    table = scored.read(SCORED / "full/p100-none.parquet")
+    scored.write(SCORED / "full/p100-none.parquet", table.iloc[1:])
+    with pytest.raises(DataError, match=r"full/p100-none has other utterances \(11\) than base"):
+        export()
+
+
+def test_settings_that_were_changed_since() -> None:
+    """What stands in params.yaml is not what made the scores, by dvc.lock: neither way."""
+    export()
+    values = read_yaml(Path("params.yaml"))["score"]
+    values["normalise"]["elongation"] = "collapse"
+    lock = {"stages": {"score": {"params": {"params.yaml": {"score": values}}}}}
+    Path("dvc.lock").write_text(json.dumps(lock))
+    message = r"^data/scored was made by .*elongation is 'collapse' in dvc\.lock and 'keep' here"
+    with pytest.raises(ConfigError, match=message):
+        export("new.json")
+    assert not Path("new.json").exists()
+    with pytest.raises(ConfigError, match=message):
+        against.write("mine.json", CURRICULUM, Path("page.html"))
+    values["normalise"]["elongation"] = "keep"
+    del values["groups"]  # as in an older lock, and without influence
+    Path("dvc.lock").write_text(json.dumps(lock))
+    export("new.json")
 
 
 def test_where_the_results_come_from() -> None:
