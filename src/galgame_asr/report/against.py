@@ -97,6 +97,7 @@ def _scored_by() -> ScoreParams:
     lock = read_yaml(LOCK)["stages"].get("score", {}) if LOCK.is_file() else {}
     if lock:
         now, then = results_file.settings(params), lock["params"][str(PARAMS_FILE)]["score"]
-        if others := results_file.differences({key: then.get(key) for key in now}, now, f"in {LOCK}"):
+        known = {key: then.get(key) for key in now}
+        if others := results_file.differences(known, now, f"in {LOCK}"):
             raise ConfigError(f"{SCORED} was made by other settings: {others}; `dvc repro score`")
     return params
