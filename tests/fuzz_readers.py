@@ -13,6 +13,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -20,7 +21,7 @@ import soundfile as sf
 
 from galgame_asr import cli
 from galgame_asr.core import utterances
-from galgame_asr.core.params import parse, read_yaml
+from galgame_asr.core.params import load, parse, read_yaml
 from galgame_asr.core.reader import ShardReader
 from galgame_asr.corpora.aishell.params import Aishell
 from galgame_asr.corpora.common import fetch as corpora
@@ -35,6 +36,9 @@ from galgame_asr.manifests.index import Corpus, _index_shard
 from galgame_asr.manifests.params import ManifestParams
 from galgame_asr.messages.errors import DataError
 from galgame_asr.recordings import containers
+from galgame_asr.report import results_file
+from galgame_asr.scoring import groups
+from galgame_asr.scoring.params import ScoreParams
 from galgame_asr.shards import folder as shards
 from galgame_asr.shards import tar
 from galgame_asr.splitting import exclusions
@@ -48,6 +52,8 @@ MANIFEST = parse(
     | {"signal": read_yaml(REPOSITORY / "params.yaml")["manifest"]["signal"] | {"share": 1.0}},
     "manifest",
 )
+# The one utterance that `handed_on` shares with the workspace.
+OWN = pd.DataFrame([{"set": "test", "id": "vn/u1", "truth": "あ", "key": "a" * 32}])
 SPEECH = speak("はい。")[: RATE_HZ // 2]
 NUMBERS = (b"-1", b"0", b"9" * 30, b"9" * 5000, b"1e400", b"NaN", b"Infinity", "１２".encode())
 TEXT = (
@@ -217,6 +223,34 @@ def tables(folder: Path) -> None:
 def excluded(folder: Path) -> None:
     """Utterances that people leave out."""
     exclusions.read(folder, ["vn"])
+
+
+def grouped(folder: Path) -> None:
+    """Groups of utterances that people list."""
+    groups.read({}, ["vn"], folder)
+
+
+def results(folder: Path) -> None:
+    """Results of another person."""
+    params = load(ScoreParams, "score", file=REPOSITORY / "params.yaml")
+    path = folder / "theirs.json"
+    results_file.tables(path, results_file.read(path, params), OWN)
+
+
+def handed_on() -> bytes:
+    """A results file of one utterance."""
+    counts = {name: [int(name == "characters")] for name in results_file.COLUMNS}
+    return json.dumps(
+        {
+            "format": results_file.FORMAT, "version": 1, "commit": None, "changed": True,
+            "score": {
+                "normalise": {"iteration_marks": True, "elongation": "keep"},
+                "dictionary": "20261015",
+            },
+            "sets": {"test": {"md5": "0", "utterances": ["a" * 32]}},
+            "variants": [{"checkpoint": "base", "prompt": "none", "counts": {"test": counts}}],
+        }
+    ).encode()  # fmt: skip
 
 
 def listed(folder: Path) -> None:
@@ -396,5 +430,7 @@ READERS: dict[str, Reader] = {
     "exclusions": Reader(
         [{"vn.tsv": "id\treason\nu1\t雑音\n台詞 2\twrong text\n".encode()}], excluded, 4, TEXT
     ),
+    "groups": Reader([{"vn.tsv": "id\tgroup\nu1\tゲーム 1\n".encode()}], grouped, 1, TEXT),
+    "results": Reader([{"theirs.json": handed_on()}], results, 2, (*NUMBERS, *JSON)),
     "list": Reader([{"shards.tsv": SHARDS.encode(), "c.tar": archived(PAIRS)}], listed, 2, TEXT),
 }  # fmt: skip

@@ -60,6 +60,8 @@ STAND_INS = {
     "/data/recordings": "{folder}/recordings",
     "/disk/": "{folder}/disk/",
     "scene.mp4": "{folder}/scene.mp4",
+    # Of another person, who has the same results.
+    "theirs.json": "mine.json",
     # Of a phase that still runs.
     ".scratch/train@full/9c1f4a5b6d7e8f90/p50": "models/full/p50",
     "REFERENCES HYPOTHESES": "{folder}/references.txt {folder}/hypotheses.txt",

@@ -39,6 +39,7 @@ LONG = Curriculum(
     averaged={"mean_of_the_last_checkpoints_of_it": "encoder-and-adaptor"},
     exports={"export/sherpa-onnx-int8-quantised": "encoder-and-adaptor/p100"},
 )  # fmt: skip
+GAME = "夏の終わりのとても長い名前のゲーム_extended_edition_"
 # What is wider than its place, or beyond the right edge of its plot.
 CUT = """() => {
   document.querySelectorAll("details").forEach((details) => { details.open = true; });
@@ -56,10 +57,15 @@ CUT = """() => {
 
 @pytest.fixture(scope="module")
 def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A page of 8 variants with 60 utterances in each set, a fifth of those in domain one's own."""
+    """A page of 8 variants with 60 utterances in each set, a fifth of those in domain one's own.
+
+    Two thirds of these are of a game with a long name.
+    """
     found = tables.tables(utterances=60)
     for part in found.values():
         part.loc[(part["set"] == "test") & (part.index % 5 == 0), "corpus"] = "own"
+        in_game = (part["set"] == "test") & (part.index % 3 > 0)
+        part["group"] = [f"{GAME}{n % 4}" if own else None for n, own in enumerate(in_game)]
     tone = (np.sin(np.arange(8_000) / 10) / 4).astype(np.float32)
     clip = clips.data_uri(tone)
     results = collect(found, tables.CURRICULUM)
@@ -241,6 +247,8 @@ def test_nothing_is_cut_on_a_small_laptop(context: BrowserContext, tmp_path: Pat
     found = tables.tables(LONG, utterances=20)
     for part in found.values():
         part.loc[part.index % 2 == 0, "corpus"] = "recordings_of_one_and_the_same_speaker_" * 2
+        part["group"] = ["a_very_long_name_of_a_game_and_its_edition_" * 2] * len(part)
+        part.loc[part.index % 3 == 0, "group"] = "game"
         part.loc[1, ["heard", "hypothesis"]] = "hallelujah" * 40
     found |= {replace(v, revision="feature/another_branch"): part for v, part in found.items()}
     checked = {"sherpa-onnx-int8-quantised": tables.EXPORTS["small"]}

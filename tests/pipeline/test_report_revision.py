@@ -52,7 +52,7 @@ def test_the_page_has_both(repository: Path) -> None:
     assert said[1] == "In domain (test): 9 of 9 utterances in common"
     page = (repository / "report-old.html").read_text()
     assert "base @ old" in page
-    assert "Against the other revision" in page
+    assert "Against old" in page
     assert subprocess.run(
         ["git", "status", "--porcelain"], capture_output=True, text=True, check=True
     ).stdout.split() == ["??", "data/split/", "??", "report-old.html"]

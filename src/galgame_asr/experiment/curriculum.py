@@ -161,6 +161,7 @@ def _check_corpora(values: Values) -> None:
         "split.exceptions": values["split"]["exceptions"],
         "manifest.charset": values["manifest"]["charset"],
         "manifest.clean": values["manifest"]["clean"],
+        "score.groups": values["score"]["groups"],
     }
     for name, phase in values["train"]["phases"].items():
         used[f"train.phases.{name}.mix"] = phase["mix"]

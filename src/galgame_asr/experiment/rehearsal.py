@@ -15,7 +15,8 @@ BATCH_FRAMES = 1200
 # At once on a CPU: of Whisper one utterance, which needs 5 GB.
 MICRO_BATCH_FRAMES = 3000
 SPLIT = {
-    "dev": 0.1, "test": 0.1, "exceptions": {}, "min_test": 1, "test_limit": 4, "dev_sample": 2,
+    "dev": 0.1, "test": 0.1, "exceptions": {}, "hold_out": [], "min_test": 1, "test_limit": 4,
+    "dev_sample": 2,
 }  # fmt: skip
 VERIFIED = 4  # utterances of an export
 DEV_CER_UTTERANCES = 1
@@ -46,6 +47,7 @@ def rehearse(values: dict[str, Any]) -> str:
         }
     values["manifest"] |= {"charset": {}, "clean": {}}
     values["split"] |= SPLIT
+    values["score"] |= {"groups": {}}  # rendered utterances have other ids
     # A GPU finds out itself how much has room.
     if not torch.cuda.is_available() and values["machine"]["micro_batch_frames"] == "auto":
         values["machine"]["micro_batch_frames"] = MICRO_BATCH_FRAMES

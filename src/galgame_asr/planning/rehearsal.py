@@ -33,6 +33,7 @@ from galgame_asr.messages.errors import ConfigError, GalgameAsrError
 from galgame_asr.planning import show
 from galgame_asr.planning.plan import Data, Planner, Speech, model_directory
 from galgame_asr.planning.published import GB
+from galgame_asr.scoring import groups
 
 SECONDS_BETWEEN_SAMPLES = 0.5
 # DVC says so of a stage that it runs.
@@ -107,8 +108,9 @@ def copy(place: Path) -> None:
             target = place / name
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(name, target)
-    for file in (place / EXCLUSIONS).glob("*.tsv"):
-        file.unlink()
+    for folder in (EXCLUSIONS, groups.FOLDER):
+        for file in (place / folder).glob("*.tsv"):
+            file.unlink()
 
 
 def _git(*arguments: str) -> str:

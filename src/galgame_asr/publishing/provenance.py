@@ -5,10 +5,11 @@ from pathlib import Path
 
 from dvc.exceptions import DvcException
 from dvc.repo import Repo
-from dvc.scm import NoSCM, SCMError
+from dvc.scm import SCMError
 
 from galgame_asr.core.params import read_yaml
 from galgame_asr.messages.errors import ExportError
+from galgame_asr.report.revision import state_of
 
 
 @dataclass(frozen=True)
@@ -38,15 +39,14 @@ def of_export(name: str, checkpoint: Path, export: Path) -> Provenance:
     try:
         with Repo(".") as repo:
             changed = repo.status(targets=stages)
-            known = not isinstance(repo.scm, NoSCM)
-            commit = repo.scm.get_rev() if known else None
-            clean = known and not repo.scm.is_dirty(untracked_files=False)
+            state = state_of(repo.scm)
     except (DvcException, SCMError) as error:
         raise ExportError(f"DVC cannot tell the state of verify@{name}: {error}") from error
     if changed:
         raise ExportError(f"{_described(changed)}; {advice}")
     made = lock[f"export@{name}"]
-    return Provenance(commit, clean, _hash(made["deps"], checkpoint), _hash(made["outs"], export))
+    hashes = _hash(made["deps"], checkpoint), _hash(made["outs"], export)
+    return Provenance(state.commit, state.clean, *hashes)
 
 
 def _described(changed: dict[str, list[object]]) -> str:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,15 +15,18 @@ from galgame_asr.report.comparison import compare
 from galgame_asr.report.confusions import Confusions, confusions
 from galgame_asr.report.results import (
     GROUPS,
+    MOST_GROUPS,
+    NAMED,
     TITLES,
     Comparison,
     Group,
+    Macro,
     Rate,
     Results,
     Scored,
     Variant,
 )
-from galgame_asr.scoring.summary import fractions, summarise
+from galgame_asr.scoring.summary import fractions, summarise, summarise_counts
 
 # The scored utterances of each variant, in the order of the report.
 Tables = Mapping[Variant, pd.DataFrame]
@@ -37,13 +41,13 @@ def collect(tables: Tables, curriculum: Curriculum) -> list[Results]:
     """
     found = []
     samples = {v: part_of(table, DEV_SAMPLE) for v, table in tables.items()}
-    _refuse_other_utterances(DEV_SAMPLE, samples)
+    refuse_other_utterances(DEV_SAMPLE, samples)
     dev = {v: _dev(part) for v, part in samples.items()}
     for name in TITLES:
         parts = {v: part_of(table, name) for v, table in tables.items()}
         present = {v: part for v, part in parts.items() if v.revision is None}
         if any(len(part) for part in present.values()):
-            _refuse_other_utterances(name, parts)
+            refuse_other_utterances(name, parts)
             found.append(_results(name, parts, dev, curriculum))
     return found
 
@@ -92,7 +96,12 @@ def part_of(table: pd.DataFrame, name: str) -> pd.DataFrame:
     return table[table["set"] == name].sort_values("id", ignore_index=True)
 
 
-def _refuse_other_utterances(name: str, parts: Tables) -> None:
+def refuse_other_utterances(name: str, parts: Tables) -> None:
+    """Refuse variants of the present revision that have other utterances of a set than the first.
+
+    Raises:
+        DataError: one has.
+    """
     (first, expected), *others = ((v, p) for v, p in parts.items() if v.revision is None)
     for variant, part in others:
         if not part["id"].equals(expected["id"]):
@@ -124,28 +133,32 @@ def _results(
     wanted = dict.fromkeys([*previous.values(), *(pair for _, pair in phases), *prompts])
     comparisons = {pair: _compare(*pair, parts) for pair in wanted}
     part = parts[present[0]]
-    return Results(
+    found = Results(
         name=name,
         utterances=len(part),
         characters=int(part["characters"].sum()),
-        scored=[
-            of_summary(v, summarise(part), confusions(part), dev=dev[v])
-            for v, part in parts.items()
-            if len(part)
-        ],
+        scored=[_scored(v, part, dev[v]) for v, part in parts.items() if len(part)],
         previous={v: comparisons[pair] for v, pair in previous.items()},
         phases=[(phase, comparisons[pair]) for phase, pair in phases],
         prompts=[comparisons[pair] for pair in prompts],
-        revision=_against_revision(parts),
+        revision=[],
         corpora=_by_corpus(previous.values(), parts),
     )
+    return replace(found, revision=_against_others(parts, found.best))
+
+
+def _scored(variant: Variant, part: pd.DataFrame, dev: float | None) -> Scored:
+    if "heard" in part:
+        return of_summary(variant, summarise(part), confusions(part), dev=dev)
+    return of_summary(variant, summarise_counts(part), dev=dev)  # of a results file
 
 
 def _by_corpus(
     pairs: Iterable[tuple[Variant, Variant]], parts: Tables
 ) -> dict[str, dict[Variant, Comparison]]:
     """Each pair on each corpus alone, where there are several."""
-    corpora = sorted({corpus for part in parts.values() for corpus in part["corpus"].unique()})
+    present = (part for variant, part in parts.items() if variant.revision is None)
+    corpora = sorted({corpus for part in present for corpus in part["corpus"].unique()})
     if len(corpora) < 2:
         return {}
     return {
@@ -181,20 +194,37 @@ def of_summary(
         classes={name: found["cer"] or 0.0 for name, found in summary["breakdown"].items()},
         flags={name: found["utterances"] for name, found in summary["flags"].items()},
         groups={
-            title: [
-                # A kind reads better without underscores; the name of a corpus is looked up.
-                Group(
-                    group if section == "by_corpus" else group.replace("_", " "),
-                    found["utterances"],
-                    _rate(found, "cer"),
-                )
-                for group, found in summary.get(section, {}).items()
-                if found["utterances"]
-            ]
+            title: _groups(section, summary[section])
             for section, title in GROUPS.items()
+            if section in summary
         },
         confusions=confused,
+        macro=_macro(summary.get("macro")),
     )
+
+
+def _groups(section: str, summary: Mapping[str, Any]) -> list[Group]:
+    """The parts of a set that have utterances; those of `score.groups` by their size."""
+    found = [
+        # A kind reads better without underscores; what people named is looked up.
+        Group(
+            name if section in NAMED else name.replace("_", " "),
+            part["utterances"],
+            _rate(part, "cer"),
+        )
+        for name, part in summary.items()
+        if part["utterances"]
+    ]
+    if section != "by_group":
+        return found
+    return sorted(found, key=lambda group: (-group.utterances, group.name))[:MOST_GROUPS]
+
+
+def _macro(summary: Mapping[str, Any] | None) -> Macro | None:
+    if summary is None:
+        return None
+    cer = _rate(summary, "cer") if summary["groups"] > 1 else None
+    return Macro(summary["groups"], summary["utterances"], summary["without_group"], cer)
 
 
 def _rate(summary: Mapping[str, Any], name: str) -> Rate | None:
@@ -231,12 +261,16 @@ def compared(
     )
 
 
-def _against_revision(parts: Tables) -> list[Comparison]:
-    """Each present variant against the same one of the other revision."""
+def _against_others(parts: Tables, best: Scored | None) -> list[Comparison]:
+    """The present variant of the same name against each of the other results.
+
+    Where there is none of that name, as another person has other phases, the best.
+    """
     found = []
     for old in parts:
-        new = Variant(old.checkpoint, old.prompt)
-        if old.revision is not None and new in parts:
+        same = Variant(old.checkpoint, old.prompt)
+        new = same if same in parts else best and best.variant
+        if old.revision is not None and new:
             both = common(parts[new], parts[old])
             if len(both[0]):
                 found.append(compared(new, old, *both))

@@ -28,7 +28,7 @@ from galgame_asr.report import figures
 from galgame_asr.report.collect import common, compared, of_summary, part_of
 from galgame_asr.report.results import Results, Variant
 from galgame_asr.runtimes import load as runtimes
-from galgame_asr.scoring import scored, variant
+from galgame_asr.scoring import groups, scored, variant
 from galgame_asr.scoring.params import ScoreParams
 from galgame_asr.scoring.utterances import check_ids
 from galgame_asr.scoring.variant import Sets
@@ -77,12 +77,14 @@ def evaluate(options: argparse.Namespace) -> str:
     compute.set_up(task.compute)  # without the record of what the stages ran on
     log.info("%s: decoded and scored as %s says", directory, PARAMS_FILE)
     judged, words = dict[str, Judged](), Words()
+    corpora = {corpus for rows in sets.values() for corpus in rows["corpus"]}
+    grouping = groups.read(params.groups, corpora)
     with atomic_directory(output) as folder:
         for name, prompt in prompts.items():
             _family(directory)  # the end of a phase removes the folder of its unfinished work
             said, table, summary = (folder / f"{name}{suffix}" for suffix in SUFFIXES)
             transcripts.write(said, transcribe_sets(sets, replace(task, prompt=prompt)))
-            parts = variant.score_file(said, sets, params.normalise, words)
+            parts = variant.score_file(said, sets, params.normalise, words, grouping)
             judged[name] = Judged(parts, variant.write(parts, table, summary))
     results = [_results(name, directory, judged, against, earlier) for name in sets]
     return figures.text(results)

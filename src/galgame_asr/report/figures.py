@@ -4,7 +4,7 @@ import unicodedata
 from collections.abc import Sequence
 
 from galgame_asr.report import formats
-from galgame_asr.report.results import Results
+from galgame_asr.report.results import Results, Scored
 from galgame_asr.report.sentences import FLAG_NAMES
 
 
@@ -20,6 +20,7 @@ def _set(results: Results) -> str:
         ["", *(s.variant.prompt for s in found)],
         ["CER", *(formats.rate(s.cer) for s in found)],
         ["95% interval", *(formats.interval(s.cer) for s in found)],
+        *_macro(found),
         ["capped", *(formats.rate(s.capped) for s in found)],
         ["kana", *(formats.rate(s.kana) for s in found)],
         ["WER", *(formats.rate(s.wer) for s in found)],
@@ -48,6 +49,17 @@ def _set(results: Results) -> str:
     if compared:
         lines.insert(-6, f"against {compared[0].against.checkpoint}, by the capped CER")
     return "\n".join(lines)
+
+
+def _macro(found: Sequence[Scored]) -> list[list[str]]:
+    """The mean over groups, of utterances that have them."""
+    means = [scored.macro.cer for scored in found if scored.macro]
+    if not means:
+        return []
+    return [
+        ["macro average", *map(formats.rate, means)],
+        ["95% interval", *map(formats.interval, means)],
+    ]
 
 
 def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from galgame_asr.report.results import Comparison, Rate
+from galgame_asr.report.results import Comparison, Macro, Rate
 
 NONE = "–"
 MINUS = "−"
@@ -28,6 +28,20 @@ def without_zeros(
 def percent(value: float | None) -> str:
     """12.12%."""
     return NONE if value is None else f"{value:.2%}".replace("-", MINUS)
+
+
+def grouped(macro: Macro, shown: int) -> str:
+    """What the mean over groups is of, and what it leaves out."""
+    largest = f", of which the {shown} largest are shown" if macro.groups > shown else ""
+    without = (
+        f" {macro.without_group:,} utterances have no group and are not in it."
+        if macro.without_group
+        else ""
+    )
+    return (
+        f"Macro average: the mean over {macro.groups:,} groups{largest}; its interval is of whole "
+        f"groups drawn at random.{without}"
+    )
 
 
 def rate(rate: Rate | None) -> str:

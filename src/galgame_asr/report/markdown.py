@@ -29,6 +29,7 @@ def text(everything: Sequence[Results], checked: Exports) -> str:
                 [_row(scored, results.previous.get(scored.variant)) for scored in results.scored],
             ),
             *_corpora(results),
+            *_groups(results),
         ]  # fmt: skip
     if everything:
         lines += ["", LEGEND]
@@ -86,6 +87,33 @@ def _corpora(results: Results) -> list[str]:
     ]
     head = ["corpus", "checkpoint", "prompt", "utterances", "CER", "95% interval", CHANGE]
     return ["", *_table(head, rows)]
+
+
+def _groups(results: Results) -> list[str]:
+    """The mean over groups, and each group, of a set that has them."""
+    macro = results.macro
+    if macro is None:
+        return []
+    present = [s for s in results.scored if s.variant.revision is None]
+    rows = [("**macro average**", s, s.macro.utterances, s.macro.cer) for s in present if s.macro]
+    for name in results.groups:
+        found = [(s, s.group(name)) for s in present]
+        rows += [(name.replace("|", r"\|"), s, g.utterances, g.cer) for s, g in found]
+    table = _table(
+        ["group", "checkpoint", "prompt", "utterances", "CER", "95% interval"],
+        [
+            [
+                name,
+                scored.variant.checkpoint,
+                scored.variant.prompt,
+                f"{utterances:,}",
+                formats.rate(cer),
+                formats.interval(cer),
+            ]
+            for name, scored, utterances, cer in rows
+        ],
+    )
+    return ["", *table, "", formats.grouped(macro, len(results.groups))]
 
 
 def _change(comparison: Comparison | None) -> str:

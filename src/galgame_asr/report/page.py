@@ -27,8 +27,8 @@ def build(
     """The page as text.
 
     Args:
-        tables: scored utterances of each variant.
-        results: what `collect` made of them.
+        tables: scored utterances of each variant, to be looked at one by one.
+        results: what `collect` made of them, and of variants without texts.
         curriculum: the order of the checkpoints.
         read_clip: gives the audio of an utterance as a data: address.
         checked: what was found about exports.
@@ -68,6 +68,7 @@ def build(
         suspects={r.name: browser.suspects(tables, r.name, SUSPECTS) for r in results},
         data=Markup(browser.as_json(data)),
         most_suspects=SUSPECTS,
+        listed=len(tables),
         limits=browser,
     )
 

@@ -13,12 +13,15 @@ GROUPS = {
     "by_script": "Script of the reference",
     "by_speech": "Kind of line",
     "by_corpus": "Corpus",
+    "by_group": "Group",
 }
+NAMED = ("by_corpus", "by_group")  # by names that people gave
+MOST_GROUPS = 20  # of `by_group`, the largest: there may be as many as scenes
 
 
 @dataclass(frozen=True)
 class Variant:
-    """A checkpoint with a prompt; of another revision where one is named."""
+    """A checkpoint with a prompt; of another revision, or of a results file, where one is named."""
 
     checkpoint: str
     prompt: str
@@ -50,6 +53,16 @@ class Group:
 
 
 @dataclass(frozen=True)
+class Macro:
+    """The mean over groups of utterances, each counting the same whatever its size."""
+
+    groups: int
+    utterances: int  # in them
+    without_group: int
+    cer: Rate | None  # None of fewer than two groups
+
+
+@dataclass(frozen=True)
 class Scored:
     """One variant on one test set."""
 
@@ -70,10 +83,18 @@ class Scored:
     flags: Mapping[str, int]  # utterances
     groups: Mapping[str, Sequence[Group]]  # titles as in GROUPS
     confusions: Confusions
+    macro: Macro | None  # None where no utterance has a group
 
     def corpus(self, name: str) -> Group:
         """The utterances of one of the set's corpora."""
-        return next(group for group in self.groups[GROUPS["by_corpus"]] if group.name == name)
+        return self._named("by_corpus", name)
+
+    def group(self, name: str) -> Group:
+        """The utterances of one group of `score.groups`."""
+        return self._named("by_group", name)
+
+    def _named(self, section: str, name: str) -> Group:
+        return next(group for group in self.groups[GROUPS[section]] if group.name == name)
 
     @property
     def errors(self) -> int:
@@ -110,7 +131,7 @@ class Results:
     phases: Sequence[tuple[str, Comparison]]
     # Prompts of one checkpoint against the first prompt.
     prompts: Sequence[Comparison]
-    # Each variant against the same one of the other revision.
+    # Each variant against the same one of the other revision or results file.
     revision: Sequence[Comparison]
     # As `previous`, of each corpus alone where the set has several.
     corpora: Mapping[str, Mapping[Variant, Comparison]]
@@ -119,6 +140,20 @@ class Results:
     def title(self) -> str:
         """Heading of the set."""
         return TITLES[self.name]
+
+    @property
+    def macro(self) -> Macro | None:
+        """What the means over groups are of, the same of each present variant."""
+        return next((s.macro for s in self.scored if s.variant.revision is None), None)
+
+    @property
+    def groups(self) -> list[str]:
+        """Names of the largest groups of `score.groups`, the largest first."""
+        return [
+            group.name
+            for scored in self.scored[:1]
+            for group in scored.groups.get(GROUPS["by_group"], ())
+        ]
 
     @property
     def chosen(self) -> Scored | None:

@@ -26,6 +26,7 @@ RESAMPLES = 10_000
 # enough for the closed form.
 MAX_RESAMPLED = 5_000
 CHUNK = 2**20  # utterances drawn at a time: 25 MB
+BILLION = 10**9
 
 _BOUND = NormalDist().inv_cdf((1 + LEVEL) / 2)
 
@@ -47,14 +48,38 @@ class MatchedPairs:
 
 
 def interval(
-    errors: Counts, lengths: Counts, *, seed: int, resamples: int = RESAMPLES
+    errors: Counts,
+    lengths: Counts,
+    *,
+    seed: int,
+    resamples: int = RESAMPLES,
+    whole: int | None = None,
 ) -> Interval | None:
     """Interval of sum(errors) / sum(lengths); None where the lengths are all 0."""
-    return intervals(errors[:, None], lengths[:, None], seed=seed, resamples=resamples)[0]
+    columns = errors[:, None], lengths[:, None]
+    return intervals(*columns, seed=seed, resamples=resamples, whole=whole)[0]
+
+
+def mean_interval(rates: Floats, *, seed: int, resamples: int = RESAMPLES) -> Interval | None:
+    """Interval of the mean of rates of groups, which are drawn whole (cluster bootstrap).
+
+    What lines of one game have in common, such as its voices and music, is drawn with them: the
+    interval says how the mean would come out with other games. None for fewer than two groups.
+    """
+    if len(rates) < 2:
+        return None
+    # Whole numbers, whose sums are exact in any order.
+    parts = np.rint(rates * BILLION).astype(np.int64)
+    return interval(parts, np.full_like(parts, BILLION), seed=seed, resamples=resamples)
 
 
 def intervals(
-    errors: Counts, lengths: Counts, *, seed: int, resamples: int = RESAMPLES
+    errors: Counts,
+    lengths: Counts,
+    *,
+    seed: int,
+    resamples: int = RESAMPLES,
+    whole: int | None = None,
 ) -> list[Interval | None]:
     """Intervals of several rates of the same utterances.
 
@@ -66,6 +91,7 @@ def intervals(
         lengths: the same shape.
         seed: of the resampling; the same seed gives the same bounds to the last bit.
         resamples: test sets drawn.
+        whole: utterances of the set that these are a part of, whose number decides the method.
 
     Returns:
         One interval per column; None where there is nothing to divide by.
@@ -75,7 +101,7 @@ def intervals(
     if not len(defined):
         return found
     errors, lengths = errors[:, defined], lengths[:, defined]
-    if len(errors) > MAX_RESAMPLED:
+    if (whole or len(errors)) > MAX_RESAMPLED:
         bounds = _closed_form(errors, lengths)
     else:
         bounds = _resampled(errors, lengths, seed, resamples)

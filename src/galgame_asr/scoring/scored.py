@@ -44,6 +44,8 @@ SCHEMA = pa.schema(
         *((f"is_{name}", pa.bool_()) for name in FLAGS),
     ]
 )
+# Of a table in which some row has a group, see groups.py.
+GROUPED = SCHEMA.append(pa.field("group", pa.string()))
 
 
 def frame(rows: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
@@ -53,14 +55,15 @@ def frame(rows: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
 
 
 def read(path: Path) -> pd.DataFrame:
-    """Read a table of scored utterances, sorted by set and id.
+    """Read a table of scored utterances, which has the column `group` if some of them have one.
 
     Raises:
         DataError: as for `tables.read`.
     """
-    return tables.read(path, SCHEMA)
+    return tables.read(path, SCHEMA, GROUPED)
 
 
 def write(path: Path, rows: pd.DataFrame) -> None:
     """Write a table of scored utterances, in the order given."""
-    tables.write(path, rows, SCHEMA)
+    grouped = "group" in rows and bool(rows["group"].notna().any())
+    tables.write(path, rows, GROUPED if grouped else SCHEMA)

@@ -4,6 +4,7 @@ A rate stands beside the bounds of its interval: `cer`, `cer_low`, `cer_high`. A
 where there is nothing to divide by.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -29,6 +30,10 @@ DURATIONS = {  # seconds, the upper end excluded
 Fraction = tuple[Counts, Counts]
 # A section of the summary and a name in it.
 Key = tuple[str, str]
+Mask = npt.NDArray[np.bool_]  # of rows
+# A rate with the bounds of its interval; None where there is nothing to divide by.
+Bounded = tuple[float | None, float | None, float | None]
+UNDEFINED: Bounded = (None, None, None)
 
 
 def summarise(
@@ -42,7 +47,77 @@ def summarise(
         resamples: of the intervals.
     """
     rows = rows.sort_values("id", ignore_index=True)  # resampling draws rows by their place
-    rates, groups = fractions(rows), _groups(rows)
+    groups = _groups(rows)
+    summary, bounded = _counted(rows, groups, seed, resamples)
+    # What the seed's scorer prints for these texts.
+    seed_counts = compute_wer.count(zip(rows["truth"], rows["heard"], strict=True))
+    summary["cer_seed"] = rounded(seed_counts.overall.rate)
+    summary["compute_wer"] = dict(line.split(" -> ") for line in str(seed_counts).splitlines())
+    summary["suspect_labels"] = rows["id"][rows["is_suspect_label"].astype(bool)].tolist()
+    errors, characters = fractions(rows)["cer"]
+    for (section, name), mask in groups.items():
+        summary.setdefault(section, {})[name] = {
+            "utterances": int(mask.sum()),
+            "characters": int(characters[mask].sum()),
+            "errors": int(errors[mask].sum()),
+            **_named("cer", bounded[section, name]),
+        }
+    return summary | _by_group(rows, seed, resamples)
+
+
+def _by_group(rows: pd.DataFrame, seed: int, resamples: int) -> dict[str, Any]:
+    """Each group's CER, and the mean over groups: `macro`; nothing where no row has a group."""
+    if "group" not in rows or rows["group"].isna().all():
+        return {}
+    rates = fractions(rows)
+    errors, characters = rates["cer"]
+    found: dict[str, Any] = {}
+    means: dict[str, list[float]] = {"cer": [], "cer_capped": []}
+    for name, places in sorted(rows.groupby("group").indices.items()):
+        whole = int(characters[places].sum())
+        bounds = confidence.interval(
+            errors[places], characters[places], seed=seed, resamples=resamples, whole=len(rows)
+        )
+        rate = (errors[places].sum() / whole, bounds.low, bounds.high) if bounds else UNDEFINED
+        found[str(name)] = {
+            "utterances": len(places),
+            "characters": whole,
+            "errors": int(errors[places].sum()),
+            **_named("cer", rate),
+        }
+        for kind in means if whole else ():
+            means[kind].append(rates[kind][0][places].sum() / whole)
+    macro: dict[str, Any] = {
+        "groups": len(means["cer"]),
+        "utterances": int(rows["group"].notna().sum()),
+        "without_group": int(rows["group"].isna().sum()),
+    }
+    for kind, values in means.items():
+        bounds = confidence.mean_interval(np.array(values), seed=seed, resamples=resamples)
+        mean = sum(values) / len(values) if values else None
+        low, high = (bounds.low, bounds.high) if bounds else (None, None)
+        macro |= _named(kind, (mean, low, high))
+    return {"by_group": found, "macro": macro}
+
+
+def summarise_counts(
+    rows: pd.DataFrame, *, seed: int = 0, resamples: int = confidence.RESAMPLES
+) -> dict[str, Any]:
+    """What `summarise` says of rows without texts: all but parts of the set and the seed's figures.
+
+    Args:
+        rows: an id and counts, of one variant and one set, in any order.
+        seed: of the intervals.
+        resamples: of the intervals.
+    """
+    return _counted(rows.sort_values("id", ignore_index=True), {}, seed, resamples)[0]
+
+
+def _counted(
+    rows: pd.DataFrame, groups: Mapping[Key, Mask], seed: int, resamples: int
+) -> tuple[dict[str, Any], dict[Key, Bounded]]:
+    """What counts say of all rows; and every rate with its bounds, those of groups too."""
+    rates = fractions(rows)
     errors, characters = rates["cer"]
     each = np.ones(len(rows), dtype=np.int64)
     flags = {name: (_column(rows, f"is_{name}"), each) for name in FLAGS}
@@ -69,26 +144,14 @@ def summarise(
         name: {"utterances": int(marked.sum()), **_named("rate", bounded["flags", name])}
         for name, (marked, _) in flags.items()
     }
-    # What the seed's scorer prints for these texts.
-    seed_counts = compute_wer.count(zip(rows["truth"], rows["heard"], strict=True))
-    summary["cer_seed"] = rounded(seed_counts.overall.rate)
-    summary["compute_wer"] = dict(line.split(" -> ") for line in str(seed_counts).splitlines())
-    summary["suspect_labels"] = rows["id"][rows["is_suspect_label"].astype(bool)].tolist()
-    for (section, name), mask in groups.items():
-        summary.setdefault(section, {})[name] = {
-            "utterances": int(mask.sum()),
-            "characters": int(characters[mask].sum()),
-            "errors": int(errors[mask].sum()),
-            **_named("cer", bounded[section, name]),
-        }
-    return summary
+    return summary, bounded
 
 
 def fractions(rows: pd.DataFrame) -> dict[str, Fraction]:
     """Errors and lengths of each rate of the whole set."""
     characters = _column(rows, "characters")
     errors = np.sum([_column(rows, name) for name in EDITS], axis=0)
-    right = (rows["truth"] == rows["heard"]).to_numpy(dtype=bool).astype(np.int64)
+    right: Counts = (errors == 0).astype(np.int64)
     each: Counts = np.ones_like(right)
     return {
         "cer": (errors, characters),
@@ -99,7 +162,7 @@ def fractions(rows: pd.DataFrame) -> dict[str, Fraction]:
     }
 
 
-def _groups(rows: pd.DataFrame) -> dict[Key, npt.NDArray[np.bool_]]:
+def _groups(rows: pd.DataFrame) -> dict[Key, Mask]:
     """Parts of the set: which rows belong to each."""
     latin, kanji = (
         np.array([bool(script.search(text)) for text in rows["reference"]], dtype=bool)
@@ -130,22 +193,18 @@ def _column(rows: pd.DataFrame, name: str) -> Counts:
     return rows[name].to_numpy(dtype=np.int64)
 
 
-def _bounded(
-    fractions: dict[Key, Fraction], seed: int, resamples: int
-) -> dict[Key, tuple[float | None, float | None, float | None]]:
+def _bounded(fractions: dict[Key, Fraction], seed: int, resamples: int) -> dict[Key, Bounded]:
     """Each rate with the bounds of its interval, from the same resamples."""
     errors, lengths = (np.column_stack(side) for side in zip(*fractions.values(), strict=True))
     found = confidence.intervals(errors, lengths, seed=seed, resamples=resamples)
     rates = zip(errors.sum(axis=0), lengths.sum(axis=0), found, strict=True)
     return {
-        key: (None, None, None) if bounds is None else (part / whole, bounds.low, bounds.high)
+        key: UNDEFINED if bounds is None else (part / whole, bounds.low, bounds.high)
         for key, (part, whole, bounds) in zip(fractions, rates, strict=True)
     }
 
 
-def _named(
-    name: str, bounded: tuple[float | None, float | None, float | None]
-) -> dict[str, float | None]:
+def _named(name: str, bounded: Bounded) -> dict[str, float | None]:
     rate, low, high = map(rounded, bounded)
     return {name: rate, f"{name}_low": low, f"{name}_high": high}
 

@@ -11,6 +11,7 @@ from galgame_asr.core.files import write_text
 from galgame_asr.decoding import transcripts
 from galgame_asr.messages.errors import DataError
 from galgame_asr.scoring import scored
+from galgame_asr.scoring.groups import Grouping
 from galgame_asr.scoring.summary import summarise
 from galgame_asr.scoring.utterances import score
 from galgame_asr.scoring.words import Words
@@ -20,7 +21,7 @@ Sets = Mapping[str, pd.DataFrame]  # tables by the name of their set
 
 
 def score_file(
-    file: Path, references: Sets, rules: NormaliseParams, words: Words
+    file: Path, references: Sets, rules: NormaliseParams, words: Words, grouping: Grouping
 ) -> dict[str, pd.DataFrame]:
     """Score the transcripts of a file: a table of utterances for each set.
 
@@ -29,6 +30,7 @@ def score_file(
         references: manifests of the sets.
         rules: how both sides are normalised.
         words: of word error rates.
+        grouping: how an utterance's group is found; the tables have a column for it if at all.
 
     Raises:
         DataError: the file is missing or damaged, or has other utterances than a set.
@@ -36,9 +38,11 @@ def score_file(
     decoded, found = transcripts.read(file), {}
     for name, rows in references.items():
         try:
-            found[name] = score(name, rows, decoded.get(name, {}), rules, words)
+            table = score(name, rows, decoded.get(name, {}), rules, words)
         except DataError as error:
             raise DataError(f"{file}, set {name}: {error}") from None
+        by_id = dict(zip(transcripts.keys(rows), grouping.of(rows), strict=True))
+        found[name] = table.assign(group=table["id"].map(by_id)) if grouping else table
     return found
 
 

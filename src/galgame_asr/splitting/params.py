@@ -36,6 +36,8 @@ class SplitParams(Shares):
     group_min_letters: Annotated[int, Field(ge=1)]
     # Corpora whose test rows show what was forgotten: never in the test set proper.
     out_of_domain: tuple[str, ...]
+    # Groups of `score.groups` whose utterances all test, so that none of a game was trained on.
+    hold_out: tuple[str, ...]
     # Two sets that share an utterance, as can happen where a corpus's makers chose the test
     # set: stop (fail), or leave out the row of the less important set (drop).
     on_leak: Literal["fail", "drop"]

@@ -2,13 +2,14 @@
 
 import math
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import asdict, dataclass
 from statistics import NormalDist
 from typing import Any
 
 import pandas as pd
 
+from galgame_asr.core.params import hint
 from galgame_asr.core.paths import DEV_SAMPLE, SETS, TEST_SETS
 from galgame_asr.core.reader import ShardReader
 from galgame_asr.manifests.checks import signal
@@ -27,6 +28,7 @@ SPREAD = 0.12
 SHOWS = NormalDist().inv_cdf(0.975) + NormalDist().inv_cdf(0.8)
 SHOWN = 10  # pairs named in a message
 SHOWN_FAILED = 3  # rows
+SHOWN_GROUPS = 30  # named in a message
 
 
 # Kinds of corpora of which `fetch` takes the first shards alone where there is a limit.
@@ -41,15 +43,21 @@ class Limit:
     in_shards: bool  # the first come first, and a share is taken of them already
 
 
+def no_groups(rows: pd.DataFrame) -> "pd.Series[str]":
+    """No row has one."""
+    return pd.Series(None, rows.index, dtype=object)
+
+
 @dataclass(frozen=True)
 class Checks:
-    """What leaves rows out, and how the signal of dev and test rows is checked."""
+    """What is known of rows, what leaves them out, how the signal of dev and test is checked."""
 
     excluded: Mapping[str, Mapping[str, str]]  # by corpus, see `exclusions.read`
     limits: Mapping[str, Limit]  # by corpus that has one
     severities: Mapping[str, FlagSeverity]  # by corpus: what its flags do
     signal: SignalParams
     reader: ShardReader
+    groups: Callable[[pd.DataFrame], "pd.Series[str]"] = no_groups  # the name of each row's
 
 
 def split(
@@ -66,14 +74,14 @@ def split(
         the tables by name, and counts of them for metrics/split.json.
 
     Raises:
-        ConfigError: out_of_domain or exceptions name an unknown corpus.
+        ConfigError: out_of_domain or exceptions name an unknown corpus, hold_out an unknown group.
         DataError: a set that cannot be empty is, a test set has too few rows of a corpus, two
             sets share an utterance, a dev or test row has a flag of severity `fail`, or an
             excluded one is not there.
     """
     rows = rows.sort_values(["corpus", "id"], ignore_index=True)
     keys = _keys(rows, params)
-    placed = place(rows, keys, params)
+    placed = place(rows, keys, params, checks.groups(rows))
     placed = placed.where(usable(rows, checks.severities), LEFT_OUT)
     placed = _leave_out(rows, placed, excluded(rows, checks.excluded), "excluded")
     # Before the checks, which need not know rows that are in no set.
@@ -168,15 +176,18 @@ def _keys(rows: pd.DataFrame, params: SplitParams) -> pd.DataFrame:
     )
 
 
-def place(rows: pd.DataFrame, keys: pd.DataFrame, params: SplitParams) -> "pd.Series[str]":
+def place(
+    rows: pd.DataFrame, keys: pd.DataFrame, params: SplitParams, groups: "pd.Series[str]"
+) -> "pd.Series[str]":
     """The set of each row, whatever its flags.
 
-    Where a corpus's makers split it, their sets hold. Elsewhere the hash of an
+    A row whose name in `groups` is held out tests. Where a corpus's makers split it, their sets
+    hold. Elsewhere the hash of an
     utterance's group decides: its text when long enough, else its text and
     duration. So adding data moves nothing.
 
     Raises:
-        ConfigError: out_of_domain or exceptions name an unknown corpus.
+        ConfigError: out_of_domain or exceptions name an unknown corpus, hold_out an unknown group.
     """
     corpora = rows["corpus"].unique()
     for key in ("out_of_domain", "exceptions"):
@@ -196,8 +207,26 @@ def place(rows: pd.DataFrame, keys: pd.DataFrame, params: SplitParams) -> "pd.Se
     placed[hashed < test + dev] = "dev"
     placed[hashed < test] = "test"
     placed = rows["upstream_set"].astype(object).fillna(placed)
+    placed[held_out(groups, params.hold_out)] = "test"
     is_ood = rows["corpus"].isin(params.out_of_domain)
     return placed.mask((placed == "test") & is_ood, "ood")
+
+
+def held_out(groups: "pd.Series[str]", names: Collection[str]) -> "pd.Series[bool]":
+    """Which rows are of a group that is held out.
+
+    Raises:
+        ConfigError: a name is that of no group.
+    """
+    known = sorted(groups.dropna().unique())
+    for name in names:
+        if name not in known:
+            more = f" and {len(known) - SHOWN_GROUPS} more" if len(known) > SHOWN_GROUPS else ""
+            raise ConfigError(
+                f"split.hold_out names group '{name}', which no utterance is of. "
+                f"{hint(name, known[:SHOWN_GROUPS])}{more}"
+            )
+    return groups.isin(names)
 
 
 def _refuse_failed(rows: pd.DataFrame, severities: Mapping[str, FlagSeverity]) -> None:

@@ -11,8 +11,8 @@ from galgame_asr.core import utterances
 from galgame_asr.core.files import atomic_directory, prune
 from galgame_asr.core.params import load
 from galgame_asr.core.paths import DECODED, DECODED_SETS, SCORED, SPLIT, VARIANTS
-from galgame_asr.messages.console import Progress, run
-from galgame_asr.scoring import variant
+from galgame_asr.messages.console import Progress, log, run
+from galgame_asr.scoring import groups, variant
 from galgame_asr.scoring.params import ScoreParams
 from galgame_asr.scoring.words import Words, require_dictionary
 
@@ -25,6 +25,11 @@ def main(_arguments: Sequence[str]) -> None:
     # DVC hashes the folder, so what other params left behind there must go.
     prune(DECODED, {f"{name}.jsonl" for name in names})
     references = {set_: utterances.read(SPLIT / f"{set_}.parquet") for set_ in DECODED_SETS}
+    corpora = {corpus for rows in references.values() for corpus in rows["corpus"]}
+    grouping = groups.read(params.groups, corpora)
+    for set_, rows in references.items():
+        if grouping and (without := int(grouping.of(rows).isna().sum())):
+            log.info("%s: %d of %d utterances have no group", set_, without, len(rows))
     words = Words()
     with (
         atomic_directory(SCORED) as tables,
@@ -33,7 +38,7 @@ def main(_arguments: Sequence[str]) -> None:
     ):
         for name in names:
             file = DECODED / f"{name}.jsonl"
-            found = variant.score_file(file, references, params.normalise, words)
+            found = variant.score_file(file, references, params.normalise, words, grouping)
             variant.write(found, tables / f"{name}.parquet", summaries / f"{name}.json")
             progress.update(1, name)
 

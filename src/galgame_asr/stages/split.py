@@ -13,6 +13,7 @@ from galgame_asr.core.paths import EXCLUSIONS, MANIFEST, METRICS, QUALITY, RAW, 
 from galgame_asr.core.reader import ShardReader
 from galgame_asr.manifests.params import Exceptions, FlagSeverity, SignalParams, severity_of
 from galgame_asr.messages.console import log, run
+from galgame_asr.scoring import groups
 from galgame_asr.splitting import exclusions
 from galgame_asr.splitting.params import SplitParams
 from galgame_asr.splitting.split import IN_SHARDS, Checks, Limit, split
@@ -34,6 +35,8 @@ def main(_arguments: Sequence[str]) -> None:
     excluded = exclusions.read(EXCLUSIONS, names)
     for name, reasons in excluded.items():
         log.info("%s/%s.tsv leaves out %d utterances", EXCLUSIONS, name, len(reasons))
+    grouping = groups.read(load(dict[str, str], "score.groups"), names)
+    groups.check(grouping, rows)
     checks = Checks(
         excluded,
         {
@@ -44,6 +47,7 @@ def main(_arguments: Sequence[str]) -> None:
         {name: severity_of(name, kinds[name], severity, exceptions) for name in names},
         load(SignalParams, "manifest.signal"),
         ShardReader(RAW),
+        grouping.of,
     )
     parts, counts = split(rows, load(SplitParams, "split"), checks)
     for name, part in parts.items():

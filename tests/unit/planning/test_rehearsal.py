@@ -11,16 +11,16 @@ from galgame_asr.planning import rehearsal
 def test_lists_of_ids_stay_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of the rendered corpora they name nothing, committed or new, also where it is said again."""
     source = tmp_path / "source"
-    for name in ("exclusions/own.tsv", "exclusions/.gitkeep", "params.yaml"):
+    for name in ("exclusions/own.tsv", "groups/own.tsv", "exclusions/.gitkeep", "params.yaml"):
         (source / name).parent.mkdir(parents=True, exist_ok=True)
-        (source / name).write_text("id\treason\n")
+        (source / name).write_text("id\tgroup\n")
     monkeypatch.chdir(source)
     for command in (
         "git init --quiet", "git config user.email test@example.org", "git config user.name Test",
         "git add .", "git commit --quiet --message lists",
     ):  # fmt: skip
         subprocess.run(command.split(), check=True)
-    Path("exclusions/new.tsv").write_text("id\treason\n")
+    Path("groups/new.tsv").write_text("id\tgroup\n")
     for _ in range(2):
         place = tmp_path / "rehearsal"
         rehearsal.copy(place)

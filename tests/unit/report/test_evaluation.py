@@ -10,11 +10,13 @@ import pytest
 
 from galgame_asr.cli import dispatch
 from galgame_asr.core import utterances
+from galgame_asr.experiment.curriculum import Curriculum
 from galgame_asr.families.common import compute
 from galgame_asr.messages.errors import CheckpointError, ConfigError, DataError, GalgameAsrError
 from galgame_asr.report import figures, markdown
 from galgame_asr.report.collect import collect
 from galgame_asr.report.evaluation import SUFFIXES
+from galgame_asr.report.results import Variant
 from galgame_asr.scoring import scored
 from tests import tables
 from tests.conftest import REPOSITORY
@@ -177,6 +179,20 @@ def test_the_figures_are_those_of_the_report() -> None:
         (line,) = (row for row in table if row[0] == title)
         assert line[1:] == [str(s.flags[flag]) for s in own]
     assert "against" not in figures.text([replace(one, previous={})])
+    assert "macro" not in shown
+
+
+def test_the_mean_over_groups_is_that_of_the_report() -> None:
+    """With its interval, below the CER."""
+    rows = tables.tables()[Variant("base", "none")]
+    found = {Variant("base", "none"): rows.assign(group=rows["id"].str[-1])}
+    (results, _) = collect(found, Curriculum(("base",), ("none",), {}, {}))
+    (row,) = (r for r in markdown.text([results], {}).splitlines() if "macro average**" in r)
+    lines = [re.split(" {2,}", line) for line in figures.text([results]).splitlines()]
+    names = [line[0] for line in lines]
+    place = names.index("macro average")
+    assert names[place - 2 : place + 2] == ["CER", "95% interval", "macro average", "95% interval"]
+    assert [lines[place][1], lines[place + 1][1]] == row.strip("| ").split(" | ")[-2:]
 
 
 def test_columns_of_japanese_names_stand_below_each_other() -> None:

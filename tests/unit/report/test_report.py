@@ -401,6 +401,68 @@ def test_another_revision_is_paired_by_id_and_reference() -> None:
     assert "base @ v1" in markdown.text(results, {})
 
 
+def test_another_revision_had_another_corpus() -> None:
+    """Rows per corpus are of the corpora that are here: of others there is nothing to show."""
+    found = tables.tables()
+    variant = Variant("base", "none")
+    old = found[variant].copy()
+    old.loc[old["id"] >= "vn/0020", "corpus"] = "gone"
+    results = collect(found | {replace(variant, revision="v1"): old}, tables.CURRICULUM)
+    assert [found.corpora for found in results] == [{}, {}]
+    assert "gone" not in markdown.text(results, {})
+
+
+def in_groups(groups: int, without: int = 0) -> Tables:
+    """Utterances in turn of `game|0` and so on; the first of each set have no group."""
+    found = {}
+    for variant, table in tables.tables().items():
+        numbers = table["id"].str[-2:].astype(int)
+        names = "game|" + (numbers % groups).astype(str)
+        in_test = table["set"] == "test"
+        found[variant] = table.assign(group=names.where(in_test & (numbers >= without), None))
+    return found
+
+
+def test_groups_have_rows_and_a_mean() -> None:
+    """On the page as in report.md, in the set that has groups alone, for each variant."""
+    found = in_groups(3, without=4)
+    results = collect(found, tables.CURRICULUM)
+    text, built = markdown.text(results, {}), build(found)
+    rows = [line.split(" | ") for line in text.splitlines() if line.startswith("| game")]
+    means = [line.split(" | ") for line in text.splitlines() if "**macro average**" in line]
+    assert len(means) == 8
+    assert [row[0] for row in rows] == [rf"| game\|{n}" for n in (0, 1, 2) for _ in range(8)]
+    assert {row[3] for row in rows} == {"12"}
+    for mean in means:
+        own = [float(row[4].rstrip("%")) for row in rows if row[1:3] == mean[1:3]]
+        assert float(mean[4].rstrip("%")) == pytest.approx(sum(own) / 3, abs=0.02)
+    said = (
+        "Macro average: the mean over 3 groups; its interval is of whole groups drawn at random. "
+        "4 utterances have no group and are not in it."
+    )
+    for whole in (text, html.unescape(built)):
+        assert whole.count(said) == 1
+        assert "game|0" in whole.replace("\\", "")
+    page_rows = re.findall(r'<th scope="row">(game\|\d|macro average)</th>', built)
+    assert len(page_rows) == 8 * 4 + 8 * 3  # the table, and the panel of each variant
+    (test, ood) = results
+    assert test.macro
+    assert ood.macro is None
+
+
+def test_of_many_groups_the_largest_are_shown() -> None:
+    """All of them are in the mean; without groups there is nothing of this."""
+    found = in_groups(30)
+    text = markdown.text(collect(found, tables.CURRICULUM), {})
+    assert "the mean over 30 groups, of which the 20 largest are shown; its" in text
+    assert len(re.findall(r"^\| game", text, re.MULTILINE)) == 20 * 8
+    sizes = re.findall(r"^\| game.*? \| (\d+) \| [\d.]+% ", text, re.MULTILINE)
+    assert sizes == sorted(sizes, reverse=True)
+    plain = tables.tables()
+    assert "acro" not in markdown.text(collect(plain, tables.CURRICULUM), {})
+    assert "Macro average" not in build(plain)
+
+
 def test_clips_are_mp3_with_the_same_bytes() -> None:
     """The same samples give the same address."""
     samples = (np.sin(np.arange(16_000) / 10) / 4).astype(np.float32)

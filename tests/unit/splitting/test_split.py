@@ -25,6 +25,7 @@ PARAMS = SplitParams(
     test=0.2,
     group_min_letters=3,
     out_of_domain=(),
+    hold_out=(),
     on_leak="fail",
     test_limit=None,
     exceptions={},
@@ -100,6 +101,64 @@ def test_adding_data_moves_nothing(seed: int, checks: Checks) -> None:
     old, new = rows(300, checks, seed=seed), rows(300, checks, seed=seed + 100)
     together = sets_of(pd.concat([new, old], ignore_index=True), checks)
     assert {id_: together[id_] for id_ in old["id"]} == sets_of(old, checks)
+
+
+def by_first_digit(data: pd.DataFrame) -> "pd.Series[str]":
+    """The group of a row is the first digit of its id; a letter is none."""
+    first = data["id"].str.removeprefix("vn").str.removeprefix("reading").str[0]
+    return first.where(first.str.isdigit(), None)
+
+
+def test_groups_that_are_held_out_test(checks: Checks) -> None:
+    """All of their rows, also of those that upstream put elsewhere; no other row moves."""
+    data = pd.concat([rows(400, checks), rows(400, checks, "reading")], ignore_index=True)
+    data.loc[::7, "upstream_set"] = "train"
+    grouped = dataclasses.replace(checks, groups=by_first_digit)
+    before = sets_of(data.copy(), grouped, WITH_OOD)
+    held = dataclasses.replace(WITH_OOD, hold_out=("3", "7"))
+    after = sets_of(data.copy(), grouped, held)
+    groups = by_first_digit(data).set_axis(data["id"])
+    out = set(groups.index[groups.isin(["3", "7"])])
+    assert 60 < len(out) < 140
+    assert {before[id_] for id_ in out} == {"train", "dev", "test", "ood"}
+    # In domain and out of domain as their corpora are.
+    assert {id_: after[id_] for id_ in out} == {
+        id_: "test" if id_.startswith("vn") else "ood" for id_ in out
+    }
+    rest = set(after) - out
+    assert {id_: after[id_] for id_ in rest} == {id_: before[id_] for id_ in rest}
+
+
+def test_a_line_of_a_held_out_group_leaks_as_any_other(checks: Checks) -> None:
+    """The same line in another game is refused, or leaves the training set."""
+    data = rows(200, checks)
+    groups = by_first_digit(data)
+    twin, own = data.index[groups == "3"][0], data.index[groups == "4"]
+    placed = sets_of(data.copy(), checks)
+    other = next(i for i in own if placed[data.loc[i, "id"]] == "train")
+    data.loc[other, "text"] = data.loc[twin, "text"]
+    grouped = dataclasses.replace(checks, groups=by_first_digit)
+    held = dataclasses.replace(PARAMS, hold_out=("3",))
+    with pytest.raises(DataError, match="1 leaks between the sets"):
+        split(data.copy(), held, grouped)
+    after = sets_of(data.copy(), grouped, dataclasses.replace(held, on_leak="drop"))
+    assert after[data.loc[twin, "id"]] == "test"
+    assert after[data.loc[other, "id"]] == LEFT_OUT
+
+
+def test_a_group_that_is_not_there(checks: Checks) -> None:
+    """The message lists those there are, some of many."""
+    held = dataclasses.replace(PARAMS, hold_out=("3", "game_x"))
+    grouped = dataclasses.replace(checks, groups=by_first_digit)
+    with pytest.raises(
+        ConfigError, match=r"hold_out names group 'game_x'.*Allowed: 0, 1, 2, 3, 4, 5, 6, 7, 8, 9$"
+    ):
+        split(rows(300, checks), held, grouped)
+    with pytest.raises(ConfigError, match=r"hold_out names group '3', .*Allowed: nothing$"):
+        split(rows(300, checks), held, checks)
+    many = dataclasses.replace(checks, groups=lambda data: data["id"])
+    with pytest.raises(ConfigError, match="and 270 more"):
+        split(rows(300, checks), held, many)
 
 
 @pytest.mark.parametrize("in_shards", [False, True])
