@@ -68,7 +68,7 @@ def curve(results: Results, curriculum: Curriculum) -> Markup:
         axes.set_ylim(bottom=0)
         axes.grid(visible=False, axis="x")
         figure.legend(loc="outside upper left", ncols=3)
-        lines = [f"{s.variant.name} {_percent(s.cer)}" for s in _present(results)]
+        lines = [f"{s.variant.name} {_percent(s.cer)}" for s in _along(results, curriculum)]
         return _svg(figure, title, "; ".join(lines))
 
 
@@ -79,7 +79,7 @@ def _curve_of_prompt(
     shift = 0.03 * (number - (len(curriculum.prompts) - 1) / 2)  # intervals beside each other
     points = {
         s.variant.checkpoint: (curriculum.position(s.variant.checkpoint) + shift, s.cer)
-        for s in _present(results)
+        for s in _along(results, curriculum)
         if s.variant.prompt == prompt and s.cer
     }
     for phase, init in curriculum.inits.items():
@@ -202,8 +202,13 @@ def label(variant: Variant) -> str:
     return f"{variant.checkpoint} · {variant.prompt}{at}"
 
 
-def _present(results: Results) -> list[Scored]:
-    return [scored for scored in results.scored if scored.variant.revision is None]
+def _along(results: Results, curriculum: Curriculum) -> list[Scored]:
+    """The present checkpoints, without baselines."""
+    return [
+        scored
+        for scored in results.scored
+        if scored.variant.revision is None and scored.variant.checkpoint in curriculum.checkpoints
+    ]
 
 
 def _percent(rate: Rate | None) -> str:
