@@ -1,6 +1,14 @@
 """Section `baselines`: other people's models and transcripts, by name."""
 
-from galgame_asr.baselines.transcripts.params import TranscriptsFile
+from typing import Annotated
 
-Entry = TranscriptsFile
+from pydantic import Field
+
+from galgame_asr.baselines.faster_whisper.params import FasterWhisperModel
+from galgame_asr.baselines.transcripts.params import TranscriptsFile
+from galgame_asr.baselines.transformers.params import TransformersModel
+
+Entry = Annotated[
+    TransformersModel | FasterWhisperModel | TranscriptsFile, Field(discriminator="kind")
+]
 Baselines = dict[str, Entry]

@@ -4,7 +4,7 @@ import time
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from concurrent.futures import as_completed
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from multiprocessing.sharedctypes import Synchronized
 from pathlib import Path
@@ -47,6 +47,8 @@ class Task:
     processes: int = 1  # that share the work
     # Instead of the family's own; one that other processes can be given.
     front_end: FrontEnd | None = None
+    # Of a runtime whose files do not say all: see `runtimes.load`.
+    options: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def window(self) -> int | None:
@@ -103,7 +105,7 @@ class Decoder:
 
     def __init__(self, task: Task, device: torch.device) -> None:
         self.task, self.device = task, device
-        self.family: Recogniser = runtimes.load(task.family, task.checkpoint)
+        self.family: Recogniser = runtimes.load(task.family, task.checkpoint, options=task.options)
         self.family.model.to(device)
         self.reader = ShardReader(task.raw)
         precision = compute.precision(task.compute, device)
