@@ -45,7 +45,8 @@ def build(directory: Path, *, seed: int = 0) -> Path:
     trained.train_from_iterator([*TEXTS, "language Japanese English None"], trainer)
     trained.add_tokens([AddedToken("<asr_text>", special=False, normalized=False)])
     trained.add_special_tokens([AddedToken(mark, normalized=False) for mark in MARKS])
-    tokenizer: Any = PreTrainedTokenizerFast(
+    make: Any = PreTrainedTokenizerFast
+    tokenizer = make(
         tokenizer_object=trained,
         eos_token="<|im_end|>",
         pad_token="<|endoftext|>",
@@ -76,7 +77,7 @@ def build(directory: Path, *, seed: int = 0) -> Path:
     torch.manual_seed(seed)
     model = Qwen3ASRForConditionalGeneration(config)
     with torch.no_grad():
-        embeddings = model.get_input_embeddings().weight
+        embeddings: Any = model.get_input_embeddings().weight
         # Nothing is said but whole letters, and the end, which takes the place of a common one.
         for token in range(len(ids)):
             text = tokenizer.decode([token])

@@ -17,7 +17,7 @@ from galgame_asr.decoding import transcripts
 from galgame_asr.decoding.transcripts import keys
 from galgame_asr.formats.ctranslate2 import export as ctranslate2
 from galgame_asr.messages.errors import CheckpointError, ConfigError, DataError
-from tests import models, qwens, whispers
+from tests import models, qwens, sherpas, whispers
 from tests.conftest import REPOSITORY
 from tests.servers import serving
 from tests.unit.baselines.conftest import Run
@@ -74,6 +74,20 @@ def test_qwen3_asr_hears_the_names_of_its_prompt(run: Run) -> None:
     found = run.decode("qwen", entry | {"search": SHORT})
     assert set(by_key(found["plain"])) == set(audios(run))
     assert by_key(found["plain"]) != by_key(found["names"])
+
+
+def test_sherpa_onnx_decodes_its_models(run: Run) -> None:
+    """With files and arguments by their names."""
+    pytest.importorskip("sherpa_onnx", reason="extra export")
+    directory = str(sherpas.build(Path("theirs"), "transducer"))
+    entry = {
+        "kind": "sherpa", "model": {"directory": directory}, "recognizer": "transducer",
+        "files": sherpas.FILES["transducer"],
+    }  # fmt: skip
+    greedy = by_key(run.decode("greedy", entry)["none"])
+    beams = entry | {"arguments": {"decoding_method": "modified_beam_search"}}
+    assert len(set(greedy.values())) > 5
+    assert by_key(run.decode("beams", beams)["none"]) != greedy
 
 
 def test_a_model_comes_from_the_hub(run: Run) -> None:
@@ -162,7 +176,7 @@ def test_a_model_comes_out_of_packages(run: Run, monkeypatch: pytest.MonkeyPatch
     first = {name: (converted / name).read_bytes() for name in others}
     install("theirs-part1", first | {"model.bin.part1": weights[:half]})
     install("theirs-part2", {"model.bin.part2": weights[half:]})
-    packaged = {
+    packaged: dict[str, Any] = {
         "packages": ["theirs-part2", "theirs-part1"],
         "sha256": {"model.bin": hashlib.sha256(weights).hexdigest()},
     }

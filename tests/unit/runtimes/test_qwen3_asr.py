@@ -41,7 +41,7 @@ def say(directory: Path, prompt: Prompt, **search: Any) -> list[Transcript]:
 def by_hand(directory: Path, language: str | None, context: str | None, **more: Any) -> list[str]:
     """One utterance at a time."""
     processor: Any = AutoProcessor.from_pretrained(directory)  # type: ignore[no-untyped-call]
-    model: Any = Qwen3ASRForConditionalGeneration.from_pretrained(directory).eval()
+    model: Any = Qwen3ASRForConditionalGeneration.from_pretrained(directory)
     texts = []
     for audio in AUDIOS:
         given = processor.apply_transcription_request(audio, language=language, prompt=context)
