@@ -35,7 +35,8 @@ class SenseVoice(nn.Module):
         # The runtime leaves out the first four symbols, which are about language and feeling.
         marks = told[:, None] * torch.tensor([1.0, -1.0, 2.0, -2.0])[:, None]
         frames = torch.cat([marks, x + told[:, None]], dim=1)
-        return self.out(torch.tanh(self.heard(frames)))
+        logits: torch.Tensor = self.out(torch.tanh(self.heard(frames)))
+        return logits
 
 
 class Encoder(nn.Module):
@@ -59,7 +60,8 @@ class Joiner(nn.Module):
 
     def forward(self, heard: torch.Tensor, said: torch.Tensor) -> torch.Tensor:
         """Logits (N, symbols)."""
-        return self.out((heard + said).tanh())
+        logits: torch.Tensor = self.out((heard + said).tanh())
+        return logits
 
 
 def build(directory: Path, recognizer: str, *, seed: int = 0) -> Path:

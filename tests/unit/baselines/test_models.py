@@ -4,6 +4,7 @@ import hashlib
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,19 +12,24 @@ import numpy as np
 import pytest
 from transformers import WhisperForConditionalGeneration
 
+from galgame_asr.core.params import load
 from galgame_asr.core.paths import DECODED, RAW
 from galgame_asr.core.reader import ShardReader
 from galgame_asr.decoding import transcripts
+from galgame_asr.decoding.params import DecodeParams, SearchParams
+from galgame_asr.decoding.transcribe import Task, transcribe_sets
 from galgame_asr.decoding.transcripts import keys
+from galgame_asr.families.common.params import ComputeParams, Prompt
 from galgame_asr.formats.ctranslate2 import export as ctranslate2
 from galgame_asr.messages.errors import CheckpointError, ConfigError, DataError
-from tests import models, qwens, sherpas, whispers
+from tests import funasrs, models, qwens, sherpas, whispers
 from tests.conftest import REPOSITORY
 from tests.servers import serving
 from tests.unit.baselines.conftest import Run
 
 PROMPTS: dict[str, Any] = {"japanese": {"language": "ja"}, "none": {}}
 SHORT = {"max_new_tokens": 12}
+SENSE_VOICE = "sense_voice"
 
 
 def audios(run: Run) -> dict[str, "np.ndarray[Any, np.dtype[np.float32]]"]:
@@ -88,6 +94,29 @@ def test_sherpa_onnx_decodes_its_models(run: Run) -> None:
     beams = entry | {"arguments": {"decoding_method": "modified_beam_search"}}
     assert len(set(greedy.values())) > 5
     assert by_key(run.decode("beams", beams)["none"]) != greedy
+
+
+def test_funasr_decodes_its_models(run: Run) -> None:
+    """Fun-ASR-Nano with its prompts and search, others without."""
+    theirs = {"kind": "funasr", "model": {"directory": str(models.build(Path("nano")))}}
+    prompts = {"japanese": {"language": "日文"}, "names": {"language": "日文", "hotwords": ["葵"]}}
+    found = run.decode("nano", theirs | {"prompts": prompts, "search": SHORT})
+    own = Task("fun_asr_nano", Path("nano"), RAW, Prompt(language="日文"), *_settings())
+    assert found["japanese"] == {
+        name: {key: replace(one, log_prob=None) for key, one in by_id.items()}
+        for name, by_id in transcribe_sets(run.sets, own).items()
+    }
+    with pytest.raises(ConfigError, match=r"baselines\.nano\.arguments: those of Fun-ASR-Nano"):
+        run.decode("nano", theirs | {"arguments": {"ban_emo_unk": True}})
+    theirs = {"kind": "funasr", "model": {"directory": str(funasrs.build(Path("sv"), SENSE_VOICE))}}
+    voice = run.decode("voice", theirs | {"prompts": {"japanese": {"language": "ja"}}})
+    assert set(by_key(voice["japanese"])) == set(audios(run))
+    assert "".join(by_key(voice["japanese"]).values())
+
+
+def _settings() -> tuple[SearchParams, ComputeParams, int]:
+    search = replace(load(DecodeParams, "decode"), max_new_tokens=SHORT["max_new_tokens"])
+    return search, load(ComputeParams, "compute"), 300
 
 
 def test_a_model_comes_from_the_hub(run: Run) -> None:
