@@ -110,6 +110,7 @@ EDITS: dict[str, set[str]] = {
     "runtimes": {"export", "verify", "decode", "baseline"},
     "decoding": {"decode", "verify", "baseline"},
     "decoding/transcripts.py": {"decode", "verify", "score", "baseline"},
+    "decoding/speed.py": {"decode", "verify", "baseline", "report"},
     "baselines": set(),
     "baselines/common": {"baseline"},
     **{f"baselines/{kind}": set() for kind in BASELINES},

@@ -16,7 +16,7 @@ import torch
 
 from galgame_asr.core import processes
 from galgame_asr.core.reader import SAMPLE_RATE_HZ, SHORTEST, ShardReader
-from galgame_asr.decoding import long_audio
+from galgame_asr.decoding import long_audio, speed
 from galgame_asr.decoding.params import SearchParams
 from galgame_asr.decoding.segments import Audio, Detector, load_detector
 from galgame_asr.decoding.transcripts import Transcripts, keys
@@ -49,6 +49,7 @@ class Task:
     front_end: FrontEnd | None = None
     # Of a runtime whose files do not say all: see `runtimes.load`.
     options: Mapping[str, Any] = field(default_factory=dict)
+    speed: Path | None = None  # a file to record in how fast one process was
 
     @property
     def window(self) -> int | None:
@@ -78,16 +79,32 @@ def transcribe(rows: pd.DataFrame, task: Task) -> list[Transcript]:
     # Longest first: what does not fit into memory fails at once, and the ETA is honest.
     batches = list(reversed(by_length(order, frames, task.batch_frames, task.window)))
     decoded: dict[int, Transcript] = {}
-    with _results(rows, batches, task) as results:
-        start = time.monotonic()
+    with _results(rows, batches, task) as (results, used):
+        start, clock = time.monotonic(), speed.Clock()
         with Progress("decode", total=len(rows), unit="utterances") as progress:
             for batch, transcripts in results:
                 decoded |= zip(batch, transcripts, strict=True)
+                clock.batch(len(batch), durations_s[batch].sum())
                 progress.update(len(batch))
         elapsed_s = time.monotonic() - start
     audio_s = durations_s.sum()
     log.info("%.0f s of audio, %.1f times as fast as speech", audio_s, audio_s / elapsed_s)
+    if task.speed and used and clock.utterances:
+        speed.record(task.speed, _conditions(task, used, clock), clock.seconds)
     return [decoded[index] for index in range(len(rows))]
+
+
+def _conditions(task: Task, used: compute.Used, clock: speed.Clock) -> speed.Conditions:
+    return speed.Conditions(
+        device=compute.cpu_name() if used.device == "cpu" else used.device,
+        cpu_threads=used.cpu_threads,
+        precision=used.precision,
+        batch_frames=task.batch_frames,
+        torch=torch.__version__,
+        utterances=clock.utterances,
+        audio_s=round(clock.audio_s, 1),
+        size_mb=speed.size_mb(task.checkpoint),
+    )
 
 
 def transcribe_sets(sets: Mapping[str, pd.DataFrame], task: Task) -> Transcripts:
@@ -111,6 +128,7 @@ class Decoder:
         precision = compute.precision(task.compute, device)
         compute.cast(self.family.model, precision)
         self.autocast = compute.autocast(device, precision)
+        self.used = compute.used(device, precision)
 
     def __call__(self, rows: Sequence[Row]) -> list[Transcript]:
         """One transcript for each row; longer audio than a piece may be goes through VAD."""
@@ -164,12 +182,12 @@ def max_tokens(duration_s: float, params: SearchParams) -> int:
 @contextmanager
 def _results(
     rows: pd.DataFrame, batches: Sequence[list[int]], task: Task
-) -> Iterator[Iterator[tuple[list[int], list[Transcript]]]]:
-    """Give each batch with its transcripts, in whatever order they come."""
+) -> Iterator[tuple[Iterator[tuple[list[int], list[Transcript]]], compute.Used | None]]:
+    """Give each batch with its transcripts in whatever order, and what a single process uses."""
     records = rows.to_dict("records")
     if task.processes == 1:
         decoder = Decoder(task, compute.device(task.compute))
-        yield ((batch, decoder([records[i] for i in batch])) for batch in batches)
+        yield ((batch, decoder([records[i] for i in batch])) for batch in batches), decoder.used
         return
     log.info("decoding in %d processes", task.processes)
     context = torch.multiprocessing.get_context("spawn")
@@ -180,7 +198,7 @@ def _results(
         arguments=(task, context.Value("i", 0)),
     ) as pool:
         waiting = {pool.submit(_decode, [records[i] for i in b]): b for b in batches}
-        yield ((waiting[future], future.result()) for future in as_completed(waiting))
+        yield ((waiting[future], future.result()) for future in as_completed(waiting)), None
 
 
 def _load(task: Task, started: "Synchronized[int]") -> None:

@@ -23,7 +23,7 @@ def text(everything: Sequence[Results], checked: Exports) -> str:
             f"## {results.title}: {results.utterances:,} utterances, "
             f"{results.characters:,} characters",
             "",
-            *_table(
+            *table(
                 ["checkpoint", "prompt", "dev", "CER", "95% interval", "capped", "kana", "WER",
                  "right", "S, D, I", CHANGE],
                 [_row(scored, results.previous.get(scored.variant)) for scored in results.scored],
@@ -34,7 +34,7 @@ def text(everything: Sequence[Results], checked: Exports) -> str:
         lines += ["", LEGEND]
     if checked:
         rows = [_export(name, verified) for name, verified in checked.items()]
-        lines += ["", EXPORTS, "", *_table(exports.HEAD, rows), "", exports.LEGEND]
+        lines += ["", EXPORTS, "", *table(exports.HEAD, rows), "", exports.LEGEND]
     for results in everything:
         lines += ["", *_details(results)]
     return "\n".join(lines) + "\n"
@@ -85,7 +85,7 @@ def _corpora(results: Results) -> list[str]:
         for group in [scored.corpus(corpus)]
     ]
     head = ["corpus", "checkpoint", "prompt", "utterances", "CER", "95% interval", CHANGE]
-    return ["", *_table(head, rows)]
+    return ["", *table(head, rows)]
 
 
 def _change(comparison: Comparison | None) -> str:
@@ -124,15 +124,15 @@ def _details(results: Results) -> list[str]:
 def _classes(scored: Sequence[Scored]) -> str:
     """A column for each class that has an error, and a line for the others."""
     shown, zeros = formats.without_zeros(CLASS_NAMES, [s.classes for s in scored])
-    table = _table(
+    lines = table(
         ["variant", *shown.values()],
         [[_name(s.variant), *(formats.percent(s.classes[name]) for name in shown)] for s in scored],
     )
-    return "\n\n".join([*(["\n".join(table)] if shown else []), *([zeros] if zeros else [])])
+    return "\n\n".join([*(["\n".join(lines)] if shown else []), *([zeros] if zeros else [])])
 
 
 def _decisions(rows: Iterable[tuple[str, Comparison]]) -> list[str]:
-    return _table(
+    return table(
         ["variant", "against", "decision", "change", "95% interval", "MAPSSWE", "detectable"],
         [
             [
@@ -155,7 +155,8 @@ def _name(variant: Variant) -> str:
     )
 
 
-def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
+def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
+    """The lines of a table."""
     return [
         f"| {' | '.join(head)} |",
         "|---" * len(head) + "|",

@@ -76,6 +76,7 @@ def transcribe(
             batch_frames=run.machine.decode_batch_frames,
             processes=run.machine.processes,
             options=options or {},
+            speed=run.speed / f"{run.name}-{name}.json",
         )
         found[name] = transcribe_sets(sets, task)
     return found

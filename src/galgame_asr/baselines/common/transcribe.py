@@ -32,6 +32,7 @@ class Run:
     long_audio: LongAudioParams
     compute: ComputeParams
     machine: MachineParams
+    speed: Path  # where NAME-PROMPT.json is written, how fast it was
 
 
 def transcribe(baseline: Entry, sets: Sets, run: Run) -> Mapping[str, Transcripts]:
