@@ -47,6 +47,7 @@ def jsonl(data: bytes, name: str) -> Pairs:
             id_, text = row["id"], row["text"]
             if not isinstance(id_, str) or not isinstance(text, str):
                 raise TypeError("id and text must be strings")
+            f"{id_}{text}".encode()  # half of a character cannot be written
         except (KeyError, TypeError, ValueError, RecursionError) as error:
             raise DataError(f"{name}:{number} is no object with id and text: {error!r}") from None
         found.append((id_, text))
