@@ -32,10 +32,16 @@ class SherpaOffline:
     """The `Recogniser` of a model for sherpa-onnx; on the CPU alone, loaded for its prompt."""
 
     def __init__(
-        self, make: Any, name: str, files: Mapping[str, str], arguments: Mapping[str, Any]
+        self,
+        make: Any,
+        name: str,
+        files: Mapping[str, str],
+        arguments: Mapping[str, Any],
+        padding_s: float,
     ) -> None:
         self._make, self._name = make, name
         self._files, self._arguments = files, arguments
+        self._padding = round(padding_s * SAMPLE_RATE_HZ)
         self._known = list(inspect.signature(make).parameters)
         self._loaded: tuple[Prompt, Any] | None = None
         self.model = nn.Module()  # nothing: the runtime is on the CPU wherever this is moved to
@@ -47,8 +53,8 @@ class SherpaOffline:
                 )
 
     def features(self, audio: NDArray[np.float32]) -> torch.Tensor:
-        """The samples themselves (T, 1): the runtime computes its own features."""
-        return torch.from_numpy(audio)[:, None]
+        """The samples between silence, (T, 1): the runtime computes its own features."""
+        return torch.from_numpy(np.pad(audio, self._padding))[:, None]
 
     def transcribe(
         self, features: Sequence[torch.Tensor], prompt: Prompt, search: Search
@@ -57,7 +63,8 @@ class SherpaOffline:
 
         Raises:
             CheckpointError: the runtime cannot load the files.
-            ConfigError: the recogniser cannot be asked for what the prompt says.
+            ConfigError: the recogniser cannot be asked for what the prompt says, or decode so
+                little audio.
         """
         recognizer = self._recognizer(prompt)
         streams = []
@@ -65,7 +72,14 @@ class SherpaOffline:
             stream = recognizer.create_stream()
             stream.accept_waveform(SAMPLE_RATE_HZ, item[:, 0].numpy())
             streams.append(stream)
-        recognizer.decode_streams(streams)
+        try:
+            recognizer.decode_streams(streams)
+        except RuntimeError as error:
+            shortest_s = min(map(len, features)) / SAMPLE_RATE_HZ
+            raise ConfigError(
+                f"{self._name} of sherpa-onnx cannot decode audio of {shortest_s:g} s and more, "
+                f"silence included ({error}); more silence, padding_s, may help"
+            ) from None
         found = [stream.result for stream in streams]
         return [Transcript(one.text.strip(), len(one.tokens), None) for one in found]
 
@@ -97,7 +111,11 @@ class SherpaOffline:
 
 
 def load(
-    directory: Path, recognizer: str, files: Mapping[str, str], arguments: Mapping[str, Any]
+    directory: Path,
+    recognizer: str,
+    files: Mapping[str, str],
+    arguments: Mapping[str, Any],
+    padding_s: float = 0.0,
 ) -> SherpaOffline:
     """Load a model when it is first used; see `runtimes.load`.
 
@@ -106,6 +124,7 @@ def load(
         recognizer: NAME of `OfflineRecognizer.from_NAME`.
         files: names in the directory, by argument of it.
         arguments: others of it.
+        padding_s: silence before and after the audio.
 
     Raises:
         CheckpointError: a file is missing.
@@ -120,4 +139,6 @@ def load(
     if missing := [name for name in files.values() if not (directory / name).exists()]:
         raise CheckpointError(f"{directory} lacks {', '.join(missing)}")
     paths = {argument: str(directory / name) for argument, name in files.items()}
-    return SherpaOffline(getattr(made, CONSTRUCTOR + recognizer), recognizer, paths, arguments)
+    return SherpaOffline(
+        getattr(made, CONSTRUCTOR + recognizer), recognizer, paths, arguments, padding_s
+    )

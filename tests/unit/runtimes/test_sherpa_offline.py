@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from galgame_asr.families.common.family import Search
@@ -69,6 +70,29 @@ def test_a_recogniser_that_takes_none(tmp_path: Path) -> None:
         say(directory, "transducer", Prompt(language="ja"))
     with pytest.raises(ConfigError, match="hotwords and timestamps: transducer"):
         say(directory, "transducer", Prompt(hotwords=("葵",)))
+
+
+def test_silence_around_the_audio(tmp_path: Path) -> None:
+    """Is heard as if it were in the file; too little audio is an error that tells of it."""
+    directory = sherpas.build(tmp_path / "model", "transducer")
+    options = {
+        "recognizer": "transducer", "files": sherpas.FILES["transducer"], "arguments": {},
+    }  # fmt: skip
+    padded = runtimes.load("sherpa_offline", directory, options=options | {"padding_s": 0.25})
+    plain = runtimes.load("sherpa_offline", directory, options=options)
+    silence = np.zeros(4000, np.float32)
+    for audio in AUDIOS:
+        wide = np.concatenate([silence, audio, silence])
+        said = [
+            one.transcribe([one.features(heard)], Prompt(), Search([99]))[0].text
+            for one, heard in ((padded, audio), (plain, wide), (plain, audio))
+        ]
+        assert said[0] == said[1] != said[2]
+    short = noise(0.03)
+    assert padded.transcribe([padded.features(short)], Prompt(), Search([9]))[0].num_tokens
+    message = r"transducer of sherpa-onnx cannot decode audio of 0\.03 s .*padding_s, may help"
+    with pytest.raises(ConfigError, match=message):
+        plain.transcribe([plain.features(short)], Prompt(), Search([9]))
 
 
 def test_what_sherpa_onnx_does_not_have(tmp_path: Path) -> None:

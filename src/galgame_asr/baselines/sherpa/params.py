@@ -1,7 +1,9 @@
 """What an entry of kind `sherpa` of section `baselines` may say."""
 
 from dataclasses import field
-from typing import Literal
+from typing import Annotated, Literal
+
+from pydantic import Field
 
 from galgame_asr.baselines.common.params import Files, Prompts
 from galgame_asr.core.params import section
@@ -20,6 +22,8 @@ class SherpaModel:
     files: dict[str, str]
     # Others of its arguments, such as decoding_method.
     arguments: dict[str, str | int | float | bool] = field(default_factory=dict)
+    # Silence before and after each utterance, which some models are made for.
+    padding_s: Annotated[float, Field(ge=0)] = 0.0
     # language and itn, where the recogniser takes them.
     prompts: Prompts = field(default_factory=lambda: {"none": Prompt()})
 

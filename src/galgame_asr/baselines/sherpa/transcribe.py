@@ -17,6 +17,7 @@ def transcribe(baseline: SherpaModel, sets: Sets, run: Run) -> Mapping[str, Tran
         "recognizer": baseline.recognizer,
         "files": baseline.files,
         "arguments": baseline.arguments,
+        "padding_s": baseline.padding_s,
     }
     with model.directory(baseline.model, run) as folder:
         return model.transcribe(RUNTIME, folder, baseline.prompts, Search(), sets, run, options)
