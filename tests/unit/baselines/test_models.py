@@ -10,8 +10,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+import soundfile as sf
 from transformers import WhisperForConditionalGeneration
 
+from galgame_asr.cli import dispatch
 from galgame_asr.core.params import load
 from galgame_asr.core.paths import DECODED, RAW
 from galgame_asr.core.reader import ShardReader
@@ -24,6 +26,7 @@ from galgame_asr.formats.ctranslate2 import export as ctranslate2
 from galgame_asr.messages.errors import CheckpointError, ConfigError, DataError
 from tests import funasrs, models, qwens, sherpas, whispers
 from tests.conftest import REPOSITORY
+from tests.recordings import RATE_HZ, speak
 from tests.servers import serving
 from tests.unit.baselines.conftest import Run
 
@@ -151,6 +154,20 @@ def _stage(name: str, endpoint: str) -> bytes:
     environment = os.environ | {"HF_ENDPOINT": endpoint, "PYTHONPATH": str(REPOSITORY / "src")}
     subprocess.run(command, env=environment, check=True)
     return said_file(name).read_bytes()
+
+
+def test_other_commands_take_qwen3_asr_too(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    """Its directory says what it is: `evaluate` gives the baseline's texts, `transcribe` any."""
+    directory = str(qwens.build(Path("theirs")))
+    run.edit(lambda values: values["decode"].update(max_new_tokens=SHORT["max_new_tokens"]))
+    dispatch(["evaluate", directory, "--set", "test", "--prompt", "none", "--output", "out"])
+    model = {"kind": "transformers", "model": {"directory": directory}, "search": SHORT}
+    baseline = run.decode("qwen", model)["none"]
+    assert transcripts.read(Path("out/none.jsonl"))["test"] == baseline["test"]
+    sf.write("a.wav", speak("えへへ、先輩はずるいね。"), RATE_HZ)
+    capsys.readouterr()
+    dispatch(["transcribe", "a.wav", "--model", directory])
+    assert capsys.readouterr().out.strip()
 
 
 def test_another_family_is_refused(run: Run) -> None:
