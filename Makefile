@@ -64,7 +64,7 @@ constraints: ## write constraints.txt anew from the newest versions that resolve
 	rm -rf .venv-new
 	$(PYTHON) -m venv .venv-new
 	.venv-new/bin/pip install --quiet torch==2.13.0
-	.venv-new/bin/pip install --quiet --editable '.[whisper,subtitle,export,seed,ssh,dev]'
+	.venv-new/bin/pip install --quiet --editable '.[whisper,subtitle,export,seed,ssh,baseline-demo,dev]'
 	{ sed '/^[^#]/d' constraints.txt; \
 	  .venv-new/bin/pip freeze --exclude-editable | sed 's/^torch==.*/torch==2.13.0/'; } > constraints.new
 	mv constraints.new constraints.txt

@@ -10,7 +10,7 @@ from collections.abc import Hashable, Mapping
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
@@ -20,6 +20,10 @@ import pytest
 import soundfile as sf
 
 from galgame_asr import cli
+from galgame_asr.baselines.common.transcribe import Run
+from galgame_asr.baselines.transcripts import formats
+from galgame_asr.baselines.transcripts.params import TranscriptsFile
+from galgame_asr.baselines.transcripts.transcribe import transcribe as theirs_of
 from galgame_asr.core import utterances
 from galgame_asr.core.params import load, parse, read_yaml
 from galgame_asr.core.reader import ShardReader
@@ -208,6 +212,18 @@ def profiles(folder: Path) -> None:
     with TemporaryDirectory() as temporary:
         file = Path(shutil.copy(REPOSITORY / "params.yaml", temporary))
         profile.apply(["mine"], file=file, directory=folder)
+
+
+def theirs(folder: Path) -> None:
+    """Transcripts of another program, as stage baseline reads and writes them."""
+    rows = pd.DataFrame({"corpus": ["vn", "vn"], "id": ["u1", "u2"]})
+    for format_ in formats.READERS:
+        if (path := folder / f"a.{format_}").exists():
+            values = {"kind": "transcripts", "path": str(path), "format": format_}
+            entry = parse(TranscriptsFile, values | {"missing": "empty"}, "baselines.x")
+            said = theirs_of(entry, {"test": rows}, cast("Run", None))["none"]
+            transcripts.write(folder / "out.jsonl", said)
+            assert transcripts.read(folder / "out.jsonl") == said
 
 
 def decoded(folder: Path) -> None:
@@ -423,6 +439,14 @@ READERS: dict[str, Reader] = {
     "decoded": Reader(
         [{"a.jsonl": b'{"set": "test", "id": "u1", "text": "a", "tokens": 1, "log_prob": -1.5}\n'}],
         decoded, 2, (*TEXT, *JSON),
+    ),
+    "theirs": Reader(
+        [{"a.tsv": "u1\tはい\nvn/u2\tえ え\n".encode()},
+         {"a.tsv": "text\tid\nはい\tu1\n".encode()},
+         {"a.jsonl": '{"id": "u1", "text": "はい"}\n{"id": "u2", "text": ""}\n'.encode()},
+         {"a.kaldi": "u1 はい\nu2\n".encode()},
+         {"a.compute_wer": "utt: u1\nWER: 0\nref: は い\nhyp: は え\n\n".encode()}],
+        theirs, 4, (*TEXT, *JSON, b"utt: ", b"hyp: ", b"u1", b"vn/"),
     ),
     "manifest": Reader(
         [{"c.parquet": manifest()}, {"c.parquet": manifest("id")}], tables, 2, (b"PAR1",)

@@ -81,18 +81,17 @@ def tables(
 ) -> dict[Variant, pd.DataFrame]:
     """A table of each variant, with fewer errors later in the curriculum."""
     found = {}
-    for checkpoint in curriculum.checkpoints:
-        for prompt in curriculum.prompts:
-            draw = random.Random(f"{checkpoint} {prompt}")
-            found[Variant(checkpoint, prompt)] = table(
-                {
-                    name: {
-                        id_: (text, heard(text, RATES.get(checkpoint, 0.2), draw))
-                        for id_, text in texts(utterances).items()
-                    }
-                    for name in sets
+    for checkpoint, prompt in curriculum.variants():
+        draw = random.Random(f"{checkpoint} {prompt}")
+        found[Variant(checkpoint, prompt)] = table(
+            {
+                name: {
+                    id_: (text, heard(text, RATES.get(checkpoint, 0.2), draw))
+                    for id_, text in texts(utterances).items()
                 }
-            )
+                for name in sets
+            }
+        )
     return found
 
 

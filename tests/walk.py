@@ -42,6 +42,10 @@ LEFT_OUT = {
     "docs/training.md: dvc exp run -S '+train.phases.full.lora={rank: 16, alpha: 32}' "
     "-S train.phases.full.freeze.llm=true": "4 minutes, after another dvc exp run",
     "docs/training.md: pip install deepspeed": "needs a GPU's compiler",
+    "docs/baselines.md: pip install -c constraints.txt -e '.[baseline-demo]'": "130 MB",
+    "docs/baselines.md: galgame-asr profile baseline-demo": "needs those packages",
+    "docs/baselines.md: dvc repro": "needs those packages",
+    "docs/baselines.md: galgame-asr profile galgame baselines": "a run that needs a GPU",
     "docs/scores.md: dvc fetch --all-commits data/scored": "nothing was pushed yet",
     "docs/storage.md: dvc gc --workspace": "asks before it deletes",
     "docs/exports.md: python -m benchmarks.export_size sherpa int8": "9 GB of memory",

@@ -28,7 +28,7 @@ PARAMS_FILE = Path("params.yaml")
 # Of a repository: the 40-hex commit, never a branch, which can change under the same name.
 Revision = Annotated[str, pydantic.Field(pattern=r"^[0-9a-f]{40}$")]
 # Maps by name, whose names become part of stages' names, paths, dotted keys and commands.
-NAMED = ("corpora", "train.phases", "average", "export", "prompts")
+NAMED = ("corpora", "train.phases", "average", "export", "baselines", "prompts")
 # In UTF-8: CHECKPOINT-PROMPT.parquet fits into the 255 of a file's name, also with the 27 that DVC
 # adds while it copies.
 LONGEST_NAME_BYTES = 100
@@ -59,12 +59,10 @@ def refuse_names(values: Any, file: Path = PARAMS_FILE) -> None:
     """Refuse names that cannot be part of a stage's name, a path, a dotted key and a command.
 
     Raises:
-        ConfigError: a corpus, phase, average, export, prompt or checkpoint has one.
+        ConfigError: a corpus, phase, average, export, baseline, prompt or checkpoint has one.
     """
-    for key in (*NAMED, CHECKPOINTS):
-        found = values
-        for part in key.split("."):
-            found = found.get(part) if isinstance(found, dict) else None
+    for key in (*NAMED, *_baseline_prompts(values), CHECKPOINTS):
+        found = _below(values, key)
         for name in found if isinstance(found, list if key == CHECKPOINTS else dict) else ():
             parts = str(name).split("/") if key == CHECKPOINTS else [name]
             if not all(map(_is_name, parts)):
@@ -73,6 +71,20 @@ def refuse_names(values: Any, file: Path = PARAMS_FILE) -> None:
                     "digits, _ and -, the first of them no -, a number in quotes, up to "
                     f"{LONGEST_NAME_BYTES} bytes"
                 )
+
+
+def _baseline_prompts(values: Any) -> list[str]:
+    """The maps of prompts that baselines have for themselves."""
+    baselines = _below(values, "baselines")
+    names = baselines if isinstance(baselines, dict) else {}
+    return [f"baselines.{name}.prompts" for name in names if _is_name(name)]
+
+
+def _below(values: Any, key: str) -> Any:
+    """The value at a dotted key; None where there is none."""
+    for part in key.split("."):
+        values = values.get(part) if isinstance(values, dict) else None
+    return values
 
 
 def _is_name(name: Any) -> bool:

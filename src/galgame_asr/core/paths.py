@@ -23,6 +23,7 @@ OUTPUTS = (
 )  # fmt: skip
 LOGS = Path("logs")
 MACHINE = LOGS / "machine.json"  # what the last stage with a model ran on
+SPEED = LOGS / "speed"  # how long each variant took to decode
 EXCLUSIONS = Path("exclusions")  # in git: utterances that people left out
 SOURCES = Path("sources")  # in git: size and SHA-256 of every file that was downloaded
 

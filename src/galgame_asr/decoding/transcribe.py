@@ -4,7 +4,7 @@ import time
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from concurrent.futures import as_completed
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from multiprocessing.sharedctypes import Synchronized
 from pathlib import Path
@@ -16,7 +16,7 @@ import torch
 
 from galgame_asr.core import processes
 from galgame_asr.core.reader import SAMPLE_RATE_HZ, SHORTEST, ShardReader
-from galgame_asr.decoding import long_audio
+from galgame_asr.decoding import long_audio, speed
 from galgame_asr.decoding.params import SearchParams
 from galgame_asr.decoding.segments import Audio, Detector, load_detector
 from galgame_asr.decoding.transcripts import Transcripts, keys
@@ -47,6 +47,9 @@ class Task:
     processes: int = 1  # that share the work
     # Instead of the family's own; one that other processes can be given.
     front_end: FrontEnd | None = None
+    # Of a runtime whose files do not say all: see `runtimes.load`.
+    options: Mapping[str, Any] = field(default_factory=dict)
+    speed: Path | None = None  # a file to record in how fast one process was
 
     @property
     def window(self) -> int | None:
@@ -76,16 +79,32 @@ def transcribe(rows: pd.DataFrame, task: Task) -> list[Transcript]:
     # Longest first: what does not fit into memory fails at once, and the ETA is honest.
     batches = list(reversed(by_length(order, frames, task.batch_frames, task.window)))
     decoded: dict[int, Transcript] = {}
-    with _results(rows, batches, task) as results:
-        start = time.monotonic()
+    with _results(rows, batches, task) as (results, used):
+        start, clock = time.monotonic(), speed.Clock()
         with Progress("decode", total=len(rows), unit="utterances") as progress:
             for batch, transcripts in results:
                 decoded |= zip(batch, transcripts, strict=True)
+                clock.batch(len(batch), durations_s[batch].sum())
                 progress.update(len(batch))
         elapsed_s = time.monotonic() - start
     audio_s = durations_s.sum()
     log.info("%.0f s of audio, %.1f times as fast as speech", audio_s, audio_s / elapsed_s)
+    if task.speed and used and clock.utterances:
+        speed.record(task.speed, _conditions(task, used, clock), clock.seconds)
     return [decoded[index] for index in range(len(rows))]
+
+
+def _conditions(task: Task, used: compute.Used, clock: speed.Clock) -> speed.Conditions:
+    return speed.Conditions(
+        device=compute.cpu_name() if used.device == "cpu" else used.device,
+        cpu_threads=used.cpu_threads,
+        precision=used.precision,
+        batch_frames=task.batch_frames,
+        torch=torch.__version__,
+        utterances=clock.utterances,
+        audio_s=round(clock.audio_s, 1),
+        size_mb=speed.size_mb(task.checkpoint),
+    )
 
 
 def transcribe_sets(sets: Mapping[str, pd.DataFrame], task: Task) -> Transcripts:
@@ -103,12 +122,13 @@ class Decoder:
 
     def __init__(self, task: Task, device: torch.device) -> None:
         self.task, self.device = task, device
-        self.family: Recogniser = runtimes.load(task.family, task.checkpoint)
+        self.family: Recogniser = runtimes.load(task.family, task.checkpoint, options=task.options)
         self.family.model.to(device)
         self.reader = ShardReader(task.raw)
         precision = compute.precision(task.compute, device)
         compute.cast(self.family.model, precision)
         self.autocast = compute.autocast(device, precision)
+        self.used = compute.used(device, precision)
 
     def __call__(self, rows: Sequence[Row]) -> list[Transcript]:
         """One transcript for each row; longer audio than a piece may be goes through VAD."""
@@ -162,12 +182,12 @@ def max_tokens(duration_s: float, params: SearchParams) -> int:
 @contextmanager
 def _results(
     rows: pd.DataFrame, batches: Sequence[list[int]], task: Task
-) -> Iterator[Iterator[tuple[list[int], list[Transcript]]]]:
-    """Give each batch with its transcripts, in whatever order they come."""
+) -> Iterator[tuple[Iterator[tuple[list[int], list[Transcript]]], compute.Used | None]]:
+    """Give each batch with its transcripts in whatever order, and what a single process uses."""
     records = rows.to_dict("records")
     if task.processes == 1:
         decoder = Decoder(task, compute.device(task.compute))
-        yield ((batch, decoder([records[i] for i in batch])) for batch in batches)
+        yield ((batch, decoder([records[i] for i in batch])) for batch in batches), decoder.used
         return
     log.info("decoding in %d processes", task.processes)
     context = torch.multiprocessing.get_context("spawn")
@@ -178,7 +198,7 @@ def _results(
         arguments=(task, context.Value("i", 0)),
     ) as pool:
         waiting = {pool.submit(_decode, [records[i] for i in b]): b for b in batches}
-        yield ((waiting[future], future.result()) for future in as_completed(waiting))
+        yield ((waiting[future], future.result()) for future in as_completed(waiting)), None
 
 
 def _load(task: Task, started: "Synchronized[int]") -> None:

@@ -7,6 +7,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from itertools import product
 from typing import Any
 
 from galgame_asr.core.params import plug_ins
@@ -14,6 +15,7 @@ from galgame_asr.messages.errors import ConfigError
 
 STEP = re.compile("[1-9][0-9]*")
 Values = Mapping[str, Any]  # of params.yaml
+NO_PROMPT = ("none",)  # of a baseline that knows none
 
 
 @dataclass(frozen=True)
@@ -28,6 +30,17 @@ class Curriculum:
     averaged: Mapping[str, str]
     # The checkpoint that an export was made of, by export/NAME.
     exports: Mapping[str, str] = field(default_factory=dict)
+    # Other people's models and transcripts: the prompts that each knows, by its name.
+    baselines: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+    def variants(self) -> list[tuple[str, str]]:
+        """(checkpoint or baseline, prompt) of each row of the report."""
+        own = list(product(self.checkpoints, self.prompts))
+        return own + [(name, p) for name, prompts in self.baselines.items() for p in prompts]
+
+    def prompts_of(self, checkpoint: str) -> tuple[str, ...]:
+        """The prompts that a checkpoint, or a baseline, was decoded with."""
+        return self.baselines.get(checkpoint, self.prompts)
 
     def phases(self) -> list[tuple[str, str, str]]:
         """(phase, its init, its last checkpoint), for phases of which both were decoded."""
@@ -54,8 +67,10 @@ class Curriculum:
 
         A checkpoint of a phase with the one the phase started from, a mean with the
         end of its phase, an export with its checkpoint. Where that was not decoded, with
-        the first row.
+        the first row. A baseline with the newest.
         """
+        if checkpoint in self.baselines:
+            return self.newest()
         first = self.checkpoints[0]
         if checkpoint == first:
             return None
@@ -99,6 +114,7 @@ def of_params(values: Values) -> Curriculum:
         {name: phase["init"] for name, phase in phases.items()},
         {name: average["phase"] for name, average in averages.items()},
         {f"export/{name}": export["checkpoint"] for name, export in exports.items()},
+        {name: tuple(b.get("prompts", NO_PROMPT)) for name, b in values["baselines"].items()},
     )
 
 
@@ -138,12 +154,13 @@ def check(values: Values) -> None:
     checkpoints |= {f"export/{name}" for name in exports}
     decoded = values["decode"]["checkpoints"]
     _refuse_unknown("decode.checkpoints", decoded, checkpoints, "checkpoints")
-    variants = Counter(
-        f"{checkpoint}-{name}" for checkpoint in decoded for name in values["prompts"]
-    )
+    if taken := sorted({"base", "export", *phases, *averages} & set(values["baselines"])):
+        raise ConfigError(f"baselines.{taken[0]} has the name of a checkpoint's folder")
+    variants = Counter("-".join(variant) for variant in of_params(values).variants())
     if twice := [name for name, count in variants.items() if count > 1]:
         raise ConfigError(
-            f"decode.checkpoints and prompts give two variants the name {twice[0]}; change one"
+            "decode.checkpoints, baselines and prompts give two variants the name "
+            f"{twice[0]}; change one"
         )
 
 

@@ -10,6 +10,7 @@ from pydantic import model_validator
 
 from galgame_asr.averaging.params import Averages
 from galgame_asr.base.params import BaseParams
+from galgame_asr.baselines.params import Baselines
 from galgame_asr.core.params import parse, read_params, refuse_links, section
 from galgame_asr.corpora.params import Corpora
 from galgame_asr.decoding.params import DecodeParams
@@ -52,6 +53,7 @@ class Params:
     average: Averages
     decode: DecodeParams
     export: Exports
+    baselines: Baselines
     prompts: Prompts
     score: ScoreParams
 

@@ -27,8 +27,8 @@ def rehearse(values: dict[str, Any]) -> str:
     """Turn params into those of their rehearsal, in place; says what stands for what.
 
     Each corpus becomes a few rendered utterances under its name, of which each phase learns for
-    some steps. Stages, model, phases, precision and exports stay. Where the hub of the model
-    does not answer, its place is taken by one of its size with random weights.
+    some steps. Stages, model, phases, precision and exports stay, baselines go. Where the hub of
+    the model does not answer, its place is taken by one of its size with random weights.
 
     Args:
         values: of a whole params.yaml, as plain maps and lists.
@@ -51,6 +51,7 @@ def rehearse(values: dict[str, Any]) -> str:
     # A GPU finds out itself how much has room.
     if not torch.cuda.is_available() and values["machine"]["micro_batch_frames"] == "auto":
         values["machine"]["micro_batch_frames"] = MICRO_BATCH_FRAMES
+    values["baselines"] = {}  # they are not this run's, and their texts are of other audio
     _shorten(values)
     model = _stand_in(values["base"]["existing"])
     return f"{UTTERANCES} rendered utterances each as {', '.join(values['corpora'])}; {model}"

@@ -69,7 +69,7 @@ def summarised(directory: Path, curriculum: Curriculum) -> list[Results]:
     Raises:
         DataError: a summary is missing.
     """
-    variants = [Variant(c, p) for c in curriculum.checkpoints for p in curriculum.prompts]
+    variants = [Variant(*names) for names in curriculum.variants()]
     summaries = {variant: _read(directory / f"{variant.name}.json") for variant in variants}
     found = []
     for name in TITLES:
@@ -115,9 +115,9 @@ def _results(
     name: str, parts: Tables, dev: Mapping[Variant, float | None], curriculum: Curriculum
 ) -> Results:
     present = [v for v in parts if v.revision is None]
-    first_prompt = curriculum.prompts[0]
+    first = curriculum.prompts[0]
     previous = {
-        v: (v, Variant(before, v.prompt))
+        v: (v, Variant(before, v.prompt if v.prompt in curriculum.prompts_of(before) else first))
         for v in present
         if (before := curriculum.previous(v.checkpoint)) is not None
     }
@@ -127,7 +127,9 @@ def _results(
         for prompt in curriculum.prompts
     ]
     prompts = [
-        (v, Variant(v.checkpoint, first_prompt)) for v in present if v.prompt != first_prompt
+        (v, Variant(v.checkpoint, own))
+        for v in present
+        if v.prompt != (own := curriculum.prompts_of(v.checkpoint)[0])
     ]
     # The end of a phase is among both, and drawing resamples takes time.
     wanted = dict.fromkeys([*previous.values(), *(pair for _, pair in phases), *prompts])

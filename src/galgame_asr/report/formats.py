@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
+from galgame_asr.decoding.speed import Speed
 from galgame_asr.report.results import Comparison, Macro, Rate
 
 NONE = "–"
@@ -73,6 +74,16 @@ def change_interval(comparison: Comparison) -> str:
 def detectable(comparison: Comparison) -> str:
     """The smallest true difference that would show, in points."""
     return NONE if comparison.detectable is None else f"{100 * comparison.detectable:.2f}"
+
+
+def speed(found: Speed | None) -> tuple[str, str, str, str]:
+    """RTFx, its range, the number of runs, and the megabytes of the model."""
+    if found is None:
+        return (NONE,) * 4
+    low, high = found.range
+    runs = len(found.seconds)
+    between = f"{low:.1f}–{high:.1f}" if runs > 1 else NONE
+    return f"{found.rtfx:.1f}", between, str(runs), f"{found.conditions.size_mb:,.1f}"
 
 
 def p_value(p: float | None) -> str:

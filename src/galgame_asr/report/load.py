@@ -17,11 +17,11 @@ from galgame_asr.scoring import scored
 def tables(
     directory: Path, curriculum: Curriculum, revision: str | None = None
 ) -> dict[Variant, pd.DataFrame]:
-    """The scored utterances of every checkpoint with every prompt.
+    """The scored utterances of every variant.
 
     Args:
         directory: with CHECKPOINT-PROMPT.parquet.
-        curriculum: the checkpoints and prompts.
+        curriculum: the checkpoints, prompts and baselines.
         revision: where the tables are from, if not from the workspace; then a variant
             may be missing.
 
@@ -29,12 +29,10 @@ def tables(
         DataError: a table is missing or damaged.
     """
     found = {}
-    for checkpoint in curriculum.checkpoints:
-        for prompt in curriculum.prompts:
-            variant = Variant(checkpoint, prompt, revision)
-            path = directory / f"{checkpoint}-{prompt}.parquet"
-            if revision is None or path.is_file():
-                found[variant] = scored.read(path)
+    for checkpoint, prompt in curriculum.variants():
+        path = directory / f"{checkpoint}-{prompt}.parquet"
+        if revision is None or path.is_file():
+            found[Variant(checkpoint, prompt, revision)] = scored.read(path)
     return found
 
 

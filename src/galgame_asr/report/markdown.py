@@ -23,7 +23,7 @@ def text(everything: Sequence[Results], checked: Exports) -> str:
             f"## {results.title}: {results.utterances:,} utterances, "
             f"{results.characters:,} characters",
             "",
-            *_table(
+            *table(
                 ["checkpoint", "prompt", "dev", "CER", "95% interval", "capped", "kana", "WER",
                  "right", "S, D, I", CHANGE],
                 [_row(scored, results.previous.get(scored.variant)) for scored in results.scored],
@@ -35,7 +35,7 @@ def text(everything: Sequence[Results], checked: Exports) -> str:
         lines += ["", LEGEND]
     if checked:
         rows = [_export(name, verified) for name, verified in checked.items()]
-        lines += ["", EXPORTS, "", *_table(exports.HEAD, rows), "", exports.LEGEND]
+        lines += ["", EXPORTS, "", *table(exports.HEAD, rows), "", exports.LEGEND]
     for results in everything:
         lines += ["", *_details(results)]
     return "\n".join(lines) + "\n"
@@ -86,7 +86,7 @@ def _corpora(results: Results) -> list[str]:
         for group in [scored.corpus(corpus)]
     ]
     head = ["corpus", "checkpoint", "prompt", "utterances", "CER", "95% interval", CHANGE]
-    return ["", *_table(head, rows)]
+    return ["", *table(head, rows)]
 
 
 def _groups(results: Results) -> list[str]:
@@ -99,7 +99,7 @@ def _groups(results: Results) -> list[str]:
     for name in results.groups:
         found = [(s, s.group(name)) for s in present]
         rows += [(name.replace("|", r"\|"), s, g.utterances, g.cer) for s, g in found]
-    table = _table(
+    lines = table(
         ["group", "checkpoint", "prompt", "utterances", "CER", "95% interval"],
         [
             [
@@ -113,7 +113,7 @@ def _groups(results: Results) -> list[str]:
             for name, scored, utterances, cer in rows
         ],
     )
-    return ["", *table, "", formats.grouped(macro, len(results.groups))]
+    return ["", *lines, "", formats.grouped(macro, len(results.groups))]
 
 
 def _change(comparison: Comparison | None) -> str:
@@ -152,15 +152,15 @@ def _details(results: Results) -> list[str]:
 def _classes(scored: Sequence[Scored]) -> str:
     """A column for each class that has an error, and a line for the others."""
     shown, zeros = formats.without_zeros(CLASS_NAMES, [s.classes for s in scored])
-    table = _table(
+    lines = table(
         ["variant", *shown.values()],
         [[_name(s.variant), *(formats.percent(s.classes[name]) for name in shown)] for s in scored],
     )
-    return "\n\n".join([*(["\n".join(table)] if shown else []), *([zeros] if zeros else [])])
+    return "\n\n".join([*(["\n".join(lines)] if shown else []), *([zeros] if zeros else [])])
 
 
 def _decisions(rows: Iterable[tuple[str, Comparison]]) -> list[str]:
-    return _table(
+    return table(
         ["variant", "against", "decision", "change", "95% interval", "MAPSSWE", "detectable"],
         [
             [
@@ -183,7 +183,8 @@ def _name(variant: Variant) -> str:
     )
 
 
-def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
+def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
+    """The lines of a table."""
     return [
         f"| {' | '.join(head)} |",
         "|---" * len(head) + "|",

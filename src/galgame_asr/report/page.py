@@ -12,7 +12,15 @@ from galgame_asr.report.browser import ReadClip
 from galgame_asr.report.collect import Tables
 from galgame_asr.report.exports import Exports
 from galgame_asr.report.results import Results, Variant
-from galgame_asr.report.sentences import CLASS_NAMES, CLASS_TEXTS, FLAG_NAMES, FLAG_TEXTS, headline
+from galgame_asr.report.sentences import (
+    CLASS_NAMES,
+    CLASS_TEXTS,
+    FLAG_NAMES,
+    FLAG_TEXTS,
+    Speeds,
+    headline,
+    speed_legend,
+)
 
 SUSPECTS = 40  # listed per set
 
@@ -23,6 +31,7 @@ def build(
     curriculum: Curriculum,
     read_clip: ReadClip,
     checked: Exports,
+    speeds: Speeds | None = None,
 ) -> str:
     """The page as text.
 
@@ -32,6 +41,7 @@ def build(
         curriculum: the order of the checkpoints.
         read_clip: gives the audio of an utterance as a data: address.
         checked: what was found about exports.
+        speeds: of variants, where they are to be shown.
     """
     loader = jinja2.PackageLoader("galgame_asr.report", "assets")
     environment = jinja2.Environment(
@@ -64,7 +74,9 @@ def build(
         export_failures=exports.failures(checked),
         export_head=exports.HEAD,
         export_legend=exports.LEGEND,
-        plots=_plots(results, curriculum),
+        speeds=speeds or {},
+        speed_legend=speed_legend(speeds) if speeds else [],
+        plots=_plots(results, curriculum, speeds or {}),
         suspects={r.name: browser.suspects(tables, r.name, SUSPECTS) for r in results},
         data=Markup(browser.as_json(data)),
         most_suspects=SUSPECTS,
@@ -73,9 +85,10 @@ def build(
     )
 
 
-def _plots(results: Sequence[Results], curriculum: Curriculum) -> Mapping[str, Any]:
+def _plots(results: Sequence[Results], curriculum: Curriculum, speeds: Speeds) -> Mapping[str, Any]:
     return {
         "domains": plots.domains(results) if results else "",
         "curves": {r.name: plots.curve(r, curriculum) for r in results},
+        "speeds": {r.name: plots.against_speed(r, speeds) for r in results if speeds},
         "breakdowns": {r.name: plots.breakdown(r, CLASS_NAMES) for r in results},
     }

@@ -13,6 +13,7 @@ from markupsafe import Markup, escape
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from galgame_asr.decoding.speed import Speed
 from galgame_asr.experiment.curriculum import Curriculum
 from galgame_asr.report.formats import without_zeros
 from galgame_asr.report.results import Rate, Results, Scored, Variant
@@ -68,7 +69,7 @@ def curve(results: Results, curriculum: Curriculum) -> Markup:
         axes.set_ylim(bottom=0)
         axes.grid(visible=False, axis="x")
         figure.legend(loc="outside upper left", ncols=3)
-        lines = [f"{s.variant.name} {_percent(s.cer)}" for s in _present(results)]
+        lines = [f"{s.variant.name} {_percent(s.cer)}" for s in _along(results, curriculum)]
         return _svg(figure, title, "; ".join(lines))
 
 
@@ -79,7 +80,7 @@ def _curve_of_prompt(
     shift = 0.03 * (number - (len(curriculum.prompts) - 1) / 2)  # intervals beside each other
     points = {
         s.variant.checkpoint: (curriculum.position(s.variant.checkpoint) + shift, s.cer)
-        for s in _present(results)
+        for s in _along(results, curriculum)
         if s.variant.prompt == prompt and s.cer
     }
     for phase, init in curriculum.inits.items():
@@ -159,6 +160,29 @@ def breakdown(results: Results, names: Mapping[str, str]) -> Markup:
         return _svg(figure, title, "The table below has the figures.")
 
 
+def against_speed(results: Results, speeds: Mapping[Variant, Speed]) -> Markup:
+    """CER of each variant over how many seconds of audio a second decodes; its size in the name."""
+    title = f"CER against speed, {results.title.lower()}"
+    with _style(f"speed {results.name}"):
+        figure, axes = _figure(3.6)
+        described = []
+        for number, scored in enumerate(s for s in results.scored if s.cer):
+            if (found := speeds.get(scored.variant)) is None or scored.cer is None:
+                continue
+            colour, marker = SERIES[number % len(SERIES)], MARKERS[number // len(SERIES) % 6]
+            _dot(axes, scored.cer, found.rtfx, colour, marker, vertical=True)
+            axes.plot(found.range, [100 * scored.cer.value] * 2, color=colour, lw=1, alpha=0.55)
+            size = f"{label(scored.variant)}, {found.conditions.size_mb:,.0f} MB"
+            axes.plot([], [], color=colour, marker=marker, lw=0, label=size)
+            described.append(f"{scored.variant.name} {_percent(scored.cer)} at {found.rtfx:.1f}")
+        axes.set_xscale("log")
+        axes.set_xlabel("RTFx, seconds of audio per second")
+        axes.set_ylabel("CER, %, with 95% interval")
+        axes.set_ylim(bottom=0)
+        figure.legend(loc="outside right upper", fontsize=8)
+        return _svg(figure, title, "; ".join(described))
+
+
 Points = Sequence[tuple[int, float]]
 
 
@@ -202,8 +226,13 @@ def label(variant: Variant) -> str:
     return f"{variant.checkpoint} · {variant.prompt}{at}"
 
 
-def _present(results: Results) -> list[Scored]:
-    return [scored for scored in results.scored if scored.variant.revision is None]
+def _along(results: Results, curriculum: Curriculum) -> list[Scored]:
+    """The present checkpoints, without baselines."""
+    return [
+        scored
+        for scored in results.scored
+        if scored.variant.revision is None and scored.variant.checkpoint in curriculum.checkpoints
+    ]
 
 
 def _percent(rate: Rate | None) -> str:

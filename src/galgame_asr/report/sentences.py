@@ -1,9 +1,12 @@
 """What the report says in words; report.md and the page say the same."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
+from galgame_asr.decoding.speed import SCOPE, Speed
 from galgame_asr.report import formats
-from galgame_asr.report.results import Comparison, Results, Scored
+from galgame_asr.report.results import Comparison, Results, Scored, Variant
+
+Speeds = Mapping[Variant, Speed]
 
 CLASS_NAMES = {
     "misheard": "misheard",
@@ -39,6 +42,25 @@ FLAG_TEXTS = {
     "non_verbal": "a reference of breath, laughter or cries, with hardly any words",
     "suspect_label": "a reference that stops while the transcript goes on sensibly",
 }
+
+
+def speed_legend(speeds: Speeds) -> list[str]:
+    """The scope, and the conditions of each group of variants."""
+    groups: dict[str, list[str]] = {}
+    for variant, one in speeds.items():
+        under = one.conditions
+        said = (
+            f"{under.device}, {under.cpu_threads} CPU threads, {under.precision}, batches of "
+            f"{under.batch_frames} frames, torch {under.torch}; {under.utterances:,} utterances, "
+            f"{under.audio_s:,.0f} s of audio"
+        )
+        groups.setdefault(said, []).append(variant.name)
+    everywhere = len(groups) == 1
+    return [
+        f"RTFx: seconds of audio per second. {SCOPE}. The median of the runs, with the "
+        "slowest and the fastest.",
+        *(said if everywhere else f"{', '.join(names)}: {said}" for said, names in groups.items()),
+    ]
 
 
 def headline(results: Sequence[Results]) -> list[str]:

@@ -1,7 +1,8 @@
 """Whisper exported for CTranslate2: decodes by that runtime as whisper.py does by transformers.
 
 A directory holds model.bin, config.json and vocabulary.json as CTranslate2 writes
-them, and the checkpoint's tokenizer and feature extractor. It cannot be trained.
+them (vocabulary.txt, in older ones), and the checkpoint's tokenizer and feature extractor. It
+cannot be trained.
 """
 
 import json
@@ -24,14 +25,7 @@ from galgame_asr.messages.errors import CheckpointError
 from galgame_asr.runtimes.extras import require
 
 DEFAULTS = front.DEFAULTS
-FILES = (
-    "model.bin",
-    "config.json",
-    "vocabulary.json",
-    "tokenizer.json",
-    "tokenizer_config.json",
-    PREPROCESSOR,
-)
+FILES = ("model.bin", "config.json", "tokenizer.json", PREPROCESSOR)
 # Of every published Whisper; CTranslate2's files do not say.
 POSITIONS = 448
 

@@ -94,29 +94,37 @@ class FunAsrNanoAutoModel:
 
     @cached_property
     def _runtime(self) -> Any:
-        """An AutoModel, with as many threads as torch has."""
         # Here and by name, because imports of funasr must come after funasr_parts.
         importlib.import_module("funasr.tokenizer.hf_tokenizer")
-        auto_model = importlib.import_module("funasr.auto.auto_model")
-        printed = io.StringIO()
-        try:
-            with contextlib.redirect_stdout(printed):
-                made = auto_model.AutoModel(
-                    model=str(self.directory),
-                    device=str(self.model.get_buffer("place").device),
-                    ncpu=torch.get_num_threads(),
-                    disable_update=True,
-                    disable_pbar=True,
-                    disable_log=True,
-                )
-        except Exception as error:  # of files, of torch, of configurations; they share no base
-            raise CheckpointError(f"{self.directory} cannot be loaded by funasr: {error}") from None
-        for line in printed.getvalue().splitlines():
-            # The Hugging Face hub's file has no CTC branch: funasr then gives no times.
-            of_branch = line.removeprefix(MISSING).startswith(CTC_BRANCH)
-            if line.startswith((MISSING, NO_FILE)) and not of_branch:
-                raise CheckpointError(f"{self.directory} is no whole model: funasr says: {line}")
-        return made
+        return auto_model(self.directory, self.model.get_buffer("place").device)
+
+
+def auto_model(directory: Path, device: torch.device) -> Any:
+    """An AutoModel of a directory, with as many threads as torch has.
+
+    Raises:
+        CheckpointError: funasr cannot load the directory, or finds tensors missing.
+    """
+    module = importlib.import_module("funasr.auto.auto_model")
+    printed = io.StringIO()
+    try:
+        with contextlib.redirect_stdout(printed):
+            made = module.AutoModel(
+                model=str(directory),
+                device=str(device),
+                ncpu=torch.get_num_threads(),
+                disable_update=True,
+                disable_pbar=True,
+                disable_log=True,
+            )
+    except Exception as error:  # of files, of torch, of configurations; they share no base
+        raise CheckpointError(f"{directory} cannot be loaded by funasr: {error}") from None
+    for line in printed.getvalue().splitlines():
+        # The Hugging Face hub's file has no CTC branch: funasr then gives no times.
+        of_branch = line.removeprefix(MISSING).startswith(CTC_BRANCH)
+        if line.startswith((MISSING, NO_FILE)) and not of_branch:
+            raise CheckpointError(f"{directory} is no whole model: funasr says: {line}")
+    return made
 
 
 def load(directory: Path) -> FunAsrNanoAutoModel:

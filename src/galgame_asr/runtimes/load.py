@@ -2,8 +2,10 @@
 
 import importlib
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 from galgame_asr.families.common import defaults
 from galgame_asr.families.common import family as families
@@ -13,8 +15,19 @@ from galgame_asr.families.common.params import FAMILIES
 from galgame_asr.messages.errors import CheckpointError, ConfigError
 
 
-def load(name: str, directory: Path, weights: Path | None = None) -> Recogniser:
+def load(
+    name: str,
+    directory: Path,
+    weights: Path | None = None,
+    options: Mapping[str, Any] | None = None,
+) -> Recogniser:
     """Load a model directory of a family or runtime, as `detect` names it.
+
+    Args:
+        name: of the family or runtime.
+        directory: of the model.
+        weights: of a family, a file whose tensors are taken instead.
+        options: of a runtime whose files do not say all that it must know.
 
     Raises:
         CheckpointError: as for `families.load`.
@@ -24,7 +37,7 @@ def load(name: str, directory: Path, weights: Path | None = None) -> Recogniser:
         return families.load(name, directory, weights)
     if weights is not None:
         raise ConfigError(f"{directory} is an export, whose weights {weights} cannot replace")
-    loaded: Recogniser = _module(name).load(directory)
+    loaded: Recogniser = _module(name).load(directory, **(options or {}))
     return loaded
 
 
@@ -73,8 +86,8 @@ def detect(directory: Path) -> str:
         kind = json.loads((directory / "config.json").read_bytes()).get("model_type")
     except (OSError, ValueError, AttributeError):
         kind = "no config.json"
-    if kind == "whisper":
-        return "whisper"
+    if kind in ("whisper", "qwen3_asr"):
+        return str(kind)
     if kind is None and (directory / "model.bin").is_file():
         return "ctranslate2"
     found = ", ".join(sorted(p.name for p in directory.glob("*"))[:8]) or "nothing"
@@ -82,6 +95,6 @@ def detect(directory: Path) -> str:
         f"{directory} is no model directory of a known family: found {found}; allowed: "
         "config.yaml (Fun-ASR-Nano), encoder_adaptor.onnx (sherpa-onnx), llm.gguf (FunASR's "
         "llama.cpp runtime), Fun-ASR-Nano-Decoder.*.gguf (CapsWriter), config.json with model_type "
-        "whisper (transformers), or config.json with model.bin (CTranslate2). Give the directory "
-        "that holds one of them"
+        "whisper or qwen3_asr (transformers), or config.json with model.bin (CTranslate2). Give "
+        "the directory that holds one of them"
     )

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from galgame_asr.core import utterances
 from galgame_asr.core.params import load
-from galgame_asr.core.paths import DECODED_SETS, MACHINE, MODELS, RAW, SPLIT
+from galgame_asr.core.paths import DECODED_SETS, MACHINE, MODELS, RAW, SPEED, SPLIT
 from galgame_asr.decoding import transcripts
 from galgame_asr.decoding.params import DecodeParams
 from galgame_asr.decoding.transcribe import Task, transcribe_sets
@@ -32,6 +32,7 @@ def main(arguments: Sequence[str]) -> None:
         compute=compute_params,
         batch_frames=machine.decode_batch_frames,
         processes=machine.processes,
+        speed=SPEED / f"{checkpoint}-{prompt_name}.json",
     )
     tables = {name: utterances.read(SPLIT / f"{name}.parquet") for name in DECODED_SETS}
     transcripts.write(Path(output), transcribe_sets(tables, task))

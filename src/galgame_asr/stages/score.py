@@ -5,6 +5,7 @@ One stage for all, as starting one takes longer than scoring a variant.
 
 from collections.abc import Iterator, Sequence
 from itertools import product
+from pathlib import Path
 from typing import Any
 
 from galgame_asr.core import utterances
@@ -18,12 +19,12 @@ from galgame_asr.scoring.words import Words, require_dictionary
 
 
 def main(_arguments: Sequence[str]) -> None:
-    """Score every checkpoint with every prompt."""
+    """Score every checkpoint with every prompt, and the baselines."""
     params = load(ScoreParams, "score")
     require_dictionary(params.dictionary)
-    names = list(_variants())
+    files = dict(_variants())
     # DVC hashes the folder, so what other params left behind there must go.
-    prune(DECODED, {f"{name}.jsonl" for name in names})
+    prune(DECODED, {str(file.relative_to(DECODED)) for file in files.values()})
     references = {set_: utterances.read(SPLIT / f"{set_}.parquet") for set_ in DECODED_SETS}
     corpora = {corpus for rows in references.values() for corpus in rows["corpus"]}
     grouping = groups.read(params.groups, corpora)
@@ -34,19 +35,22 @@ def main(_arguments: Sequence[str]) -> None:
     with (
         atomic_directory(SCORED) as tables,
         atomic_directory(VARIANTS) as summaries,
-        Progress("score", total=len(names), unit="variants") as progress,
+        Progress("score", total=len(files), unit="variants") as progress,
     ):
-        for name in names:
-            file = DECODED / f"{name}.jsonl"
+        for name, file in files.items():
             found = variant.score_file(file, references, params.normalise, words, grouping)
             variant.write(found, tables / f"{name}.parquet", summaries / f"{name}.json")
             progress.update(1, name)
 
 
-def _variants() -> Iterator[str]:
+def _variants() -> Iterator[tuple[str, Path]]:
+    """Each with what was decoded of it."""
     checkpoints = load(tuple[str, ...], "decode.checkpoints")
     for checkpoint, prompt in product(checkpoints, load(dict[str, Any], "prompts")):
-        yield f"{checkpoint}-{prompt}"
+        yield f"{checkpoint}-{prompt}", DECODED / f"{checkpoint}-{prompt}.jsonl"
+    for baseline in load(dict[str, Any], "baselines"):
+        for file in sorted((DECODED / baseline).glob("*.jsonl")):
+            yield f"{baseline}-{file.stem}", file
 
 
 if __name__ == "__main__":

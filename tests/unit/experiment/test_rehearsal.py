@@ -18,7 +18,7 @@ PROFILES = REPOSITORY / "profiles"
 # What lies over another.
 RUNS = [
     ["galgame"], ["galgame", "mixed"], ["galgame", "whisper-galgame"], ["own"], ["whisper"],
-    ["whisper-tiny"],
+    ["whisper-tiny"], ["galgame", "baselines"], ["baseline-demo"],
 ]  # fmt: skip
 
 
@@ -63,6 +63,7 @@ def test_stages_sizes_and_precision_stay(tmp_path: Path, names: list[str]) -> No
         full.model, full.compute, full.prompts, full.average,
     )  # fmt: skip
     assert few.decode == full.decode
+    assert few.baselines == {}  # none of this run's
     for name, phase in full.train.phases.items():
         other = few.train.phases[name]
         assert other.epochs == 1

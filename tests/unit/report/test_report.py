@@ -99,6 +99,24 @@ def test_the_curriculum_knows_what_came_before() -> None:
     assert without.phases() == []
 
 
+def test_baselines_stand_beside_the_curriculum() -> None:
+    """Against the newest checkpoint, by the prompt of that name or the first; on no curve."""
+    others = {"theirs": ("japanese", "names"), "cloud": ("none",)}
+    curriculum = replace(tables.CURRICULUM, baselines=others)
+    results, _ = collect(tables.tables(curriculum), curriculum)
+    names = [scored.variant.name for scored in results.scored]
+    assert names[-3:] == ["theirs-japanese", "theirs-names", "cloud-none"]
+    against = {v.name: results.previous[v].against.name for v in results.previous}
+    assert against["theirs-japanese"] == "full/p100-japanese"
+    assert against["theirs-names"] == against["cloud-none"] == "full/p100-none"
+    pairs = [(one.variant.name, one.against.name) for one in results.prompts]
+    assert ("theirs-names", "theirs-japanese") in pairs
+    assert all(variant != "cloud-none" for variant, _ in pairs)
+    assert "theirs" in plots.domains([results])
+    assert "theirs" not in plots.curve(results, curriculum)
+    assert "averaged" in plots.curve(results, curriculum)
+
+
 def test_the_page_has_the_figures_of_the_markdown() -> None:
     """Every row of a table in report.md is a row on the page, with the same figures."""
     found = tables.tables()

@@ -1,0 +1,1 @@
+"""Other people's models and transcripts, as rows of the report."""

@@ -1,0 +1,1 @@
+"""Models of funasr, by its AutoModel."""

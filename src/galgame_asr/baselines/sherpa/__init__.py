@@ -1,0 +1,1 @@
+"""Any offline recogniser of sherpa-onnx."""

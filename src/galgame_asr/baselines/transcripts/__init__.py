@@ -1,0 +1,1 @@
+"""Transcripts that some other program wrote."""

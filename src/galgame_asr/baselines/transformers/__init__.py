@@ -1,0 +1,1 @@
+"""Models that transformers decodes: Whisper and Qwen3-ASR."""
