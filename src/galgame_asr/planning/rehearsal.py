@@ -121,9 +121,6 @@ def repro(place: Path) -> tuple[list[Ran], int]:
     """Run DVC there, showing what it says; what each stage took, and DVC's exit status."""
     environment = {**os.environ, "PYTHONPATH": "src", "PYTHONUNBUFFERED": "1"}
     environment.pop("GALGAME_ASR_SCRATCH", None)
-    if not torch.cuda.is_available():
-        # Or glibc keeps what was freed, in pieces: 16 GiB of a step of Whisper that needs 10.
-        environment["MALLOC_MMAP_THRESHOLD_"] = str(4 * 2**20)
     ran: list[Ran] = []
     for module in ("experiment.links", "experiment.params"):
         command = [sys.executable, "-m", f"galgame_asr.{module}"]

@@ -8,8 +8,8 @@ from dvc.repo import Repo
 from dvc.scm import SCMError
 
 from galgame_asr.core.params import read_yaml
+from galgame_asr.experiment.revision import state_of
 from galgame_asr.messages.errors import ExportError
-from galgame_asr.report.revision import state_of
 
 
 @dataclass(frozen=True)

@@ -10,11 +10,12 @@ from galgame_asr.core.params import load as load_params
 from galgame_asr.core.paths import RAW, SCORED, SPLIT, TEST_SETS
 from galgame_asr.core.reader import ShardReader
 from galgame_asr.experiment.curriculum import Curriculum
+from galgame_asr.experiment.revision import state
 from galgame_asr.messages.errors import ConfigError
 from galgame_asr.report import load, page, results_file
 from galgame_asr.report.collect import Tables, collect
 from galgame_asr.report.results import Variant
-from galgame_asr.report.revision import scored_tables, state
+from galgame_asr.report.revision import scored_tables
 from galgame_asr.scoring.params import ScoreParams
 
 LOCK = Path("dvc.lock")

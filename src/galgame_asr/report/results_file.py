@@ -19,10 +19,10 @@ from galgame_asr.core.files import write_text
 from galgame_asr.core.params import section
 from galgame_asr.core.paths import DECODED_SETS, SPLIT, TEST_SETS
 from galgame_asr.decoding import transcripts
+from galgame_asr.experiment.revision import State
 from galgame_asr.messages.errors import ConfigError, DataError
 from galgame_asr.report.collect import Tables, part_of, refuse_other_utterances
 from galgame_asr.report.results import Variant
-from galgame_asr.report.revision import State
 from galgame_asr.scoring.params import ScoreParams
 from galgame_asr.scoring.scored import CLASSES, COUNTS, FLAGS
 

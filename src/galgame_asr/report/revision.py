@@ -1,44 +1,15 @@
-"""The revision that is here, and scored utterances of another from DVC's cache or remote."""
+"""Scored utterances of another revision, from DVC's cache or remote."""
 
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 from dvc.api import DVCFileSystem
 from dvc.exceptions import DvcException
-from dvc.scm import SCM, Base, NoSCM, SCMError
+from dvc.scm import SCMError
 
 from galgame_asr.messages.errors import ConfigError, DataError
-
-
-@dataclass(frozen=True)
-class State:
-    """The revision of the workspace."""
-
-    commit: str | None  # None: no git repository, or no commit in it
-    # Nothing that git tracks differs from the commit.
-    clean: bool
-
-
-def state() -> State:
-    """The revision of this repository."""
-    try:
-        return state_of(SCM("."))
-    except SCMError:
-        return State(None, clean=False)
-
-
-def state_of(scm: Base) -> State:
-    """The revision of a repository.
-
-    Raises:
-        SCMError: it has no commit.
-    """
-    if isinstance(scm, NoSCM):
-        return State(None, clean=False)
-    return State(scm.get_rev(), clean=not scm.is_dirty(untracked_files=False))
 
 
 @contextmanager

@@ -15,12 +15,12 @@ from galgame_asr.core import utterances
 from galgame_asr.core.params import load, read_yaml
 from galgame_asr.core.paths import DECODED_SETS, RAW, SCORED, SPLIT
 from galgame_asr.experiment.curriculum import Curriculum
+from galgame_asr.experiment.revision import State
 from galgame_asr.messages.errors import ConfigError, DataError
 from galgame_asr.report import against, results_file
 from galgame_asr.report import load as report
 from galgame_asr.report.collect import collect
 from galgame_asr.report.results import Variant
-from galgame_asr.report.revision import State
 from galgame_asr.scoring import scored
 from galgame_asr.scoring.params import ScoreParams
 from galgame_asr.shards import tar
