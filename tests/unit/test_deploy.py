@@ -27,7 +27,7 @@ def test_the_image_holds_the_versions_of_constraints() -> None:
     assert first == ["--constraint", "constraints.txt", "torch"]
     assert second[:-1] == ["--constraint", "constraints.txt", "--editable"]
     extras = set(re.findall(r"\w+", second[-1]))
-    assert extras == set(project["optional-dependencies"]) - {"seed", "dev"}
+    assert extras == set(project["optional-dependencies"]) - {"seed", "baseline-demo", "dev"}
     assert "==" not in DOCKERFILE, "a version of its own"
 
 

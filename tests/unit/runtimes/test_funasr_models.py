@@ -80,7 +80,7 @@ def test_a_damaged_directory_is_named(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match="trust_remote_code is True"):
         say(directory, Prompt())
     YAML().dump(config, directory / "config.yaml")
-    tensors = torch.load(directory / "model.pt")
+    tensors = torch.load(directory / "model.pt", weights_only=True)
     torch.save(dict(list(tensors.items())[1:]), directory / "model.pt")
     with pytest.raises(CheckpointError, match="model is no whole model: funasr says: Warning, mis"):
         say(directory, Prompt())
