@@ -149,15 +149,16 @@ def _watching(dvc: "subprocess.Popen[str]", ran: list[Ran]) -> Iterator[None]:
     over = threading.Event()
 
     def watch() -> None:
-        since = time.monotonic()
-        while not over.wait(SECONDS_BETWEEN_SAMPLES):
+        since, took = time.monotonic(), 0.0
+        # Of many gigabytes, the system counts the pages for a tenth of a second, and stops them.
+        while not over.wait(max(SECONDS_BETWEEN_SAMPLES, 50 * took)):
             now = time.monotonic()
             if ran:
                 stage = ran[-1]
                 stage.seconds += now - since
                 stage.peak_bytes = max(stage.peak_bytes, _memory(dvc.pid))
                 stage.gpu_bytes = max(stage.gpu_bytes, _gpu_memory())
-            since = now
+            since, took = now, time.monotonic() - now
 
     thread = threading.Thread(target=watch, daemon=True)
     thread.start()
