@@ -65,7 +65,7 @@ STAND_INS = {
     "/disk/": "{folder}/disk/",
     "scene.mp4": "{folder}/scene.mp4",
     # Of another person, who has the same results.
-    "theirs.json": "mine.json",
+    "theirs.json": "logs/mine.json",
     # Of a phase that still runs.
     ".scratch/train@full/9c1f4a5b6d7e8f90/p50": "models/full/p50",
     "REFERENCES HYPOTHESES": "{folder}/references.txt {folder}/hypotheses.txt",
