@@ -133,11 +133,15 @@ def repro(place: Path) -> tuple[list[Ran], int]:
         _watching(dvc, ran),
     ):
         assert dvc.stdout
+        began = time.monotonic()
         try:
             for line in dvc.stdout:
                 print(line, end="", flush=True)
                 if line.startswith(BEGINS):
                     ran.append(Ran(line.removeprefix(BEGINS).partition("'")[0]))
+                    began = time.monotonic()
+                if ran:
+                    ran[-1].seconds = time.monotonic() - began
         except KeyboardInterrupt:
             dvc.send_signal(signal.SIGINT)
     return ran, dvc.returncode
@@ -145,20 +149,19 @@ def repro(place: Path) -> tuple[list[Ran], int]:
 
 @contextlib.contextmanager
 def _watching(dvc: "subprocess.Popen[str]", ran: list[Ran]) -> Iterator[None]:
-    """Note time and memory of the stage that runs, the last of `ran`."""
+    """Note the memory of the stage that runs, the last of `ran`."""
     over = threading.Event()
 
     def watch() -> None:
-        since, took = time.monotonic(), 0.0
+        took = 0.0
         # Of many gigabytes, the system counts the pages for a tenth of a second, and stops them.
         while not over.wait(max(SECONDS_BETWEEN_SAMPLES, 50 * took)):
-            now = time.monotonic()
+            began = time.monotonic()
             if ran:
                 stage = ran[-1]
-                stage.seconds += now - since
                 stage.peak_bytes = max(stage.peak_bytes, _memory(dvc.pid))
                 stage.gpu_bytes = max(stage.gpu_bytes, _gpu_memory())
-            since, took = now, time.monotonic() - now
+            took = time.monotonic() - began
 
     thread = threading.Thread(target=watch, daemon=True)
     thread.start()
