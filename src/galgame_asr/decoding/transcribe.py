@@ -5,7 +5,8 @@ from collections.abc import Hashable, Iterator, Mapping, Sequence
 from concurrent.futures import as_completed
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
+from itertools import compress
 from multiprocessing.sharedctypes import Synchronized
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from galgame_asr.decoding import long_audio, speed
 from galgame_asr.decoding.params import SearchParams
 from galgame_asr.decoding.segments import Audio, Detector, load_detector
 from galgame_asr.decoding.transcripts import Transcripts, keys
-from galgame_asr.families.common import compute
+from galgame_asr.families.common import compute, hotwords
 from galgame_asr.families.common.batching import by_length, num_frames, window_frames
 from galgame_asr.families.common.defaults import max_spoken_tokens
 from galgame_asr.families.common.family import FrontEnd, Recogniser, Search
@@ -133,10 +134,24 @@ class Decoder:
     def __call__(self, rows: Sequence[Row]) -> list[Transcript]:
         """One transcript for each row; longer audio than a piece may be goes through VAD."""
         audios = [self.reader.read_row(row) for row in rows]
+        prompts = [
+            hotwords.told(self.task.prompt, f"{row['corpus']}/{row['id']}", row["text"])
+            for row in rows
+        ]
         limit_s = self.task.params.long_audio.max_segment_s
         if all(len(audio) <= limit_s * SAMPLE_RATE_HZ for audio in audios):
-            return self._batch(audios)
-        return long_audio.transcribe(audios, self.detector, self.pieces, max_segment_s=limit_s)
+            return self._batch(audios, prompts)
+        decoded: dict[int, Transcript] = {}
+        for prompt in dict.fromkeys(prompts):
+            own = [index for index, other in enumerate(prompts) if other == prompt]
+            found = long_audio.transcribe(
+                [audios[index] for index in own],
+                self.detector,
+                partial(self.pieces, prompt=prompt),
+                max_segment_s=limit_s,
+            )
+            decoded |= zip(own, found, strict=True)
+        return [decoded[index] for index in range(len(rows))]
 
     @cached_property
     def detector(self) -> Detector:
@@ -144,24 +159,31 @@ class Decoder:
         params = self.task.params.long_audio
         return load_detector(params.vad, Path(params.directory) if params.directory else None)
 
-    def pieces(self, pieces: list[Audio]) -> list[Transcript]:
-        """One transcript for each piece that a model takes, whatever its audio is from."""
+    def pieces(self, pieces: list[Audio], prompt: Prompt | None = None) -> list[Transcript]:
+        """One transcript for each piece that a model takes, whatever its audio is from.
+
+        Args:
+            pieces: 16 kHz mono samples.
+            prompt: instead of the task's.
+        """
+        told = prompt or self.task.prompt
         frames = num_frames(np.array([len(piece) / SAMPLE_RATE_HZ for piece in pieces]))
         order = np.argsort(frames, kind="stable")
         decoded: dict[int, Transcript] = {}
         # Longest first, as above; a runtime whose limits are fixed is also loaded once for all.
         for batch in reversed(by_length(order, frames, self.task.batch_frames, self.task.window)):
-            found = self._batch([pieces[index] for index in batch])
+            found = self._batch([pieces[index] for index in batch], [told] * len(batch))
             decoded |= zip(batch, found, strict=True)
         return [decoded[index] for index in range(len(pieces))]
 
-    def _batch(self, pieces: Sequence[Audio]) -> list[Transcript]:
+    def _batch(self, pieces: Sequence[Audio], prompts: Sequence[Prompt]) -> list[Transcript]:
         """One transcript for each piece; an empty one for what is too short to be heard."""
-        heard = iter(self._heard([piece for piece in pieces if len(piece) >= SHORTEST]))
+        long = [len(piece) >= SHORTEST for piece in pieces]
+        heard = iter(self._heard(list(compress(pieces, long)), list(compress(prompts, long))))
         nothing = Transcript("", 0, 0.0)
-        return [next(heard) if len(piece) >= SHORTEST else nothing for piece in pieces]
+        return [next(heard) if is_long else nothing for is_long in long]
 
-    def _heard(self, pieces: Sequence[Audio]) -> list[Transcript]:
+    def _heard(self, pieces: Sequence[Audio], prompts: Sequence[Prompt]) -> list[Transcript]:
         if not pieces:
             return []
         params = self.task.params
@@ -170,7 +192,7 @@ class Decoder:
         front_end = self.task.front_end or self.family.features
         features = [front_end(piece) for piece in pieces]
         with self.autocast:
-            return self.family.transcribe(features, self.task.prompt, search)
+            return hotwords.transcribe(self.family, features, prompts, search)
 
 
 def max_tokens(duration_s: float, params: SearchParams) -> int:

@@ -15,6 +15,7 @@ import soundfile as sf
 
 from galgame_asr.core.files import atomic_directory, refuse_unwritable
 from galgame_asr.core.reader import SAMPLE_RATE_HZ, ShardReader
+from galgame_asr.families.common import hotwords
 from galgame_asr.families.common.params import Prompt
 from galgame_asr.families.common.text_tokens import MARK
 from galgame_asr.families.fun_asr_nano import family as fun_asr_nano
@@ -52,7 +53,6 @@ def write(
         raise DataError(f"{directory} exists; remove it, or name another folder")
     refuse_unwritable(directory)
     family = fun_asr_nano.load(model)
-    instruction = family.model.get_prompt(list(prompt.hotwords), prompt.language, prompt.itn)
     with (
         atomic_directory(directory) as temporary,
         (temporary / "utterances.jsonl").open("w", encoding="utf-8") as stream,
@@ -64,6 +64,9 @@ def write(
             audio = reader.read_row(row)
             sf.write(temporary / name, audio, SAMPLE_RATE_HZ, subtype="PCM_16")
             path = directory / name
+            own = hotwords.told(prompt, f"{row['corpus']}/{row['id']}", row["text"])
+            refuse_marks(own, "FunASR's trainer")
+            instruction = family.model.get_prompt(list(own.hotwords), own.language, own.itn)
             user = f"{instruction}<|startofspeech|>!{path}<|endofspeech|>"
             line = {
                 "key": row["id"],

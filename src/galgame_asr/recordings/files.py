@@ -284,6 +284,11 @@ def make_decoder(options: argparse.Namespace) -> Decoder:
     family = runtimes.detect(directory)
     defaults = runtimes.read_defaults(family, directory)
     prompt = named or defaults.prompts[0]
+    if prompt.glossary:
+        raise ConfigError(
+            f"prompts.{options.prompt} takes hotwords out of a glossary by the text of an "
+            "utterance, and a recording has none; name another prompt, and names by --hotwords"
+        )
     prompt = dataclasses.replace(
         prompt,
         language=options.language or prompt.language,

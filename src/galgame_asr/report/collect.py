@@ -21,6 +21,7 @@ from galgame_asr.report.results import (
     Comparison,
     Group,
     Macro,
+    Names,
     Rate,
     Results,
     Scored,
@@ -202,6 +203,7 @@ def of_summary(
         },
         confusions=confused,
         macro=_macro(summary.get("macro")),
+        names=_names(summary.get("names")),
     )
 
 
@@ -220,6 +222,14 @@ def _groups(section: str, summary: Mapping[str, Any]) -> list[Group]:
     if section != "by_group":
         return found
     return sorted(found, key=lambda group: (-group.utterances, group.name))[:MOST_GROUPS]
+
+
+def _names(summary: Mapping[str, Any] | None) -> Names | None:
+    if summary is None:
+        return None
+    counts = (summary[name] for name in ("said", "found", "heard"))
+    rates = ("recall", "precision", "false_per_utterance")
+    return Names(*counts, *(_rate(summary, name) for name in rates))
 
 
 def _macro(summary: Mapping[str, Any] | None) -> Macro | None:

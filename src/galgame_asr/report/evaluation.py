@@ -84,7 +84,7 @@ def evaluate(options: argparse.Namespace) -> str:
             _family(directory)  # the end of a phase removes the folder of its unfinished work
             said, table, summary = (folder / f"{name}{suffix}" for suffix in SUFFIXES)
             transcripts.write(said, transcribe_sets(sets, replace(task, prompt=prompt)))
-            parts = variant.score_file(said, sets, params.normalise, words, grouping)
+            parts = variant.score_file(said, sets, params, words, grouping)
             judged[name] = Judged(parts, variant.write(parts, table, summary))
     results = [_results(name, directory, judged, against, earlier) for name in sets]
     return figures.text(results)

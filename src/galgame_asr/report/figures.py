@@ -26,6 +26,7 @@ def _set(results: Results) -> str:
         ["WER", *(formats.rate(s.wer) for s in found)],
         ["right", *(formats.rate(s.sentences) for s in found)],
         ["S, D, I", *(f"{s.substitutions}, {s.deletions}, {s.insertions}" for s in found)],
+        *_names(found),
         *([title, *(str(s.flags[flag]) for s in found)] for flag, title in FLAG_NAMES.items()),
     ]
     compared = list(results.previous.values())
@@ -59,6 +60,20 @@ def _macro(found: Sequence[Scored]) -> list[list[str]]:
     return [
         ["macro average", *map(formats.rate, means)],
         ["95% interval", *map(formats.interval, means)],
+    ]
+
+
+def _names(found: Sequence[Scored]) -> list[list[str]]:
+    """Rates of names, where they were counted."""
+    columns = [formats.names(scored.names) for scored in found if scored.names]
+    lines = zip(formats.NAMES, zip(*columns, strict=True), strict=True) if columns else ()
+    return [
+        row
+        for title, cells in lines
+        for row in (
+            [title, *(value for value, _ in cells)],
+            ["95% interval", *(between for _, between in cells)],
+        )
     ]
 
 

@@ -3,9 +3,15 @@
 from collections.abc import Mapping, Sequence
 
 from galgame_asr.decoding.speed import Speed
-from galgame_asr.report.results import Comparison, Macro, Rate
+from galgame_asr.report.results import Comparison, Macro, Names, Rate
 
 NONE = "–"
+NAMES = ("names: recall", "precision", "false per utterance")
+NAMED = (
+    "Recall: of the names in the references, those that are in the transcript of their utterance "
+    "too. Precision: of the names in the transcripts, those that were said. Counts: names said, "
+    "found, heard."
+)
 MINUS = "−"
 
 
@@ -43,6 +49,12 @@ def grouped(macro: Macro, shown: int) -> str:
         f"Macro average: the mean over {macro.groups:,} groups{largest}; its interval is of whole "
         f"groups drawn at random.{without}"
     )
+
+
+def names(found: Names) -> list[tuple[str, str]]:
+    """Recall, precision and false names, each with its interval."""
+    rates = (found.recall, found.precision, found.false_per_utterance)
+    return [(rate(value), interval(value)) for value in rates]
 
 
 def rate(rate: Rate | None) -> str:

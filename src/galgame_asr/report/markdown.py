@@ -30,6 +30,7 @@ def text(everything: Sequence[Results], checked: Exports) -> str:
             ),
             *_corpora(results),
             *_groups(results),
+            *_names(results),
         ]  # fmt: skip
     if everything:
         lines += ["", LEGEND]
@@ -114,6 +115,23 @@ def _groups(results: Results) -> list[str]:
         ],
     )
     return ["", *lines, "", formats.grouped(macro, len(results.groups))]
+
+
+def _names(results: Results) -> list[str]:
+    """What became of the names of a set, if they were counted."""
+    rows = [
+        [
+            scored.variant.checkpoint,
+            scored.variant.prompt,
+            *(f"{value} ({between})" for value, between in formats.names(scored.names)),
+            f"{scored.names.said}, {scored.names.found}, {scored.names.heard}",
+        ]
+        for scored in results.named
+        if scored.names
+    ]
+    if not rows:
+        return []
+    return ["", *table(["checkpoint", "prompt", *formats.NAMES, "counts"], rows), "", formats.NAMED]
 
 
 def _change(comparison: Comparison | None) -> str:

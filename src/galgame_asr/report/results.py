@@ -63,6 +63,18 @@ class Macro:
 
 
 @dataclass(frozen=True)
+class Names:
+    """The names of `score.names` in one set, and in what was heard of it."""
+
+    said: int
+    found: int
+    heard: int
+    recall: Rate | None
+    precision: Rate | None
+    false_per_utterance: Rate | None
+
+
+@dataclass(frozen=True)
 class Scored:
     """One variant on one test set."""
 
@@ -84,6 +96,7 @@ class Scored:
     groups: Mapping[str, Sequence[Group]]  # titles as in GROUPS
     confusions: Confusions
     macro: Macro | None  # None where no utterance has a group
+    names: Names | None  # None where none were counted
 
     def corpus(self, name: str) -> Group:
         """The utterances of one of the set's corpora."""
@@ -145,6 +158,11 @@ class Results:
     def macro(self) -> Macro | None:
         """What the means over groups are of, the same of each present variant."""
         return next((s.macro for s in self.scored if s.variant.revision is None), None)
+
+    @property
+    def named(self) -> list[Scored]:
+        """The variants whose names were counted."""
+        return [scored for scored in self.scored if scored.names]
 
     @property
     def groups(self) -> list[str]:

@@ -5,6 +5,7 @@ import re
 from pydantic import field_validator
 
 from galgame_asr.core.params import section
+from galgame_asr.families.common.glossary import Glossary
 from galgame_asr.text.params import NormaliseParams
 
 
@@ -18,6 +19,8 @@ class ScoreParams:
     dictionary: str
     # By corpus: a regular expression that finds the name of an utterance's group in its id.
     groups: dict[str, str]
+    # Character names and the like, whose recall and precision are told beside the error rates.
+    names: Glossary
 
     @field_validator("groups")
     @classmethod

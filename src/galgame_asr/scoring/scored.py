@@ -8,6 +8,7 @@ import pandas as pd
 import pyarrow as pa
 
 from galgame_asr.core import tables
+from galgame_asr.scoring import names
 
 # What an error of the CER is put down to; the classes add up to its edits. See breakdown.py.
 CLASSES = ("misheard", "loop", "deletion", "insertion", "spelling", "homophone")
@@ -44,8 +45,10 @@ SCHEMA = pa.schema(
         *((f"is_{name}", pa.bool_()) for name in FLAGS),
     ]
 )
-# Of a table in which some row has a group, see groups.py.
-GROUPED = SCHEMA.append(pa.field("group", pa.string()))
+# Of a table whose names were counted, see names.py.
+NAMED = pa.schema([*SCHEMA, *((name, pa.int32()) for name in names.COLUMNS)])
+GROUP = pa.field("group", pa.string())  # of a table in which some row has one, see groups.py
+SCHEMAS = (SCHEMA, NAMED, SCHEMA.append(GROUP), NAMED.append(GROUP))
 
 
 def frame(rows: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
@@ -55,15 +58,16 @@ def frame(rows: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
 
 
 def read(path: Path) -> pd.DataFrame:
-    """Read a table of scored utterances, which has the column `group` if some of them have one.
+    """Read a table of scored utterances, which may have a column `group` and those of names.
 
     Raises:
         DataError: as for `tables.read`.
     """
-    return tables.read(path, SCHEMA, GROUPED)
+    return tables.read(path, *SCHEMAS)
 
 
 def write(path: Path, rows: pd.DataFrame) -> None:
     """Write a table of scored utterances, in the order given."""
+    schema = NAMED if names.COLUMNS[0] in rows else SCHEMA
     grouped = "group" in rows and bool(rows["group"].notna().any())
-    tables.write(path, rows, GROUPED if grouped else SCHEMA)
+    tables.write(path, rows, schema.append(GROUP) if grouped else schema)

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from galgame_asr.scoring import compute_wer, confidence
+from galgame_asr.scoring import compute_wer, confidence, names
 from galgame_asr.scoring.confidence import Counts
 from galgame_asr.scoring.scored import CLASSES, FLAGS
 from galgame_asr.scoring.scripts import KANJI, LATIN_OR_DIGIT
@@ -62,7 +62,26 @@ def summarise(
             "errors": int(errors[mask].sum()),
             **_named("cer", bounded[section, name]),
         }
-    return summary | _by_group(rows, seed, resamples)
+    return summary | _names(rows, seed, resamples) | _by_group(rows, seed, resamples)
+
+
+def _names(rows: pd.DataFrame, seed: int, resamples: int) -> dict[str, Any]:
+    """Recall and precision of names, and false ones per utterance; nothing if none were counted."""
+    if names.COLUMNS[0] not in rows:
+        return {}
+    said, found, heard = (_column(rows, column) for column in names.COLUMNS)
+    bounded = _bounded(
+        {
+            ("names", "recall"): (found, said),
+            ("names", "precision"): (found, heard),
+            ("names", "false_per_utterance"): (heard - found, np.ones_like(said)),
+        },
+        seed,
+        resamples,
+    )
+    counts = {"said": int(said.sum()), "found": int(found.sum()), "heard": int(heard.sum())}
+    rates = [_named(name, rate) for (_, name), rate in bounded.items()]
+    return {"names": {**counts, **rates[0], **rates[1], **rates[2]}}
 
 
 def _by_group(rows: pd.DataFrame, seed: int, resamples: int) -> dict[str, Any]:

@@ -10,25 +10,25 @@ import pandas as pd
 from galgame_asr.core.files import write_text
 from galgame_asr.decoding import transcripts
 from galgame_asr.messages.errors import DataError
-from galgame_asr.scoring import scored
+from galgame_asr.scoring import names, scored
 from galgame_asr.scoring.groups import Grouping
+from galgame_asr.scoring.params import ScoreParams
 from galgame_asr.scoring.summary import summarise
 from galgame_asr.scoring.utterances import score
 from galgame_asr.scoring.words import Words
-from galgame_asr.text.params import NormaliseParams
 
 Sets = Mapping[str, pd.DataFrame]  # tables by the name of their set
 
 
 def score_file(
-    file: Path, references: Sets, rules: NormaliseParams, words: Words, grouping: Grouping
+    file: Path, references: Sets, params: ScoreParams, words: Words, grouping: Grouping
 ) -> dict[str, pd.DataFrame]:
     """Score the transcripts of a file: a table of utterances for each set.
 
     Args:
         file: as `transcripts.write` writes it, which rounds.
         references: manifests of the sets.
-        rules: how both sides are normalised.
+        params: how both sides are normalised; the tables have columns for names if it has any.
         words: of word error rates.
         grouping: how an utterance's group is found; the tables have a column for it if at all.
 
@@ -38,9 +38,12 @@ def score_file(
     decoded, found = transcripts.read(file), {}
     for name, rows in references.items():
         try:
-            table = score(name, rows, decoded.get(name, {}), rules, words)
+            table = score(name, rows, decoded.get(name, {}), params.normalise, words)
         except DataError as error:
             raise DataError(f"{file}, set {name}: {error}") from None
+        if params.names:
+            counts = names.count(table, params.names, params.normalise)
+            table = table.assign(**{column: counts[column] for column in names.COLUMNS})
         by_id = dict(zip(transcripts.keys(rows), grouping.of(rows), strict=True))
         found[name] = table.assign(group=table["id"].map(by_id)) if grouping else table
     return found

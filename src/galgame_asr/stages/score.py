@@ -8,12 +8,15 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from galgame_asr.core import utterances
 from galgame_asr.core.files import atomic_directory, prune
 from galgame_asr.core.params import load
 from galgame_asr.core.paths import DECODED, DECODED_SETS, SCORED, SPLIT, VARIANTS
+from galgame_asr.decoding.transcripts import keys
 from galgame_asr.messages.console import Progress, log, run
-from galgame_asr.scoring import groups, variant
+from galgame_asr.scoring import groups, names, variant
 from galgame_asr.scoring.params import ScoreParams
 from galgame_asr.scoring.words import Words, require_dictionary
 
@@ -31,6 +34,7 @@ def main(_arguments: Sequence[str]) -> None:
     for set_, rows in references.items():
         if grouping and (without := int(grouping.of(rows).isna().sum())):
             log.info("%s: %d of %d utterances have no group", set_, without, len(rows))
+    names.check(params.names, pd.concat([keys(rows) for rows in references.values()]))
     words = Words()
     with (
         atomic_directory(SCORED) as tables,
@@ -38,7 +42,7 @@ def main(_arguments: Sequence[str]) -> None:
         Progress("score", total=len(files), unit="variants") as progress,
     ):
         for name, file in files.items():
-            found = variant.score_file(file, references, params.normalise, words, grouping)
+            found = variant.score_file(file, references, params, words, grouping)
             variant.write(found, tables / f"{name}.parquet", summaries / f"{name}.json")
             progress.update(1, name)
 

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from torch.utils.data import DataLoader, Dataset
 
 from galgame_asr.core.reader import SAMPLE_RATE_HZ, SHORTEST, ShardReader
+from galgame_asr.families.common import hotwords
 from galgame_asr.families.common.batching import FRAMES_PER_S, num_frames
 from galgame_asr.families.common.family import Example, Family
 from galgame_asr.families.common.params import Prompt
@@ -63,12 +64,13 @@ class Utterances:
         draw = zlib.crc32(f"{row['id']}\0{pick.epoch}".encode())
         if self.augment:
             features = mask(features, self.family.num_mels, self.augment, [self.seed, draw])
+        key = f"{row['corpus']}/{row['id']}"
         prompt = self.prompts[draw % len(self.prompts)]
         sentences = row.get("sentences")  # None: no times are known
         return Example(
-            f"{row['corpus']}/{row['id']}",
+            key,
             features,
-            prompt,
+            hotwords.told(prompt, key, row["text"], pick.epoch),
             row["text"],
             float(row["duration_s"]) / pick.speed,
             [
@@ -207,7 +209,7 @@ def refuse_long(
     """
     for prompt in params.prompts:
         for rows in (train, dev):
-            _refuse_long_texts(family, rows, prompt)
+            _refuse_long_texts(family, rows, hotwords.longest(prompt, list(rows["text"])))
     window_s, augment = family.window_s, params.augment
     if window_s is None:
         return

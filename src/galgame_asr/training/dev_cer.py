@@ -9,10 +9,10 @@ import pandas as pd
 import torch
 from rapidfuzz.distance import Levenshtein
 
+from galgame_asr.families.common import hotwords
 from galgame_asr.families.common.batching import by_length, window_frames
 from galgame_asr.families.common.defaults import max_spoken_tokens
 from galgame_asr.families.common.family import Family, Search
-from galgame_asr.families.common.params import Prompt
 from galgame_asr.messages.errors import UtteranceError
 from galgame_asr.training.batches import Pick
 from galgame_asr.training.dataset import Utterances
@@ -26,7 +26,7 @@ def sample(rows: pd.DataFrame, count: int) -> list[Pick]:
 
 @torch.no_grad()
 def count_errors(
-    family: Family, utterances: Utterances, picks: Sequence[Pick], prompt: Prompt, budget: int
+    family: Family, utterances: Utterances, picks: Sequence[Pick], budget: int
 ) -> tuple[int, int]:
     """Decode utterances greedily; wrong characters and characters of their references.
 
@@ -35,9 +35,8 @@ def count_errors(
 
     Args:
         family: its model is in eval mode afterwards.
-        utterances: what `picks` are of.
+        utterances: what `picks` are of, and what the model is told of each.
         picks: which ones.
-        prompt: what the model is told.
         budget: 10 ms frames of a batch, padding included.
     """
     family.model.eval()
@@ -54,7 +53,8 @@ def count_errors(
         if not examples:
             continue
         limits = [max_spoken_tokens(example.duration_s) for example in examples]
-        found = family.transcribe([e.features for e in examples], prompt, Search(limits))
+        features, prompts = [e.features for e in examples], [e.prompt for e in examples]
+        found = hotwords.transcribe(family, features, prompts, Search(limits))
         for example, transcript in zip(examples, found, strict=True):
             said, heard = _letters(example.text), _letters(transcript.text)
             errors += Levenshtein.distance(said, heard)

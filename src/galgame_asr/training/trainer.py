@@ -386,7 +386,6 @@ class Trainer:
                 self.family,
                 self.dev_examples,
                 picks[self.process :: self.processes],
-                self.phase.params.prompts[-1],
                 self.phase.machine.decode_batch_frames,
             )
         errors, characters = self._sum(counts)

@@ -7,18 +7,19 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from galgame_asr.core.params import parse, read_yaml
+from galgame_asr.core.params import load, parse, read_yaml
 from galgame_asr.experiment.params import Params
 from galgame_asr.families.common.transcript import Transcript
 from galgame_asr.messages.errors import ConfigError, DataError
 from galgame_asr.scoring import confidence, groups, scored, variant
 from galgame_asr.scoring.groups import NONE, Grouping
+from galgame_asr.scoring.params import ScoreParams
 from galgame_asr.scoring.summary import summarise
 from galgame_asr.scoring.words import Words
-from galgame_asr.text.params import NormaliseParams
 from tests import tables
 from tests.conftest import REPOSITORY
 
+PARAMS = load(ScoreParams, "score", file=REPOSITORY / "params.yaml")
 ROWS = pd.DataFrame(
     [("vn", "a/1"), ("vn", "b/1"), ("vn", "c"), ("own", "x"), ("own", "y"), ("read", "a/1")],
     columns=["corpus", "id"],
@@ -151,7 +152,7 @@ def test_tables_have_a_column_only_if_there_are_groups(tmp_path: Path) -> None:
     )
     written = []
     for number, grouping in enumerate((NONE, Grouping({"vn": r"(\w)/"}, {}), NONE)):
-        parts = variant.score_file(said, references, NormaliseParams(), Words(), grouping)
+        parts = variant.score_file(said, references, PARAMS, Words(), grouping)
         table, summary = tmp_path / f"{number}.parquet", tmp_path / f"{number}.json"
         found = variant.write(parts, table, summary)
         written.append((table.read_bytes(), summary.read_bytes()))

@@ -1,8 +1,9 @@
 """The embedded corpus: speech rendered from sentences written for this project.
 
-Two recipes. `vn` has lines in visual-novel style by several characters, some
-over quiet music; `reading` has narration and dialogue read in one neutral
-voice. Both use the same small vocabulary, so that a tiny model can learn it
+Three recipes. `vn` has lines in visual-novel style by several characters, some
+over quiet music; `sequel` has the same lines with names that sound alike and are
+written otherwise, which nobody can hear; `reading` has narration and dialogue read
+in one neutral voice. All use the same small vocabulary, so that a tiny model can learn it
 from scratch, and a recipe renders each sentence at most once. Voice: HTS voice
 "Mei" (CC BY 3.0) through pyopenjtalk-plus.
 """
@@ -72,9 +73,12 @@ NARRATION = [
 ]
 TEMPLATES = {
     "vn": DIALOGUE,
+    "sequel": DIALOGUE,
     # A narrator reads the dialogue too: the voice differs, the language hardly.
     "reading": NARRATION + DIALOGUE,
 }
+# As `sequel` writes the names.
+SPELLINGS = {"葵": "碧", "凛": "鈴", "美咲": "海咲", "詩織": "栞"}
 
 
 @dataclass(frozen=True)
@@ -87,16 +91,18 @@ class Voice:
     formants: float
 
 
+CHARACTERS = [
+    Voice(half_tones=5.0, speed=1.30, formants=1.10),
+    Voice(half_tones=7.0, speed=1.45, formants=1.16),
+    Voice(half_tones=3.0, speed=1.30, formants=1.06),
+    Voice(half_tones=-3.0, speed=1.40, formants=0.92),
+]
 VOICES = {
-    "vn": [
-        Voice(half_tones=5.0, speed=1.30, formants=1.10),
-        Voice(half_tones=7.0, speed=1.45, formants=1.16),
-        Voice(half_tones=3.0, speed=1.30, formants=1.06),
-        Voice(half_tones=-3.0, speed=1.40, formants=0.92),
-    ],
+    "vn": CHARACTERS,
+    "sequel": CHARACTERS,
     "reading": [Voice(half_tones=0.0, speed=1.25, formants=1.0)],
 }
-MUSIC_SHARE = {"vn": 0.25, "reading": 0.0}
+MUSIC_SHARE = {"vn": 0.25, "sequel": 0.25, "reading": 0.0}
 MUSIC_BELOW_SPEECH_DB = 22.0
 CHORDS_HZ = [(220.0, 277.2, 329.6), (174.6, 220.0, 261.6), (196.0, 246.9, 293.7)]
 
@@ -107,6 +113,7 @@ class Line:
 
     id: str
     text: str
+    spoken: str  # the same, in words that are known to be read rightly
     voice: Voice
     chords_hz: tuple[tuple[float, ...], ...]  # empty: no music
 
@@ -140,12 +147,13 @@ def compose(corpus: Synthetic) -> list[Line]:
         )
     draw = random.Random(corpus.seed)
     lines = []
-    for text in draw.sample(sentences, corpus.utterances):
+    for spoken in draw.sample(sentences, corpus.utterances):
+        text = respelled(spoken) if recipe == "sequel" else spoken
         voice = draw.choice(VOICES[recipe])
         chords = draw.sample(CHORDS_HZ, 3)
         music = draw.random() < MUSIC_SHARE[recipe]
         key = hashlib.blake2b(f"{recipe}\0{corpus.seed}\0{text}".encode(), digest_size=16)
-        lines.append(Line(key.hexdigest(), text, voice, tuple(chords) if music else ()))
+        lines.append(Line(key.hexdigest(), text, spoken, voice, tuple(chords) if music else ()))
     return sorted(lines, key=lambda line: line.id)
 
 
@@ -159,9 +167,16 @@ def all_sentences(recipe: str) -> list[str]:
     return list(dict.fromkeys(sentences))
 
 
+def respelled(text: str) -> str:
+    """A line with its names written as in `sequel`."""
+    for name, other in SPELLINGS.items():
+        text = text.replace(name, other)
+    return text
+
+
 def render(line: Line) -> bytes:
     """Speak one line: Ogg Vorbis, 16 kHz mono."""
-    speech = speak(line.text, line.voice)
+    speech = speak(line.spoken, line.voice)
     if line.chords_hz:
         loudness = float(np.sqrt(np.mean(speech**2)))
         gain = loudness * 10 ** (-MUSIC_BELOW_SPEECH_DB / 20)

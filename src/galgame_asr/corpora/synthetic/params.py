@@ -13,8 +13,9 @@ class Synthetic:
     """Speech rendered from the project's own sentences."""
 
     kind: Literal["synthetic"]
-    # vn: visual-novel lines in several characters' voices; reading: narration in one voice.
-    recipe: Literal["vn", "reading"]
+    # vn: visual-novel lines in several characters' voices; sequel: the same lines, with the names
+    # written otherwise; reading: narration in one voice.
+    recipe: Literal["vn", "sequel", "reading"]
     # How many utterances to render; the recipe's sentences set the limit.
     utterances: Annotated[int, Field(ge=1)]
     # Draws the sentences, characters and music.

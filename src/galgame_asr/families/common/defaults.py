@@ -40,7 +40,10 @@ def max_spoken_tokens(duration_s: float, per_s: float = MAX_TOKENS_PER_S) -> int
 
 def write(directory: Path, defaults: Defaults) -> None:
     """Write the file of a model directory."""
-    text = json.dumps(asdict(defaults), ensure_ascii=False, indent=1)
+    values = asdict(defaults)
+    for prompt in values["prompts"]:
+        del prompt["glossary"]  # of utterances whose text is known, as a recording's is not
+    text = json.dumps(values, ensure_ascii=False, indent=1)
     write_text(directory / FILE, f"{text}\n")
 
 

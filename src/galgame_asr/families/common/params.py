@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field
 
 from galgame_asr.core.params import section
+from galgame_asr.families.common.glossary import PromptGlossary
 
 
 @section
@@ -23,6 +24,8 @@ class Prompt:
     # Write when speech begins and ends, or each sentence where an utterance to learn from has
     # their times; Whisper alone, whose text is the same otherwise.
     timestamps: bool = False
+    # Hotwords of each utterance's own, by its reference; beside `hotwords`, which all share.
+    glossary: PromptGlossary | None = None
 
 
 # What an auxiliary CTC loss trains: the branch of the checkpoint, or a new one in its place.

@@ -147,14 +147,20 @@ class FunAsrNano:
         tensors = self.saved if branch == "published" else None
         self.model.add_ctc_branch(config, tensors, weight)
 
-    @torch.no_grad()
     def transcribe(
         self, features: Sequence[torch.Tensor], prompt: Prompt, search: Search
     ) -> list[Transcript]:
-        """Decode; see `Family`. Left-padded, so that every row ends where it goes on."""
+        """Decode; see `Family`."""
+        return self.transcribe_each(features, [prompt] * len(features), search)
+
+    @torch.no_grad()
+    def transcribe_each(
+        self, features: Sequence[torch.Tensor], prompts: Sequence[Prompt], search: Search
+    ) -> list[Transcript]:
+        """Decode; see `EachPrompted`. Left-padded, so that every row ends where it goes on."""
         self.model.eval()
         llm, device = self.model.llm, next(self.model.parameters()).device
-        rows = [self._prompt_tokens(item, prompt) for item in features]
+        rows = [self._prompt_tokens(*pair) for pair in zip(features, prompts, strict=True)]
         length = max(len(source) for source, _, _ in rows)
         starts = [length - len(source) + start for source, start, _ in rows]
         batch = {

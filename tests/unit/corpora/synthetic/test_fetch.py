@@ -56,7 +56,7 @@ def test_more_utterances_than_sentences_is_an_error() -> None:
 def test_speech_is_audible_and_not_clipped() -> None:
     """16 kHz mono, loud enough, below full scale; music stays below the speech."""
     line = next(line for line in synthetic.compose(VN) if not line.chords_hz)
-    with_music = synthetic.Line(line.id, line.text, line.voice, ((220.0,),))
+    with_music = synthetic.Line(line.id, line.text, line.spoken, line.voice, ((220.0,),))
     audio, rate_hz = sf.read(io.BytesIO(synthetic.render(line)))
     mixed, _ = sf.read(io.BytesIO(synthetic.render(with_music)))
     assert rate_hz == 16_000
