@@ -91,7 +91,8 @@ def test_names_count_in_what_a_text_may_have(rows: pd.DataFrame, tmp_path: Path)
     plain = parse(TrainingParams, values_of([{"language": "ja"}]), "phase")
     refuse_long(family, plain, long, rows[:0])
     names = [f"先輩{number:03}" for number in range(30)]
-    told = {"language": "ja", "glossary": {"names": names, "right": False, "distractors": 30}}
+    glossary = {"names": names, "right": False, "distractors": 30}
+    told: dict[str, object] = {"language": "ja", "glossary": glossary}
     with pytest.raises(DataError, match=r"its text has \d+ tokens; \d+ fit"):
         refuse_long(family, parse(TrainingParams, values_of([told]), "phase"), long, rows[:0])
 

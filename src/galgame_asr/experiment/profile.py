@@ -19,7 +19,8 @@ PROFILES = Path("profiles")
 # does not name would stay in the run. So does a choice between kinds of base model.
 REPLACED = {
     "manifest.charset", "manifest.clean", "manifest.exceptions", "split.exceptions",
-    "score.groups", "score.names", "corpora", "base", "train.phases", "average", "export", "baselines", "prompts",
+    "score.groups", "score.names", "corpora", "base", "train.phases", "average", "export",
+    "baselines", "prompts",
 }  # fmt: skip
 
 

@@ -7,15 +7,13 @@ import pandas as pd
 
 from galgame_asr.families.common.glossary import Glossary, names_of
 from galgame_asr.messages.errors import ConfigError
+from galgame_asr.scoring.scored import NAMES
 from galgame_asr.text.normalise import normalise
 from galgame_asr.text.params import NormaliseParams
 
-# Names in the reference, those of them that the transcript has too, and all that it has.
-COLUMNS = ("names", "names_found", "names_said")
-
 
 def count(rows: pd.DataFrame, glossary: Glossary, rules: NormaliseParams) -> pd.DataFrame:
-    """Count the names of each utterance, wherever in the text they are: the columns of COLUMNS.
+    """Count the names of each utterance, wherever in the text they are: the columns of NAMES.
 
     Of names that contain each other, the longest counts: 葵ちゃん is no 葵 beside it.
 
@@ -33,7 +31,7 @@ def count(rows: pd.DataFrame, glossary: Glossary, rules: NormaliseParams) -> pd.
         pattern = patterns[names]
         said, found = (Counter(pattern.findall(t) if pattern else ()) for t in (truth, heard))
         counts.append((said.total(), (said & found).total(), found.total()))
-    return pd.DataFrame(counts, rows.index, list(COLUMNS), dtype="int32")
+    return pd.DataFrame(counts, rows.index, list(NAMES), dtype="int32")
 
 
 def _pattern(names: tuple[str, ...], rules: NormaliseParams) -> re.Pattern[str] | None:

@@ -8,7 +8,6 @@ import pandas as pd
 import pyarrow as pa
 
 from galgame_asr.core import tables
-from galgame_asr.scoring import names
 
 # What an error of the CER is put down to; the classes add up to its edits. See breakdown.py.
 CLASSES = ("misheard", "loop", "deletion", "insertion", "spelling", "homophone")
@@ -28,6 +27,9 @@ COUNTS = (
     "word_errors",
 )
 
+# Names in the reference, those of them that the transcript has too, and all that it has.
+NAMES = ("names", "names_found", "names_said")
+
 SCHEMA = pa.schema(
     [
         ("set", pa.string()),  # test or ood
@@ -46,7 +48,7 @@ SCHEMA = pa.schema(
     ]
 )
 # Of a table whose names were counted, see names.py.
-NAMED = pa.schema([*SCHEMA, *((name, pa.int32()) for name in names.COLUMNS)])
+NAMED = pa.schema([*SCHEMA, *((name, pa.int32()) for name in NAMES)])
 GROUP = pa.field("group", pa.string())  # of a table in which some row has one, see groups.py
 SCHEMAS = (SCHEMA, NAMED, SCHEMA.append(GROUP), NAMED.append(GROUP))
 
@@ -68,6 +70,6 @@ def read(path: Path) -> pd.DataFrame:
 
 def write(path: Path, rows: pd.DataFrame) -> None:
     """Write a table of scored utterances, in the order given."""
-    schema = NAMED if names.COLUMNS[0] in rows else SCHEMA
+    schema = NAMED if NAMES[0] in rows else SCHEMA
     grouped = "group" in rows and bool(rows["group"].notna().any())
     tables.write(path, rows, schema.append(GROUP) if grouped else schema)

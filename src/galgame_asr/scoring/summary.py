@@ -11,9 +11,9 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from galgame_asr.scoring import compute_wer, confidence, names
+from galgame_asr.scoring import compute_wer, confidence
 from galgame_asr.scoring.confidence import Counts
-from galgame_asr.scoring.scored import CLASSES, FLAGS
+from galgame_asr.scoring.scored import CLASSES, FLAGS, NAMES
 from galgame_asr.scoring.scripts import KANJI, LATIN_OR_DIGIT
 
 DIGITS = 4  # of a rate: a hundredth of a point
@@ -67,9 +67,9 @@ def summarise(
 
 def _names(rows: pd.DataFrame, seed: int, resamples: int) -> dict[str, Any]:
     """Recall and precision of names, and false ones per utterance; nothing if none were counted."""
-    if names.COLUMNS[0] not in rows:
+    if NAMES[0] not in rows:
         return {}
-    said, found, heard = (_column(rows, column) for column in names.COLUMNS)
+    said, found, heard = (_column(rows, column) for column in NAMES)
     bounded = _bounded(
         {
             ("names", "recall"): (found, said),

@@ -43,7 +43,7 @@ def score_file(
             raise DataError(f"{file}, set {name}: {error}") from None
         if params.names:
             counts = names.count(table, params.names, params.normalise)
-            table = table.assign(**{column: counts[column] for column in names.COLUMNS})
+            table = table.assign(**{column: counts[column] for column in scored.NAMES})
         by_id = dict(zip(transcripts.keys(rows), grouping.of(rows), strict=True))
         found[name] = table.assign(group=table["id"].map(by_id)) if grouping else table
     return found

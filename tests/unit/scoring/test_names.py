@@ -61,7 +61,7 @@ def test_counts_by_hand() -> None:
 def test_names_can_be_of_some_utterances() -> None:
     """Those of another game are none here; without any, all counts are 0."""
     found = names.count(rows(), {"/(found|false)$": ("葵",), "^own/": ("凛",)}, RULES)
-    assert found[list(names.COLUMNS)].sum().tolist() == [1, 1, 1]
+    assert found[list(scored.NAMES)].sum().tolist() == [1, 1, 1]
     assert not names.count(rows(), (), RULES).to_numpy().any()
     names.check({"/found$": ("葵",)}, rows()["id"])
     with pytest.raises(ConfigError, match=r"'\^own/', which is found in none of 9 utterances"):
@@ -99,14 +99,14 @@ def test_rates_are_those_of_the_counts(parts: dict[str, pd.DataFrame], tmp_path:
     for rate in ("recall", "precision", "false_per_utterance"):
         assert 0 <= found[f"{rate}_low"] < found[rate] < found[f"{rate}_high"]
     assert list(scored.read(table)) == scored.NAMED.names
-    without = {"test": parts["test"].drop(columns=list(names.COLUMNS))}
+    without = {"test": parts["test"].drop(columns=list(scored.NAMES))}
     assert "names" not in variant.write(without, table, summary)["test"]
     assert list(scored.read(table)) == scored.SCHEMA.names
 
 
 def test_a_set_without_names_has_no_rate(parts: dict[str, pd.DataFrame]) -> None:
     """And is valid JSON all the same."""
-    found = summarise(parts["test"].assign(**dict.fromkeys(names.COLUMNS, 0)))["names"]
+    found = summarise(parts["test"].assign(**dict.fromkeys(scored.NAMES, 0)))["names"]
     assert (found["recall"], found["precision"], found["false_per_utterance"]) == (None, None, 0.0)
     json.dumps(found, allow_nan=False)
 
@@ -127,5 +127,5 @@ def test_the_report_tells_them(parts: dict[str, pd.DataFrame]) -> None:
     assert "| full/p100 | names | 55.56% (" in text
     assert "| 9, 5, 8 |" in text
     assert "names: recall" in figures.text([told])
-    plain = results(parts["test"].drop(columns=list(names.COLUMNS)))
+    plain = results(parts["test"].drop(columns=list(scored.NAMES)))
     assert "names: recall" not in markdown.text([plain], {}) + figures.text([plain])
