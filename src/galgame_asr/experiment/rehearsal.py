@@ -1,6 +1,7 @@
 """A rehearsal of a run: all its stages and sizes, on a few rendered utterances."""
 
 import re
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -8,17 +9,27 @@ import torch
 from galgame_asr.base.existing import PUBLISHED
 from galgame_asr.downloads import hub
 from galgame_asr.messages.errors import ConfigError
+from galgame_asr.runtimes import load as runtimes
 
-UTTERANCES = 40  # of each corpus
-# Frames in a step: a phase on one corpus has four.
-BATCH_FRAMES = 1200
+
+@dataclass(frozen=True)
+class Size:
+    """How small a rehearsal is."""
+
+    utterances: int  # of each corpus
+    batch_frames: int  # in a step: a phase on one corpus has four or five
+    test_limit: int
+    dev_sample: int
+
+
+SMALL = Size(utterances=40, batch_frames=1200, test_limit=4, dev_sample=2)
+# On a CPU, of a model that pads all speech to its window: a step of one utterance of Whisper
+# large-v3-turbo takes two minutes on two cores.
+WINDOWED = Size(utterances=12, batch_frames=300, test_limit=1, dev_sample=1)
 # At once on a CPU: of Whisper one utterance, which needs 5 GB.
 MICRO_BATCH_FRAMES = 3000
-SPLIT = {
-    "dev": 0.1, "test": 0.1, "exceptions": {}, "hold_out": [], "min_test": 1, "test_limit": 4,
-    "dev_sample": 2,
-}  # fmt: skip
-VERIFIED = 4  # utterances of an export
+SPLIT = {"dev": 0.1, "test": 0.1, "exceptions": {}, "hold_out": [], "min_test": 1}
+VERIFIED = 4  # utterances of an export, at most
 DEV_CER_UTTERANCES = 1
 BY_STEP = re.compile(r"/s\d+$")
 
@@ -36,33 +47,36 @@ def rehearse(values: dict[str, Any]) -> str:
     Raises:
         ConfigError: the hub does not answer, and nothing here tells the model's size.
     """
+    on_gpu = torch.cuda.is_available()
+    windowed = not on_gpu and runtimes.window_s(values["model"]["family"])
+    size = WINDOWED if windowed else SMALL
     outside = values["split"]["out_of_domain"]
     for number, name in enumerate(values["corpora"], start=1):
         values["corpora"][name] = {
             "kind": "synthetic",
             "recipe": "reading" if name in outside else "vn",
-            "utterances": UTTERANCES,
+            "utterances": size.utterances,
             "seed": number,
             "shard_size": 256,
         }
     values["manifest"] |= {"charset": {}, "clean": {}}
-    values["split"] |= SPLIT
-    values["score"] |= {"groups": {}}  # rendered utterances have other ids
+    values["split"] |= SPLIT | {"test_limit": size.test_limit, "dev_sample": size.dev_sample}
+    values["score"] |= {"groups": {}, "names": []}  # rendered utterances have other ids
     # A GPU finds out itself how much has room.
-    if not torch.cuda.is_available() and values["machine"]["micro_batch_frames"] == "auto":
+    if not on_gpu and values["machine"]["micro_batch_frames"] == "auto":
         values["machine"]["micro_batch_frames"] = MICRO_BATCH_FRAMES
     values["baselines"] = {}  # they are not this run's, and their texts are of other audio
-    _shorten(values)
+    _shorten(values, size)
     model = _stand_in(values["base"]["existing"])
-    return f"{UTTERANCES} rendered utterances each as {', '.join(values['corpora'])}; {model}"
+    return f"{size.utterances} rendered utterances each as {', '.join(values['corpora'])}; {model}"
 
 
-def _shorten(values: dict[str, Any]) -> None:
+def _shorten(values: dict[str, Any], size: Size) -> None:
     """Few steps, and few utterances wherever some are decoded."""
     common = values["train"]["common"]
     common["log_steps"] = 1
-    for key, most in (("batch_frames", BATCH_FRAMES), ("dev_cer_utterances", DEV_CER_UTTERANCES)):
-        common[key] = min(common[key], most)
+    common["batch_frames"] = min(common["batch_frames"], size.batch_frames)
+    common["dev_cer_utterances"] = min(common["dev_cer_utterances"], DEV_CER_UTTERANCES)
     for recipe in values["base"]["built"].values():
         recipe["pretrain"]["epochs"] = 1
     for phase in values["train"]["phases"].values():

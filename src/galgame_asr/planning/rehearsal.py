@@ -133,6 +133,8 @@ def repro(place: Path) -> tuple[list[Ran], int]:
         _watching(dvc, ran),
     ):
         assert dvc.stdout
+        # A phase saves a state and ends, and with it DVC; alone, DVC would go on.
+        signal.signal(signal.SIGTERM, lambda *_: _terminate_children(dvc.pid))
         began = time.monotonic()
         try:
             for line in dvc.stdout:
@@ -145,6 +147,12 @@ def repro(place: Path) -> tuple[list[Ran], int]:
         except KeyboardInterrupt:
             dvc.send_signal(signal.SIGINT)
     return ran, dvc.returncode
+
+
+def _terminate_children(pid: int) -> None:
+    with contextlib.suppress(psutil.NoSuchProcess):
+        for process in psutil.Process(pid).children():
+            process.terminate()
 
 
 @contextlib.contextmanager
