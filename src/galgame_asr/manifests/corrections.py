@@ -20,6 +20,8 @@ from galgame_asr.messages.errors import DataError
 from galgame_asr.text.lines import lines
 
 FOLDER = Path("corrections")
+# Flags of rows that were decided about: the text is a person's; the row is in no set.
+CORRECTED, DROPPED = "corrected", "dropped"
 What = Literal["text", "drop", "keep"]
 COLUMNS = ("id", "what", "was", "text", "by", "when", "why")
 HEADER = "\t".join(COLUMNS)
@@ -121,6 +123,32 @@ def read(path: Path) -> list[Correction]:
 def latest(corrections: Iterable[Correction]) -> dict[str, Correction]:
     """The decision that counts, by id: the last."""
     return {one.id: one for one in corrections}
+
+
+def histories(corrections: Iterable[Correction]) -> dict[str, list[Correction]]:
+    """All decisions about each id, oldest first."""
+    found: dict[str, list[Correction]] = {}
+    for one in corrections:
+        found.setdefault(one.id, []).append(one)
+    return found
+
+
+def fits(history: Iterable[Correction], label: str, text_of: Callable[[str], str]) -> bool:
+    """Whether the last decision about an utterance is about a label that is there.
+
+    That is the corpus's own, or one that an earlier decision that fits has put in its place.
+
+    Args:
+        history: all decisions about one id, oldest first.
+        label: of the corpus, as the manifest has it.
+        text_of: what the manifest makes of a text.
+    """
+    known, fit = {label}, True
+    for one in history:
+        fit = not one.was or one.was in known
+        if fit and one.what == "text":
+            known.add(text_of(one.text))
+    return fit
 
 
 def append(path: Path, correction: Correction) -> None:
