@@ -9,7 +9,7 @@ import fcntl
 import os
 import re
 import typing
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -133,22 +133,35 @@ def histories(corrections: Iterable[Correction]) -> dict[str, list[Correction]]:
     return found
 
 
-def fits(history: Iterable[Correction], label: str, text_of: Callable[[str], str]) -> bool:
-    """Whether the last decision about an utterance is about a label that is there.
+def problem(
+    history: Sequence[Correction], label: str | None, text_of: Callable[[str], str], path: Path
+) -> str:
+    """Why the last decision about an utterance cannot be carried out; empty if it can.
 
-    That is the corpus's own, or one that an earlier decision that fits has put in its place.
+    It must be about the label that the corpus has, or about one that an earlier decision, itself
+    about such a label, has put in its place.
 
     Args:
         history: all decisions about one id, oldest first.
-        label: of the corpus, as the manifest has it.
+        label: that of the corpus, as the manifest has it; None if there is no such utterance.
         text_of: what the manifest makes of a text.
+        path: of the file, for the message.
     """
-    known, fit = {label}, True
+    last = history[-1]
+    where = f"{path}:{last.line}: id {last.id!r}"
+    if label is None:
+        return f"{where} is none of the corpus; correct it, or take out all of its lines"
+    known, fits = {label}, True
     for one in history:
-        fit = not one.was or one.was in known
-        if fit and one.what == "text":
+        fits = not one.was or one.was in known
+        if fits and one.what == "text":
             known.add(text_of(one.text))
-    return fit
+    if fits:
+        return ""
+    return (
+        f"{where} was {last.was!r} to {last.by}, but the corpus has {label!r}; listen again, and "
+        "add a line with that in column was"
+    )
 
 
 def append(path: Path, correction: Correction) -> None:

@@ -23,7 +23,7 @@ from galgame_asr.core.paths import HOW_TO_GET_SHARDS
 from galgame_asr.manifests.checks import audio as audio_checks
 from galgame_asr.manifests.checks import repeats, signal
 from galgame_asr.manifests.checks import sentences as sentence_checks
-from galgame_asr.manifests.corrections import CORRECTED, DROPPED, Correction, fits, path_of
+from galgame_asr.manifests.corrections import CORRECTED, DROPPED, Correction, path_of, problem
 from galgame_asr.manifests.group import group_text
 from galgame_asr.manifests.hashing import unit_hash
 from galgame_asr.manifests.params import ManifestParams
@@ -334,13 +334,9 @@ def _decided(
     Raises:
         DataError: they decided about another label.
     """
-    label, _, _ = corpus.text(data)
-    last = history[-1]
-    if not fits(history, label, lambda text: corpus.text(text.encode())[0]):
-        raise DataError(
-            f"{path_of(corpus.name)}:{last.line}: id {row.id!r} was {last.was!r} to {last.by}, but "
-            f"the corpus has {label!r}; listen again and add a line whose column was has that"
-        )
+    label, last, path = corpus.text(data)[0], history[-1], path_of(corpus.name)
+    if wrong := problem(history, label, lambda text: corpus.text(text.encode())[0], path):
+        raise DataError(wrong)
     if last.what == "text":
         row.label = label
         row.flags.append(CORRECTED)
@@ -352,12 +348,13 @@ def _decided(
 
 def _refuse_unknown(corpus: Corpus, known: Collection[str]) -> None:
     """Refuse decisions about utterances that are not there."""
-    unknown = [history[-1] for id_, history in corpus.decisions.items() if id_ not in known]
+    unknown = [history for id_, history in corpus.decisions.items() if id_ not in known]
     if unknown:
-        shown = ", ".join(f"{one.id!r} (line {one.line})" for one in unknown[:SHOWN])
+        path = path_of(corpus.name)
+        shown = "\n".join(problem(history, None, str, path) for history in unknown[:SHOWN])
         raise DataError(
-            f"{path_of(corpus.name)} has {len(unknown)} ids that corpus {corpus.name} has not, "
-            f"such as {shown}: correct them, or take out all of their lines"
+            f"{len(unknown)} utterances that {path} decides about are not there:\n{shown}\n"
+            f"`galgame-asr corrections --check` names all"
         )
 
 
