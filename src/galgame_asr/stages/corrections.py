@@ -20,7 +20,8 @@ def main(arguments: Sequence[str]) -> None:
         log.info("%s decides about %d utterances", path, len(found))
     with atomic_path(DECISIONS / f"{name}.tsv") as copy:
         # As it is, so that the numbers of its lines are those of messages.
-        copy.write_bytes(path.read_bytes() if path.is_file() else b"")
+        written = path.read_bytes() if path.is_file() else b""
+        copy.write_bytes(written or f"{corrections.HEADER}\n".encode())
 
 
 if __name__ == "__main__":

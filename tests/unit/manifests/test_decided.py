@@ -8,9 +8,11 @@ import pandas as pd
 import pytest
 
 from galgame_asr.core import utterances
-from galgame_asr.manifests.corrections import Correction, histories
+from galgame_asr.core.paths import DECISIONS
+from galgame_asr.manifests.corrections import HEADER, Correction, append, histories, path_of, read
 from galgame_asr.manifests.index import Corpus, index
 from galgame_asr.messages.errors import DataError
+from galgame_asr.stages import corrections as stage
 from tests.conftest import tone
 from tests.unit.manifests.test_corrections import of
 from tests.unit.manifests.test_index import PARAMS, MakeShard
@@ -178,3 +180,29 @@ def test_an_id_that_is_not_there_is_refused(corpus: Path) -> None:
     )
     assert (len(rest), "corrections --check" in last) == (3, True)
     assert path.read_bytes() == before
+
+
+def test_each_corpus_has_its_decisions_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Byte by byte, so that lines have the same numbers; without a file, or in an empty one, none.
+
+    A file that cannot be read stops the stage, and what was there before stays.
+    """
+    monkeypatch.chdir(tmp_path)
+    copy, path = DECISIONS / "vn.tsv", path_of("vn")
+    stage.main(["vn"])
+    nothing = copy.read_text()
+    assert nothing == f"{HEADER}\n"
+    append(path_of("reading"), of())
+    path.write_bytes(b"")
+    stage.main(["vn"])
+    assert copy.read_text() == nothing
+    path.write_bytes(f"\ufeff{HEADER}\r\n\r\n{of()}\r\n".encode())
+    stage.main(["vn"])
+    assert copy.read_bytes() == path.read_bytes()
+    assert [one.line for one in read(copy)] == [3]
+    path.write_text("id\twhat\n")
+    with pytest.raises(DataError, match=r"corrections/vn\.tsv:1"):
+        stage.main(["vn"])
+    assert read(copy) == [of()]
