@@ -88,7 +88,9 @@ def split(
     keys = _keys(rows, params)
     as_it_was = keys
     if "label" in rows:
-        as_it_was = _keys(rows.assign(text=rows["label"].fillna(rows["text"])), params)
+        # Nothing is moved where the corpus had no words: such a row was in no set.
+        had_words = rows["label"].fillna("").map(group_text) != ""
+        as_it_was = _keys(rows.assign(text=rows["label"].where(had_words, rows["text"])), params)
     placed = place(rows, as_it_was, params, checks.groups(rows))
     placed = placed.where(usable(rows, checks.severities), LEFT_OUT)
     placed = _leave_out(rows, placed, excluded(rows, checks.excluded), "excluded")

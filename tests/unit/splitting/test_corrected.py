@@ -49,6 +49,14 @@ def test_one_of_two_labels_that_were_the_same_is_corrected(checks: Checks) -> No
     assert sets_of(corrected(data, {0: "別の台詞。"}), checks) == before
 
 
+def test_a_label_without_words_decides_nothing(checks: Checks) -> None:
+    """Its row was in no set; the same text in two such rows is in one, as of any rows."""
+    data = rows(200, checks)
+    texts = dict(enumerate(data["text"]))
+    wanted = sets_of(data.copy(), checks)
+    assert sets_of(corrected(data.assign(text="…"), texts), checks) == wanted
+
+
 @pytest.mark.parametrize("corrects", ["train", "test"])
 def test_a_leak_is_one_of_the_new_text(checks: Checks, corrects: str) -> None:
     """Whichever of the two was corrected, the training row goes, or the split stops."""
