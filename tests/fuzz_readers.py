@@ -36,6 +36,7 @@ from galgame_asr.corpora.synthetic import ogg
 from galgame_asr.decoding import transcripts
 from galgame_asr.experiment import profile
 from galgame_asr.experiment.params import Params
+from galgame_asr.manifests import corrections
 from galgame_asr.manifests.index import Corpus, _index_shard
 from galgame_asr.manifests.params import ManifestParams
 from galgame_asr.messages.errors import DataError
@@ -246,6 +247,15 @@ def grouped(folder: Path) -> None:
     groups.read({}, ["vn"], folder)
 
 
+def corrected(folder: Path) -> None:
+    """Decisions about labels, which are read and added to."""
+    path = folder / "vn.tsv"
+    before = corrections.read(path)
+    one = corrections.Correction("u1", "drop", "", "", "葉", "2026-11-26T09:58:43Z")
+    corrections.append(path, one)
+    assert corrections.read(path) == [*before, one]
+
+
 def results(folder: Path) -> None:
     """Results of another person."""
     params = load(ScoreParams, "score", file=REPOSITORY / "params.yaml")
@@ -453,6 +463,11 @@ READERS: dict[str, Reader] = {
     ),
     "exclusions": Reader(
         [{"vn.tsv": "id\treason\nu1\t雑音\n台詞 2\twrong text\n".encode()}], excluded, 4, TEXT
+    ),
+    "corrections": Reader(
+        [{"vn.tsv": f"{corrections.HEADER}\nu1\ttext\tいいえ\tは\\tい\\\\\t葉\t"
+          "2026-11-26T09:58:43Z\t聞き違い\nu1\tkeep\t\t\t葉\t2026-11-26T09:58:44Z\t\n".encode()}],
+        corrected, 4, (*TEXT, b"\\n", b"drop", b"\t\t"),
     ),
     "groups": Reader([{"vn.tsv": "id\tgroup\nu1\tゲーム 1\n".encode()}], grouped, 1, TEXT),
     "results": Reader([{"theirs.json": handed_on()}], results, 2, (*NUMBERS, *JSON)),

@@ -24,6 +24,8 @@ from pathlib import Path
 
 from ruamel.yaml import YAML
 
+from galgame_asr.core import utterances
+from galgame_asr.manifests.corrections import Correction, append, now
 from tests import hub_uploads, s3
 from tests.conftest import REPOSITORY
 from tests.readme import PLACEHOLDER, Command, merge, pages, steps
@@ -66,6 +68,7 @@ STAND_INS = {
     "scene.mp4": "{folder}/scene.mp4",
     # Of another person, who has the same results.
     "theirs.json": "logs/mine.json",
+    "theirs.tsv": "{folder}/theirs.tsv",
     # Of a phase that still runs.
     ".scratch/train@full/9c1f4a5b6d7e8f90/p50": "models/full/p50",
     "REFERENCES HYPOTHESES": "{folder}/references.txt {folder}/hypotheses.txt",
@@ -81,7 +84,9 @@ STAND_INS = {
 # Variables that a reader's terminal does not have.
 NOT_A_READERS = ("AWS_", "DVC_", "GIT_", "HF_", "MAKE", "MFLAGS", "PYTHON", "VIRTUAL_ENV", "XDG_")
 # Also before the reader activates .venv. Results of exports and variants that are no more go too.
-BACK = "git checkout . && git clean --quiet --force -d metrics && .venv/bin/dvc checkout"
+BACK = (
+    "git checkout . && git clean --quiet --force -d corrections metrics && .venv/bin/dvc checkout"
+)
 LINES = 60  # of a failed command's output
 MAKEFILE = "Makefile"
 
@@ -256,6 +261,9 @@ def furnish(folder: Path, clone: Path) -> None:
     for path in (clone / "data/raw/vn").glob("*.tar"):
         shutil.copy(path, tars)
     shutil.copytree(clone / "models/full/p100", folder / "my-checkpoint")
+    (row, *_) = utterances.read(clone / "data/manifest/vn.parquet").to_dict("records")
+    heard = Correction(row["id"], "keep", row["text"], "", "a friend", now())
+    append(folder / "theirs.tsv", heard)
     for name in ("references.txt", "hypotheses.txt"):
         (folder / name).write_text("a 海で遊ぼうよ\n")
 

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 from galgame_asr.commands import (
     compute_wer,
+    corrections,
     evaluate,
     fsck,
     jsonl,
@@ -21,8 +22,8 @@ from galgame_asr.messages.console import run
 
 # In the order of --help.
 COMMANDS = (
-    profile, stale, scratch, fsck, jsonl, plan, evaluate, compute_wer, report, recordings, publish,
-    readme,
+    profile, stale, scratch, fsck, corrections, jsonl, plan, evaluate, compute_wer, report,
+    recordings, publish, readme,
 )  # fmt: skip
 
 

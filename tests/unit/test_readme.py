@@ -45,7 +45,7 @@ ELSEWHERE = {
     "export/NAME", "log.tsv", "dev.tsv", "config.yaml", "configuration.json", "left_out.parquet",
     "num_samples_of_tar.json", "common/", "params.py", "preprocessor_config.json",
     "base/tiny_NAME.py", "galgame_asr.json", "exclusions/CORPUS.tsv", "groups/CORPUS.tsv",
-    "dev_sample.parquet",
+    "corrections/CORPUS.tsv", "corrections/vn.tsv", "dev_sample.parquet",
     "aishell.py", "finetune.py", "merge_lora.py", "evaluation.py", "infer.py",  # Whisper-Finetune's
 }  # fmt: skip
 PARAMS = read_yaml(REPOSITORY / "params.yaml")

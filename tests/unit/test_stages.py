@@ -96,6 +96,7 @@ EDITS: dict[str, set[str]] = {
     "corpora/common": {"fetch"},
     **{f"corpora/{kind}": {"fetch"} if kind == "synthetic" else set() for kind in KINDS},
     "manifests": {"manifest", "split"},
+    "manifests/corrections.py": {"corrections", "manifest", "split"},
     "manifests/hashing.py": {"manifest", "split", "mix", "mix_base", "report"},
     "splitting": {"split"},
     "splitting/mix.py": {"split", "mix", "mix_base"},
@@ -125,7 +126,7 @@ EDITS: dict[str, set[str]] = {
         for name in FORMATS
     },
     "text": {"score", "verify"},
-    "text/lines.py": {"fetch", "split", "score", "verify", "baseline"},
+    "text/lines.py": {"fetch", "corrections", "manifest", "split", "score", "verify", "baseline"},
     "text/letters.py": {"manifest", "split", "score", "verify"},
     "scoring": {"score", "report"},
     "scoring/groups.py": {"split", "score", "report"},

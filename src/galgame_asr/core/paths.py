@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 RAW = Path("data/raw")
+DECISIONS = Path("data/corrections")
 MANIFEST = Path("data/manifest")
 SPLIT = Path("data/split")
 MIX = Path("data/mix")
@@ -18,7 +19,7 @@ TRAINING = METRICS / "training"
 QUALITY = METRICS / "quality"
 # The folders of the stages' outputs.
 OUTPUTS = (
-    RAW, MANIFEST, SPLIT, MIX, DECODED, SCORED, MODELS, EXPORTS,
+    RAW, DECISIONS, MANIFEST, SPLIT, MIX, DECODED, SCORED, MODELS, EXPORTS,
     VARIANTS, VERIFIED, TRAINING, QUALITY,
 )  # fmt: skip
 LOGS = Path("logs")

@@ -1,6 +1,6 @@
 """Tables of utterances: one row each."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
 
 import pandas as pd
@@ -26,30 +26,36 @@ SCHEMA = pa.schema(
 SENTENCE = pa.struct([("start_s", pa.float64()), ("end_s", pa.float64()), ("text", pa.string())])
 # Of a table in which some row has sentences with times: together they are its text.
 TIMED = SCHEMA.append(pa.field("sentences", pa.list_(SENTENCE)))
+# Of a manifest in which some text is a person's: there the text that the corpus has.
+LABELLED = SCHEMA.append(pa.field("label", pa.string()))
+WHOLE = TIMED.append(LABELLED.field("label"))
 
 
 def read(path: Path) -> pd.DataFrame:
-    """Read a table of utterances, which has the column `sentences` if some of them have times.
+    """Read a table of utterances.
+
+    It has the column `sentences` if some of them have times, and `label` if some were corrected.
 
     Raises:
         DataError: as for `tables.read`.
     """
-    return tables.read(path, SCHEMA, TIMED)
+    return tables.read(path, SCHEMA, TIMED, LABELLED, WHOLE)
 
 
 def write(path: Path, rows: pd.DataFrame) -> None:
-    """Write a table of utterances, in the order given."""
+    """Write a table of utterances, in the order given, without the column `label`."""
     timed = "sentences" in rows and bool(rows["sentences"].notna().any())
     tables.write(path, rows, TIMED if timed else SCHEMA)
 
 
-def write_parts(path: Path, parts: Iterable[pa.Table], *, timed: bool) -> None:
+def write_parts(path: Path, parts: Iterable[pa.Table], optional: Collection[str]) -> None:
     """Write a table of utterances from parts that are never in memory together.
 
     Args:
         path: the file.
-        parts: tables with the columns of TIMED.
-        timed: whether some row has sentences; if not, there is no such column.
+        parts: tables with the columns of WHOLE.
+        optional: columns beside those of SCHEMA that some row has something in.
     """
-    schema = TIMED if timed else SCHEMA
+    names = (*SCHEMA.names, *optional)
+    schema = pa.schema([column for column in WHOLE if column.name in names])
     tables.write_parts(path, (part.select(schema.names) for part in parts), schema)

@@ -6,7 +6,7 @@ are then found over all parts by their hashes, and the parts are joined.
 
 import re
 from collections import Counter
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from functools import partial
 from pathlib import Path
@@ -23,6 +23,7 @@ from galgame_asr.core.paths import HOW_TO_GET_SHARDS
 from galgame_asr.manifests.checks import audio as audio_checks
 from galgame_asr.manifests.checks import repeats, signal
 from galgame_asr.manifests.checks import sentences as sentence_checks
+from galgame_asr.manifests.corrections import CORRECTED, DROPPED, Correction, path_of, problem
 from galgame_asr.manifests.group import group_text
 from galgame_asr.manifests.hashing import unit_hash
 from galgame_asr.manifests.params import ManifestParams
@@ -39,21 +40,29 @@ FOUND = {
     "channels": ("channels", "with {} channels"),
 }
 CHUNK = 4096
+OPTIONAL = ("sentences", "label")  # columns
+# What the flags of people's decisions do.
+DECIDED = {CORRECTED: "warn", DROPPED: "drop"}
 
 
 @dataclass(frozen=True)
 class Corpus:
-    """The corpus that is indexed: its name, its folder of shards, and the checks."""
+    """The corpus that is indexed: its name, its folder of shards, the checks and the decisions."""
 
     name: str
     directory: Path
     params: ManifestParams
+    decisions: Mapping[str, Sequence[Correction]] = field(default_factory=dict)  # by id, in order
 
     @property
     def charset(self) -> re.Pattern[str] | None:
         """Matches the characters its texts may have; None if all."""
         pattern = self.params.charset.get(self.name)
         return re.compile(pattern) if pattern else None
+
+    def text(self, data: bytes | None) -> tuple[str, list[str], list[dict[str, Any]]]:
+        """The text in a text file, what is wrong with it, and its sentences if it has times."""
+        return sentence_checks.check(data, self.charset, self.params.clean.get(self.name, ()))
 
 
 @dataclass(frozen=True)
@@ -66,7 +75,8 @@ class Part:
     texts: repeats.Keys
     checked: int  # rows whose signal was checked
     found: Counter[tuple[str, str]]  # rows by flag and what was found; see FOUND
-    timed: bool  # some row has sentences
+    optional: frozenset[str]  # columns that some row has something in
+    decided: frozenset[str]  # ids of rows that people decided about
 
 
 def index(corpus: Corpus, output: Path, scratch: Path) -> dict[str, Any]:
@@ -84,7 +94,7 @@ def index(corpus: Corpus, output: Path, scratch: Path) -> dict[str, Any]:
         DataError: a shard is missing or damaged or holds another number of
             utterances than its list says, or an utterance has a flag of
             severity `fail`, or sentences at times that cannot be; the message names the
-            utterances.
+            utterances. Or a decision is about an id or a label that is not there.
     """
     found = shards.listed(corpus.directory)
     with (
@@ -97,8 +107,9 @@ def index(corpus: Corpus, output: Path, scratch: Path) -> dict[str, Any]:
             parts.append(part)
             progress.update(1)
         counts = _Counts(corpus, parts)
-        timed = any(part.timed for part in parts)
-        utterances.write_parts(output, _joined(parts, counts), timed=timed)
+        _refuse_unknown(corpus, frozenset().union(*(part.decided for part in parts)))
+        optional = frozenset().union(*(part.optional for part in parts))
+        utterances.write_parts(output, _joined(parts, counts), optional)
         log.info("%s", counts)
         return counts.summary()
 
@@ -135,7 +146,7 @@ class _Counts:
 
     def __init__(self, corpus: Corpus, parts: list[Part]) -> None:
         self.corpus = corpus
-        self.severity = asdict(corpus.params.severity)
+        self.severity = asdict(corpus.params.severity) | DECIDED
         self.checked = sum(part.checked for part in parts)
         self.found = sum((part.found for part in parts), Counter[tuple[str, str]]())
         self.flags: Counter[str] = Counter()
@@ -153,6 +164,8 @@ class _Counts:
         for row_flags in flags:
             self.flags.update(row_flags)
         for number in np.flatnonzero(~usable):
+            if DROPPED in flags[number]:
+                continue
             if any(self.severity[flag] == "fail" for flag in flags[number]):
                 self.failed += 1
                 if len(self.shown) < SHOWN:
@@ -195,7 +208,11 @@ class _Counts:
             "hours": round(self.seconds / 3600, 4),
             "usable_hours": round(self.usable_s / 3600, 4),
             "signal_checked": self.checked,
-            "flags": {flag: self.flags[flag] for flag in self.severity},
+            "flags": {
+                flag: self.flags[flag]
+                for flag in self.severity
+                if flag not in DECIDED or self.flags[flag]
+            },
         }
 
 
@@ -214,6 +231,7 @@ class _Row:
     text: str = ""
     flags: list[str] = field(default_factory=list)
     sentences: list[dict[str, Any]] | None = None
+    label: str | None = None
 
 
 def _index_shard(shard: Shard, corpus: Corpus, scratch: Path) -> Part:
@@ -228,7 +246,7 @@ def _index_shard(shard: Shard, corpus: Corpus, scratch: Path) -> Part:
     constants = {"corpus": corpus.name, "upstream_set": shard.upstream_set}
     path = scratch / f"{shard.path.name}.parquet"
     tables = (_table(chunk, constants) for chunk in _chunks(rows))
-    utterances.write_parts(path, tables, timed=True)
+    utterances.write_parts(path, tables, OPTIONAL)
     return Part(
         path,
         ids=_keys(row.id for row in rows),
@@ -247,7 +265,10 @@ def _index_shard(shard: Shard, corpus: Corpus, scratch: Path) -> Part:
             for flag, (column, how) in FOUND.items()
             if flag in row.flags
         ),
-        timed=any(row.sentences for row in rows),
+        optional=frozenset(
+            name for name in OPTIONAL if any(getattr(row, name) is not None for row in rows)
+        ),
+        decided=frozenset(row.id for row in rows if row.id in corpus.decisions),
     )
 
 
@@ -261,7 +282,7 @@ def _table(rows: list[_Row], constants: dict[str, str | None]) -> pa.Table:
         item.name: [getattr(row, item.name) for row in rows] for item in fields(_Row)
     }
     columns |= {name: [value] * len(rows) for name, value in constants.items()}
-    return pa.table({n: columns[n] for n in utterances.TIMED.names}, schema=utterances.TIMED)
+    return pa.table({n: columns[n] for n in utterances.WHOLE.names}, schema=utterances.WHOLE)
 
 
 def _keys(values: Iterator[str]) -> repeats.Keys:
@@ -297,11 +318,44 @@ def _rows(shard: Path, corpus: Corpus) -> tuple[list[_Row], int]:
 
 def _describe_text(row: _Row, data: bytes | None, corpus: Corpus) -> None:
     """Fill in what the text tells, after what the audio does."""
-    rules = corpus.params.clean.get(corpus.name, ())
-    row.text, flags, sentences = sentence_checks.check(data, corpus.charset, rules)
+    if history := corpus.decisions.get(row.id):
+        data = _decided(row, data, history, corpus)
+    row.text, flags, sentences = corpus.text(data)
     row.flags += flags
     sentence_checks.refuse(sentences, row.duration_s, f"utterance {row.id} of {corpus.name}")
     row.sentences = sentences or None
+
+
+def _decided(
+    row: _Row, data: bytes | None, history: Sequence[Correction], corpus: Corpus
+) -> bytes | None:
+    """The text file as people want it, which is checked as any; what they did is told in the row.
+
+    Raises:
+        DataError: they decided about another label.
+    """
+    label, last, path = corpus.text(data)[0], history[-1], path_of(corpus.name)
+    if wrong := problem(history, label, lambda text: corpus.text(text.encode())[0], path):
+        raise DataError(wrong)
+    if last.what == "text":
+        row.label = label
+        row.flags.append(CORRECTED)
+        return last.text.encode()
+    if last.what == "drop":
+        row.flags.append(DROPPED)
+    return data
+
+
+def _refuse_unknown(corpus: Corpus, known: Collection[str]) -> None:
+    """Refuse decisions about utterances that are not there."""
+    unknown = [history for id_, history in corpus.decisions.items() if id_ not in known]
+    if unknown:
+        path = path_of(corpus.name)
+        shown = "\n".join(problem(history, None, str, path) for history in unknown[:SHOWN])
+        raise DataError(
+            f"{len(unknown)} utterances that {path} decides about are not there:\n{shown}\n"
+            f"`galgame-asr corrections --check` names all"
+        )
 
 
 def _describe_audio(row: _Row, data: bytes | None, params: ManifestParams) -> bool:

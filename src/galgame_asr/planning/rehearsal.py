@@ -28,6 +28,7 @@ from galgame_asr.core.paths import EXCLUSIONS, LOGS, MODELS, SPLIT, scratch_root
 from galgame_asr.experiment import profile, rehearsal
 from galgame_asr.experiment.params import Params
 from galgame_asr.families.common import compute
+from galgame_asr.manifests import corrections
 from galgame_asr.messages.console import clock, run
 from galgame_asr.messages.errors import ConfigError, GalgameAsrError
 from galgame_asr.planning import show
@@ -109,7 +110,7 @@ def copy(place: Path) -> None:
             target = place / name
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(name, target)
-    for folder in (EXCLUSIONS, groups.FOLDER):
+    for folder in (corrections.FOLDER, EXCLUSIONS, groups.FOLDER):
         for file in (place / folder).glob("*.tsv"):
             file.unlink()
 

@@ -13,6 +13,7 @@ from galgame_asr.core.params import hint
 from galgame_asr.core.paths import DEV_SAMPLE, SETS, TEST_SETS
 from galgame_asr.core.reader import ShardReader
 from galgame_asr.manifests.checks import signal
+from galgame_asr.manifests.corrections import DROPPED
 from galgame_asr.manifests.group import group_text
 from galgame_asr.manifests.hashing import unit_hash
 from galgame_asr.manifests.params import FlagSeverity, SignalParams
@@ -68,7 +69,11 @@ def split(
     dev_sample has some of the rows of dev again.
 
     Rows of a table are sorted by corpus and id. Those in left_out have the reason
-    among their flags: `excluded`, a flag that is not `warn`, `leak`, `limit` or `test_limit`.
+    among their flags: `dropped`, `excluded`, a flag that is not `warn`, `leak`, `limit` or
+    `test_limit`.
+
+    A row whose text was corrected stays in the set of the label that its corpus has, and leaks
+    are looked for in the corrected text.
 
     Returns:
         the tables by name, and counts of them for metrics/split.json.
@@ -81,7 +86,12 @@ def split(
     """
     rows = rows.sort_values(["corpus", "id"], ignore_index=True)
     keys = _keys(rows, params)
-    placed = place(rows, keys, params, checks.groups(rows))
+    as_it_was = keys
+    if "label" in rows:
+        # Nothing is moved where the corpus had no words: such a row was in no set.
+        had_words = rows["label"].fillna("").map(group_text) != ""
+        as_it_was = _keys(rows.assign(text=rows["label"].where(had_words, rows["text"])), params)
+    placed = place(rows, as_it_was, params, checks.groups(rows))
     placed = placed.where(usable(rows, checks.severities), LEFT_OUT)
     placed = _leave_out(rows, placed, excluded(rows, checks.excluded), "excluded")
     # Before the checks, which need not know rows that are in no set.
@@ -153,7 +163,11 @@ def _without(
 ) -> "pd.Series[bool]":
     """Which rows have no flag that has one of these effects in their corpus."""
     named = {
-        corpus: {flag for flag, effect in asdict(severity).items() if effect in effects}
+        corpus: {
+            flag
+            for flag, effect in (asdict(severity) | {DROPPED: "drop"}).items()
+            if effect in effects
+        }
         for corpus, severity in severities.items()
     }
     pairs = zip(rows["corpus"], rows["flags"], strict=True)

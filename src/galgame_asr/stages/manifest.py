@@ -6,7 +6,8 @@ from dataclasses import replace
 
 from galgame_asr.core.files import write_text
 from galgame_asr.core.params import load
-from galgame_asr.core.paths import MANIFEST, QUALITY, RAW, scratch_root
+from galgame_asr.core.paths import DECISIONS, MANIFEST, QUALITY, RAW, scratch_root
+from galgame_asr.manifests import corrections
 from galgame_asr.manifests.index import Corpus, index
 from galgame_asr.manifests.params import ManifestParams, severity_of
 from galgame_asr.messages.console import run
@@ -18,8 +19,9 @@ def main(arguments: Sequence[str]) -> None:
     params = load(ManifestParams, "manifest")
     kind = load(str, f"corpora.{name}.kind")
     severity = severity_of(name, kind, params.severity, params.exceptions)
+    decisions = corrections.histories(corrections.read(DECISIONS / f"{name}.tsv"))
     counts = index(
-        Corpus(name, RAW / name, replace(params, severity=severity)),
+        Corpus(name, RAW / name, replace(params, severity=severity), decisions),
         MANIFEST / f"{name}.parquet",
         scratch_root() / f"manifest@{name}",
     )

@@ -11,7 +11,13 @@ from galgame_asr.planning import rehearsal
 def test_lists_of_ids_stay_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of the rendered corpora they name nothing, committed or new, also where it is said again."""
     source = tmp_path / "source"
-    for name in ("exclusions/own.tsv", "groups/own.tsv", "exclusions/.gitkeep", "params.yaml"):
+    for name in (
+        "corrections/own.tsv",
+        "exclusions/own.tsv",
+        "groups/own.tsv",
+        "exclusions/.gitkeep",
+        "params.yaml",
+    ):
         (source / name).parent.mkdir(parents=True, exist_ok=True)
         (source / name).write_text("id\tgroup\n")
     monkeypatch.chdir(source)
