@@ -44,6 +44,8 @@ SETS = ("train", "dev", "test", "ood")
 TEST_SETS = SETS[2:]
 DEV_SAMPLE = "dev_sample"
 DECODED_SETS = (DEV_SAMPLE, *TEST_SETS)
+# Music and noise: the set that such rows are for, and the flag with which they are in left_out.
+NOT_SPEECH = "not_speech"
 
 
 def scratch_root() -> Path:

@@ -19,7 +19,8 @@ SCHEMA = pa.schema(
         ("duration_s", pa.float64()),
         ("sample_rate_hz", pa.int32()),
         ("audio_hash", pa.string()),  # xxh3_128 of the audio bytes
-        ("upstream_set", pa.string()),  # train, dev or test, where the corpus's makers split it
+        # train, dev or test, where the corpus's makers split it; or `paths.NOT_SPEECH`
+        ("upstream_set", pa.string()),
         ("flags", pa.list_(pa.string())),  # why a row is suspect; empty: nothing found
     ]
 )

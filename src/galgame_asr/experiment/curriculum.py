@@ -11,6 +11,7 @@ from itertools import product
 from typing import Any
 
 from galgame_asr.core.params import plug_ins
+from galgame_asr.core.paths import NOT_SPEECH
 from galgame_asr.messages.errors import ConfigError
 
 STEP = re.compile("[1-9][0-9]*")
@@ -180,18 +181,36 @@ def _check_corpora(values: Values) -> None:
         "manifest.clean": values["manifest"]["clean"],
         "score.groups": values["score"]["groups"],
     }
-    for name, phase in values["train"]["phases"].items():
-        used[f"train.phases.{name}.mix"] = phase["mix"]
+    trained = {f"train.phases.{name}": phase for name, phase in values["train"]["phases"].items()}
     for kind, recipe in values["base"]["built"].items():
         if recipe:
-            used[f"base.built.{kind}.pretrain.mix"] = recipe["pretrain"]["mix"]
+            trained[f"base.built.{kind}.pretrain"] = recipe["pretrain"]
             used[f"base.built.{kind}.texts"] = recipe["texts"]
+    used |= {f"{key}.mix": phase["mix"] for key, phase in trained.items()}
     for key, names in used.items():
         _refuse_unknown(key, names, values["corpora"], "corpora")
     known = {*values["corpora"], *plug_ins("galgame_asr.corpora")}
+    for key, phase in trained.items():
+        _check_noise(key, phase, values["corpora"])
     _refuse_unknown(
         "manifest.exceptions", values["manifest"]["exceptions"], known, "corpora and kinds"
     )
+
+
+def _check_noise(key: str, phase: Values, corpora: Values) -> None:
+    """A phase that augments by noise has some in its mix."""
+    is_asked = (phase.get("augment") or {}).get("noise")
+    if is_asked and not any(is_without_speech(corpora[name]) for name in phase["mix"]):
+        raise ConfigError(
+            f"{key}.augment.noise takes its clips from the corpora of the mix that are not_speech, "
+            "and it has none: add one, such as {bgm: 0.0}"
+        )
+
+
+def is_without_speech(corpus: Values) -> bool:
+    """Whether an entry of `corpora` brings music or noise, and perhaps nothing else."""
+    is_so = corpus.get(NOT_SPEECH) or corpus.get("recipe") == "noise"
+    return bool(is_so) or NOT_SPEECH in (corpus.get("splits") or {}).values()
 
 
 def _refuse_unknown(key: str, names: Iterable[str], known: Iterable[str], what: str) -> None:

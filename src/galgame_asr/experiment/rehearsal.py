@@ -8,6 +8,7 @@ import torch
 
 from galgame_asr.base.existing import PUBLISHED
 from galgame_asr.downloads import hub
+from galgame_asr.experiment import curriculum
 from galgame_asr.messages.errors import ConfigError
 from galgame_asr.runtimes import load as runtimes
 
@@ -51,10 +52,10 @@ def rehearse(values: dict[str, Any]) -> str:
     windowed = not on_gpu and runtimes.window_s(values["model"]["family"])
     size = WINDOWED if windowed else SMALL
     outside = values["split"]["out_of_domain"]
-    for number, name in enumerate(values["corpora"], start=1):
+    for number, (name, corpus) in enumerate(values["corpora"].items(), start=1):
         values["corpora"][name] = {
             "kind": "synthetic",
-            "recipe": "reading" if name in outside else "vn",
+            "recipe": _recipe(corpus, is_outside=name in outside),
             "utterances": size.utterances,
             "seed": number,
             "shard_size": 256,
@@ -69,6 +70,13 @@ def rehearse(values: dict[str, Any]) -> str:
     _shorten(values, size)
     model = _stand_in(values["base"]["existing"])
     return f"{size.utterances} rendered utterances each as {', '.join(values['corpora'])}; {model}"
+
+
+def _recipe(corpus: dict[str, Any], *, is_outside: bool) -> str:
+    """What stands for a corpus."""
+    if curriculum.is_without_speech(corpus):
+        return "noise"
+    return "reading" if is_outside else "vn"
 
 
 def _shorten(values: dict[str, Any], size: Size) -> None:

@@ -19,7 +19,7 @@ import xxhash
 
 from galgame_asr.core import processes, utterances
 from galgame_asr.core.files import scratch_directory
-from galgame_asr.core.paths import HOW_TO_GET_SHARDS
+from galgame_asr.core.paths import HOW_TO_GET_SHARDS, NOT_SPEECH
 from galgame_asr.manifests.checks import audio as audio_checks
 from galgame_asr.manifests.checks import repeats, signal
 from galgame_asr.manifests.checks import sentences as sentence_checks
@@ -235,7 +235,7 @@ class _Row:
 
 
 def _index_shard(shard: Shard, corpus: Corpus, scratch: Path) -> Part:
-    rows, checked = _rows(shard.path, corpus)
+    rows, checked = _rows(shard, corpus)
     count = sum(row.offset >= 0 for row in rows)
     if shard.utterances not in (None, count):
         raise DataError(
@@ -289,8 +289,9 @@ def _keys(values: Iterator[str]) -> repeats.Keys:
     return np.fromiter((xxhash.xxh3_64_intdigest(value.encode()) for value in values), np.uint64)
 
 
-def _rows(shard: Path, corpus: Corpus) -> tuple[list[_Row], int]:
+def _rows(listed: Shard, corpus: Corpus) -> tuple[list[_Row], int]:
     """The rows of a shard, sorted by id, and how many had their signal checked."""
+    shard, is_speech = listed.path, listed.upstream_set != NOT_SPEECH
     rows: list[_Row] = []
     texts: dict[str, bytes] = {}
     repeated = set()
@@ -309,7 +310,10 @@ def _rows(shard: Path, corpus: Corpus) -> tuple[list[_Row], int]:
         rows.append(_Row(stem, f"{corpus.name}/{shard.name}"))
         _describe_audio(rows[-1], None, corpus.params)
     for row in rows:
-        _describe_text(row, texts.get(row.id), corpus)
+        if not is_speech:  # music may be longer than what anyone says
+            row.flags = [flag for flag in row.flags if flag != "too_long"]
+        else:
+            _describe_text(row, texts.get(row.id), corpus)
         row.flags += audio_checks.check_rate(len(letters(row.text)), row.duration_s, corpus.params)
         if row.id in repeated:
             row.flags.append("duplicate_id")

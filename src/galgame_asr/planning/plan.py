@@ -17,6 +17,7 @@ import torch
 from galgame_asr.base import existing
 from galgame_asr.base.params import BaseParams
 from galgame_asr.core import processes, utterances
+from galgame_asr.core.paths import NOT_SPEECH
 from galgame_asr.corpora.params import Entry
 from galgame_asr.experiment.params import Params
 from galgame_asr.families.common.batching import FRAMES_PER_S, num_frames
@@ -85,12 +86,14 @@ class Data:
         self, params: TrainingParams, common: CommonParams
     ) -> tuple[int | None, float | None]:
         """Steps per epoch, and seconds of audio in all epochs; None: nobody knows."""
-        if not self.hours and self._is_here(params.mix):
-            rows = select(utterances.read(self._table), params.mix)
+        # Of music and noise little trains, if anything.
+        mix = {n: s for n, s in params.mix.items() if not getattr(self.corpora[n], NOT_SPEECH, 0)}
+        if not self.hours and self._is_here(mix):
+            rows = select(utterances.read(self._table), mix)
             lengths = num_frames(rows["duration_s"].to_numpy())
             num_steps = len(Steps(lengths, common.batch_frames, common.sort_window, 1, 0))
             return num_steps, params.epochs * float(np.sum(lengths)) / FRAMES_PER_S
-        hours = self.hours or self._published_h(params.mix)
+        hours = self.hours or self._published_h(mix)
         if hours is None:
             return None, None
         num_steps = math.ceil(hours * 3600 * FRAMES_PER_S / common.batch_frames)

@@ -28,7 +28,8 @@ class Shard:
     Attributes:
         path: where it is.
         utterances: how many audio files it must hold; None if nobody said.
-        upstream_set: train, dev or test, where the corpus's makers split it.
+        upstream_set: train, dev or test, where the corpus's makers split it; or
+            `paths.NOT_SPEECH`.
     """
 
     path: Path
@@ -75,7 +76,7 @@ def write(
         utterances: gives those from a number on.
         shard_size: utterances per shard.
         total: how many utterances there are, where that is known.
-        upstream_set: train, dev or test, where the corpus's makers split it.
+        upstream_set: as in `Shard`.
         suffix: FILES to write lists of files in place of tars.
     """
     done = sorted(directory.glob(f"{prefix}-*{suffix}"))

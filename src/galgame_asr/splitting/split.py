@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from galgame_asr.core.params import hint
-from galgame_asr.core.paths import DEV_SAMPLE, SETS, TEST_SETS
+from galgame_asr.core.paths import DEV_SAMPLE, NOT_SPEECH, SETS, TEST_SETS
 from galgame_asr.core.reader import ShardReader
 from galgame_asr.manifests.checks import signal
 from galgame_asr.manifests.corrections import DROPPED
@@ -70,7 +70,7 @@ def split(
 
     Rows of a table are sorted by corpus and id. Those in left_out have the reason
     among their flags: `dropped`, `excluded`, a flag that is not `warn`, `leak`, `limit` or
-    `test_limit`.
+    `test_limit`; or `not_speech` of those that could be used if they were.
 
     A row whose text was corrected stays in the set of the label that its corpus has, and leaks
     are looked for in the corrected text.
@@ -92,6 +92,7 @@ def split(
         had_words = rows["label"].fillna("").map(group_text) != ""
         as_it_was = _keys(rows.assign(text=rows["label"].where(had_words, rows["text"])), params)
     placed = place(rows, as_it_was, params, checks.groups(rows))
+    placed = placed.mask(rows["upstream_set"] == NOT_SPEECH, NOT_SPEECH)  # whatever its group
     placed = placed.where(usable(rows, checks.severities), LEFT_OUT)
     placed = _leave_out(rows, placed, excluded(rows, checks.excluded), "excluded")
     # Before the checks, which need not know rows that are in no set.
@@ -103,11 +104,12 @@ def split(
         own = rows[(rows["corpus"] == corpus) & (placed == "train")]
         beyond = ~within(own, limit, params.salt).reindex(rows.index, fill_value=True)
         placed = _leave_out(rows, placed, beyond, "limit")
-    held = placed.isin(SETS[1:])
+    held = placed.isin((*SETS[1:], NOT_SPEECH))
     found = signal.check_rows(rows[held], checks.reader, checks.signal)
     rows.loc[held, "flags"] = pd.Series(found, index=rows.index[held], dtype=object)
     _refuse_failed(rows[held], checks.severities)
     placed = placed.where(usable(rows, checks.severities), LEFT_OUT)
+    placed = _leave_out(rows, placed, placed == NOT_SPEECH, NOT_SPEECH)
     pairs = leaks(rows, keys, placed)
     if params.on_leak == "fail":
         refuse(pairs, rows)
@@ -258,7 +260,8 @@ def _refuse_failed(rows: pd.DataFrame, severities: Mapping[str, FlagSeverity]) -
         for row in failed.head(SHOWN_FAILED).to_dict("records")
     )
     raise DataError(
-        f"{len(failed)} utterances of dev and test sets have a flag that must not occur: "
+        f"{len(failed)} utterances of dev and test sets, or without speech, have a flag that must "
+        "not occur: "
         f"{', '.join(f'{flag} {count}' for flag, count in counts.most_common())}\n{lines}\n"
         "repair them, or set manifest.exceptions.CORPUS.FLAG to drop or warn"
     )

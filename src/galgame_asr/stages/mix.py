@@ -10,7 +10,7 @@ from galgame_asr.core.files import atomic_directory
 from galgame_asr.core.params import load
 from galgame_asr.core.paths import MIX, SPLIT
 from galgame_asr.messages.console import log, run
-from galgame_asr.splitting.mix import select
+from galgame_asr.splitting.mix import mixed, select
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -18,8 +18,10 @@ def main(arguments: Sequence[str]) -> None:
     name, *kind = arguments
     key = f"base.built.{kind[0]}.pretrain.mix" if kind else f"train.phases.{name}.mix"
     mix = load(dict[str, float], key)
-    train, dev = (utterances.read(SPLIT / f"{set_}.parquet") for set_ in ("train", "dev"))
-    tables = {"train": select(train, mix, key), "dev": select(dev, mix, key)}
+    train, dev, left_out = (
+        utterances.read(SPLIT / f"{table}.parquet") for table in ("train", "dev", "left_out")
+    )
+    tables = mixed(train, dev, left_out, mix, key)
     if kind:
         key = f"base.built.{kind[0]}.texts"
         tables["texts"] = select(train, dict.fromkeys(load(tuple[str, ...], key), 1.0), key)

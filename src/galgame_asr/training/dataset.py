@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch.utils.data import DataLoader, Dataset
 
+from galgame_asr.core.paths import NOT_SPEECH
 from galgame_asr.core.reader import SAMPLE_RATE_HZ, SHORTEST, ShardReader
 from galgame_asr.families.common import hotwords
 from galgame_asr.families.common.batching import FRAMES_PER_S, num_frames
@@ -21,6 +22,7 @@ from galgame_asr.families.common.family import Example, Family
 from galgame_asr.families.common.params import Prompt
 from galgame_asr.messages.errors import DataError, GalgameAsrError, UtteranceError
 from galgame_asr.training.batches import Division, Pick, at_speed
+from galgame_asr.training.noise import Noise, cut
 from galgame_asr.training.params import AugmentParams, TrainingParams
 from galgame_asr.training.spec_augment import mask
 
@@ -40,6 +42,7 @@ class Utterances:
         prompts: Sequence[Prompt],
         cache_bytes: int,
         augment: AugmentParams | None = None,
+        noise: pd.DataFrame | None = None,
         seed: int = 0,
     ) -> None:
         self.rows = rows
@@ -47,6 +50,11 @@ class Utterances:
         self.augment, self.seed = augment, seed
         self._cache: dict[tuple[int, float], torch.Tensor] = {}
         self._cache_left = cache_bytes
+        self._noise: Noise | None = None
+        if augment and augment.noise:
+            assert noise is not None
+            self._cache_left //= 2  # the other half keeps clips
+            self._noise = Noise(noise, reader, augment.noise, cache_bytes=self._cache_left)
 
     def __getitem__(self, pick: Pick) -> Example:
         """The example of a row in an epoch.
@@ -55,13 +63,13 @@ class Utterances:
         no state to resume.
 
         Raises:
-            DataError: a shard is missing.
+            DataError: a shard is missing, or a clip of noise is silent or no audio.
             UtteranceError: the audio cannot be decoded, is shorter than a frame or of another
                 length than its row says.
         """
         row = self.rows.iloc[pick.row].to_dict()
-        features = self._features(pick, row)
         draw = zlib.crc32(f"{row['id']}\0{pick.epoch}".encode())
+        features = self._features(pick, row, draw)
         if self.augment:
             features = mask(features, self.family.num_mels, self.augment, [self.seed, draw])
         key = f"{row['corpus']}/{row['id']}"
@@ -89,10 +97,27 @@ class Utterances:
         frames = num_frames(self.rows["duration_s"].to_numpy()[[pick.row for pick in picks]])
         return at_speed(frames, np.array([pick.speed for pick in picks]))
 
-    def _features(self, pick: Pick, row: Mapping[Hashable, Any]) -> torch.Tensor:
-        key = (pick.row, pick.speed)
-        if key in self._cache:
+    def _features(self, pick: Pick, row: Mapping[Hashable, Any], draw: int) -> torch.Tensor:
+        """The features of a row, kept where they are the same in every epoch."""
+        key, seed = (pick.row, pick.speed), [self.seed, draw, 1]
+        is_speech = NOT_SPEECH not in row["flags"]
+        drawn = self._noise.draw(seed) if self._noise and is_speech else None
+        if drawn is None and key in self._cache:
             return self._cache[key]
+        audio = self._audio(row) if is_speech else self._piece(row, seed)
+        if len(audio) * pick.speed < SHORTEST:
+            raise UtteranceError(f"utterance {row['id']}: {len(audio)} samples, too few to hear")
+        if pick.speed != 1:
+            audio = soxr.resample(audio, pick.speed, 1.0)
+        if self._noise and drawn:
+            audio = self._noise.add(audio, drawn)
+        features = self.family.features(audio)
+        if drawn is None and is_speech and features.nbytes <= self._cache_left:
+            self._cache_left -= features.nbytes
+            self._cache[key] = features
+        return features
+
+    def _audio(self, row: Mapping[Hashable, Any]) -> NDArray[np.float32]:
         audio = self.reader.read_row(row)
         found_s, announced_s = len(audio) / SAMPLE_RATE_HZ, float(row["duration_s"])
         if abs(found_s - announced_s) > max(LENGTH_ERROR_S, LENGTH_ERROR_SHARE * announced_s):
@@ -100,15 +125,13 @@ class Utterances:
                 f"utterance {row['id']}: its audio has {found_s:.2f} s, its row says "
                 f"{announced_s:.2f}"
             )
-        if len(audio) * pick.speed < SHORTEST:
-            raise UtteranceError(f"utterance {row['id']}: {len(audio)} samples, too few to hear")
-        if pick.speed != 1:
-            audio = soxr.resample(audio, pick.speed, 1.0)
-        features = self.family.features(audio)
-        if features.nbytes <= self._cache_left:
-            self._cache_left -= features.nbytes
-            self._cache[key] = features
-        return features
+        return audio
+
+    def _piece(self, row: Mapping[Hashable, Any], seed: Sequence[int]) -> NDArray[np.float32]:
+        """Of music or noise, a piece of the length that its row says, from a drawn place on."""
+        length = round(float(row["duration_s"]) * SAMPLE_RATE_HZ)
+        place = float(np.random.default_rng(list(seed)).random())
+        return cut(self.reader.read_row(row), length, place)
 
 
 @dataclass(frozen=True)
@@ -224,6 +247,17 @@ def refuse_long(
                 f"to at most {window_s * slowest:g} and severity.too_long to drop, or augment "
                 "less slowly"
             )
+
+
+def refuse_silence(family: Family, params: TrainingParams, train: pd.DataFrame) -> None:
+    """Refuse music and noise to learn silence by, where the model cannot.
+
+    Raises:
+        ConfigError: it cannot.
+    """
+    if train["flags"].map(lambda flags: NOT_SPEECH in flags).any():
+        for prompt in params.prompts:
+            family.refuse_silence(prompt)
 
 
 def _refuse_long_texts(family: Family, rows: pd.DataFrame, prompt: Prompt) -> None:

@@ -9,7 +9,7 @@ from galgame_asr.families.common.params import CtcBranch, Prompt
 
 Percent = Annotated[int, Field(ge=1, le=100)]
 Speed = Annotated[float, Field(gt=0.5, lt=2)]
-Weight = Annotated[float, Field(gt=0)]
+Weight = Annotated[float, Field(ge=0)]
 Rate = Annotated[float, Field(gt=0)]
 
 
@@ -46,6 +46,22 @@ class CommonParams:
 
 
 @section
+class NoiseParams:
+    """Music and noise mixed into training speech: clips of the mix's corpora without speech."""
+
+    # Share of the utterances that get some, drawn anew in each epoch.
+    share: Annotated[float, Field(gt=0, le=1)] = 0.5
+    # Decibels by which the speech is louder, over the whole utterance, drawn evenly between these.
+    snr_db: tuple[float, float] = (5.0, 20.0)
+
+    @model_validator(mode="after")
+    def _snr_is_a_range(self) -> "NoiseParams":
+        if self.snr_db[0] > self.snr_db[1]:
+            raise ValueError(f"snr_db must rise; it is {self.snr_db[0]:g} to {self.snr_db[1]:g}")
+        return self
+
+
+@section
 class AugmentParams:
     """Changes of the training speech, drawn anew for each utterance and epoch."""
 
@@ -58,6 +74,8 @@ class AugmentParams:
     mel_width: Annotated[int, Field(ge=1, le=80)] = 27
     time_masks: Annotated[int, Field(ge=0)] = 0
     time_share: Annotated[float, Field(gt=0, le=1)] = 0.05
+    # null: none.
+    noise: NoiseParams | None = None
 
 
 @section
@@ -98,7 +116,8 @@ class TrainingParams:
     # Highest learning rate, or one for each part that learns: {encoder: 1.0e-5, llm: 5.0e-6}.
     lr: Rate | dict[str, Rate]
     epochs: Annotated[int, Field(ge=1)]
-    # Share of each corpus per epoch: 0.1 is within 0.2, 2 repeats.
+    # Share of each corpus per epoch: 0.1 is within 0.2, 2 repeats. Of a corpus without speech, the
+    # share that trains to an empty text; 0 for augment.noise alone.
     mix: Annotated[dict[str, Weight], Field(min_length=1)]
     # What the model is told; with several, each utterance draws one per epoch.
     prompts: Annotated[tuple[Prompt, ...], Field(min_length=1)]

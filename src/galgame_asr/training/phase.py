@@ -15,6 +15,7 @@ from galgame_asr.families.common import compute
 from galgame_asr.families.common import family as families
 from galgame_asr.families.common.params import ComputeParams, MachineParams
 from galgame_asr.messages.console import log
+from galgame_asr.messages.errors import ConfigError
 from galgame_asr.training import launch
 from galgame_asr.training.params import CommonParams, TrainingParams
 from galgame_asr.training.resume import scratch
@@ -34,14 +35,16 @@ class PhaseInputs:
     machine: MachineParams
     checkpoints: tuple[int, ...]  # percents
     raw: Path  # shards
-    mix: Path  # train.parquet and dev.parquet
+    mix: Path  # train.parquet, dev.parquet, and noise.parquet where the mix has noise
     logs: Path  # timings, for people
     every_steps: int | None = None
 
     @property
     def tables(self) -> list[Path]:
-        """The rows to train on and those of the dev set."""
-        return [self.mix / "train.parquet", self.mix / "dev.parquet"]
+        """The rows to train on, those of the dev set, and clips of noise if they are needed."""
+        augment = self.params.augment
+        names = ["train", "dev", "noise"] if augment and augment.noise else ["train", "dev"]
+        return [self.mix / f"{name}.parquet" for name in names]
 
 
 @contextmanager
@@ -52,8 +55,13 @@ def trained(inputs: PhaseInputs) -> Iterator[Path]:
     multiple of `every_steps`; it is removed when the block ends without an exception.
 
     Raises:
+        ConfigError: noise is asked for, and the mix has none.
         GalgameAsrError: as for `resume.scratch`, `families.load`, `train` and `launch.run`.
     """
+    if inputs.tables[0].exists() and not inputs.tables[-1].exists():
+        raise ConfigError(
+            "augment.noise: the mix has no corpus without speech; add one, such as {bgm: 0.0}"
+        )
     values = {
         "family": inputs.family,
         "phase": inputs.params,
@@ -81,7 +89,7 @@ def train_here(inputs: PhaseInputs, directory: Path) -> None:
     Raises:
         GalgameAsrError: as for `families.load` and `train`.
     """
-    train_rows, dev_rows = map(utterances.read, inputs.tables)
+    train_rows, dev_rows, *noise_rows = map(utterances.read, inputs.tables)
     device = compute.device(inputs.compute)
     precision = compute.precision(inputs.compute, device)
     if os.environ.get("RANK", "0") == "0":
@@ -101,6 +109,7 @@ def train_here(inputs: PhaseInputs, directory: Path) -> None:
             precision=precision,
             directory=directory,
             logs=inputs.logs,
+            noise_rows=noise_rows[0] if noise_rows else None,
         )
     )
 

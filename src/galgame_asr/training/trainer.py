@@ -46,6 +46,7 @@ from galgame_asr.training.dataset import (
     Utterances,
     read_ahead,
     refuse_long,
+    refuse_silence,
 )
 from galgame_asr.training.encoder_cache import encoder_cache
 from galgame_asr.training.freezing import prepare
@@ -75,6 +76,7 @@ class Phase:
     directory: Path  # unfinished work
     logs: Path  # timings, for people; not part of the result
     every_steps: int | None = None  # checkpoints besides
+    noise_rows: pd.DataFrame | None = None  # clips for augment.noise
 
 
 def train(phase: Phase) -> None:
@@ -99,6 +101,7 @@ def train(phase: Phase) -> None:
             f"{len(phase.dev_rows)} dev utterances; both are needed"
         )
     refuse_long(phase.family, phase.params, phase.train_rows, phase.dev_rows)
+    refuse_silence(phase.family, phase.params, phase.train_rows)
     prepare(phase.family, phase.params, phase.common)
     trainer = Trainer(phase)
     history = trainer.run()
@@ -124,7 +127,7 @@ class Trainer:
         self.examples = Utterances(
             phase.train_rows, self.family, phase.reader, prompts=params.prompts,
             cache_bytes=phase.machine.feature_cache_mb * 1_000_000, augment=params.augment,
-            seed=common.seed,
+            noise=phase.noise_rows, seed=common.seed,
         )  # fmt: skip
         self.dev_examples = Utterances(
             phase.dev_rows, self.family, phase.reader, prompts=params.prompts[-1:],

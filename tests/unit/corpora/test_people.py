@@ -16,7 +16,7 @@ from galgame_asr.core.params import parse
 from galgame_asr.core.reader import ShardReader
 from galgame_asr.corpora.folder.params import Folder
 from galgame_asr.corpora.hub_dataset.params import HubDataset
-from galgame_asr.messages.errors import DataError
+from galgame_asr.messages.errors import ConfigError, DataError
 from galgame_asr.recordings import containers
 from tests.corpora import Row, manifest, put
 from tests.fuzz_readers import SPEECH, WAV, encoded, table
@@ -269,3 +269,22 @@ def test_a_row_of_parquet_with_nothing(mine: Path) -> None:
     }  # fmt: skip
     (row,) = manifest(parse(HubDataset, values, "corpora.c")).values()
     assert row["flags"] == ["audio_missing", "text_empty"]
+
+
+def test_a_folder_of_music(mine: Path) -> None:
+    """Minutes long, in stereo, with notes beside it: rows for no set, and none of the notes."""
+    minutes = np.tile(SPEECH, -(-40 * RATE_HZ // len(SPEECH)))
+    buffer = io.BytesIO()
+    sf.write(buffer, np.stack([minutes, minutes], axis=1), RATE_HZ, format="OGG", subtype="VORBIS")
+    notes: dict[str, bytes | str] = {"LICENSE.txt": "free", "sea/a.txt": "waves"}
+    put(mine, notes | {"sea/a.ogg": buffer.getvalue(), "theme.wav": WAV})
+    folder = Folder(kind="folder", path=str(mine), shard_size=10, not_speech=True)
+    found = manifest(folder)
+    assert {id_: row["flags"] for id_, row in found.items()} == {"sea/a": ["channels"], "theme": []}
+    assert {row["upstream_set"] for row in found.values()} == {"not_speech"}
+    assert {row["text"] for row in found.values()} == {""}
+    assert found["sea/a"]["duration_s"] > 40
+    entry = {"kind": "folder", "path": str(mine), "shard_size": 10, "not_speech": True}
+    for key in ({"test_ids": "a.txt"}, {"limit": 10}):
+        with pytest.raises(ConfigError, match="what is not_speech is in no set: take test_ids and"):
+            parse(Folder, entry | key, "corpora.bgm")

@@ -234,6 +234,33 @@ def test_checkpoints_by_step_can_be_named(values: dict[str, Any]) -> None:
             curriculum.check(values)
 
 
+@pytest.mark.parametrize(
+    "music",
+    [
+        {"kind": "folder", "path": "/bgm", "shard_size": 10, "not_speech": True},
+        {"kind": "synthetic", "recipe": "noise", "utterances": 9, "seed": 1, "shard_size": 10},
+        {
+            "kind": "hub_dataset", "repo": "bgm", "revision": None, "config": None,
+            "splits": {"train": "not_speech"}, "audio_column": "audio", "text_column": "label",
+            "shard_size": 10,
+        },
+    ],
+)  # fmt: skip
+def test_noise_comes_from_the_mix(values: dict[str, Any], music: dict[str, Any]) -> None:
+    """Before any phase is trained, it is said which one has none."""
+    values["corpora"]["bgm"] = music
+    phase = values["train"]["phases"]["full"]
+    phase["augment"] = {"noise": {"snr_db": [5.0, 20.0]}}
+    message = r"train\.phases\.full\.augment\.noise takes its clips .* it has none: add one, such"
+    with pytest.raises(ConfigError, match=message):
+        parse(Params, values, "")
+    phase["mix"]["bgm"] = 0.0
+    parse(Params, values, "")
+    values["base"]["built"]["tiny"]["pretrain"]["augment"] = {"noise": {}}
+    with pytest.raises(ConfigError, match=r"base\.built\.tiny\.pretrain\.augment\.noise takes"):
+        parse(Params, values, "")
+
+
 def test_two_variants_of_one_name(values: dict[str, Any]) -> None:
     """DVC would decode one of them, and its transcripts would stand for both."""
     values["average"]["averaged-x"] = values["average"]["averaged"]

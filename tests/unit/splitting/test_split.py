@@ -300,12 +300,41 @@ def test_dev_and_test_signals_are_all_checked(checks: Checks) -> None:
         for effect in ("fail", "warn")
     )
     with pytest.raises(
-        DataError, match=r"utterances of dev and test sets .*occur: silent \d+\n  vn vn.*: silent"
+        DataError, match=r"utterances of dev and test sets, .*occur: silent \d+\n  vn vn.*: silent"
     ):
         split(data, PARAMS, strict)
     parts, _ = split(data, PARAMS, warned)
     assert {tuple(flags) for flags in parts["dev"]["flags"]} == {("silent",)}
     assert {tuple(flags) for flags in parts["train"]["flags"]} == {()}
+
+
+def test_what_is_no_speech_is_in_no_set(checks: Checks) -> None:
+    """Whatever its hash and its groups; with that reason, unless another keeps it from any use.
+
+    Its signals are all checked, and it moves no other row.
+    """
+    _, silent = tar.members(checks.reader.root / "a.tar")
+    music = rows(60, checks, "reading").assign(text="", upstream_set="not_speech")
+    music.loc[:9, ["offset", "size"]] = [silent.offset, silent.size]
+    music["flags"] = [["too_short"] if number == 59 else [] for number in range(60)]
+    speech = rows(300, checks)
+    held = dataclasses.replace(
+        checks,
+        groups=lambda found: found["corpus"].where(found["corpus"] == "reading", None),
+        excluded={"reading": {music["id"][58]: "ugly"}},
+    )
+    data = pd.concat([speech, music], ignore_index=True)
+    parts, _ = split(data, dataclasses.replace(PARAMS, hold_out=("reading",)), held)
+    assert {i: s for i, s in placed_in(parts).items() if s != LEFT_OUT} == sets_of(speech, checks)
+    reasons = parts[LEFT_OUT].set_index("id")["flags"].map(list)
+    found = [reasons[id_] for id_ in music["id"]]
+    assert found[:10] == [["silent"]] * 10
+    assert found[10:] == [["not_speech"]] * 48 + [["excluded"], ["too_short"]]
+    strict = dataclasses.replace(
+        checks, severities=everywhere(dataclasses.replace(DROP, silent="fail"))
+    )
+    with pytest.raises(DataError, match=r"10 utterances of .* or without speech, .*: silent 10\n"):
+        split(data, PARAMS, strict)
 
 
 def test_a_flagged_row_is_left_out_with_its_reason(checks: Checks) -> None:

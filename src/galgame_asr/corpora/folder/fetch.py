@@ -5,6 +5,7 @@ import io
 import os
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from unicodedata import normalize
@@ -12,7 +13,7 @@ from unicodedata import normalize
 import numpy as np
 import soundfile as sf
 
-from galgame_asr.core.paths import files_of
+from galgame_asr.core.paths import NOT_SPEECH, files_of
 from galgame_asr.core.reader import decode, is_counted
 from galgame_asr.corpora.common.types import UpstreamSet
 from galgame_asr.corpora.folder import lists
@@ -39,6 +40,8 @@ def fetch(name: str, corpus: Folder, directory: Path) -> list[Shard]:
     """Copy the recordings into shards, or list their files, sorted by id; see `corpora.fetch`."""
     with _named(f"corpora.{name}.path"):
         found = recordings(Path(corpus.path), corpus.kaldi)
+    if corpus.not_speech:  # a text is a note about it, or of no file here
+        found = [replace(one, text=None) for one in found if one.audio]
     root = None
     if not corpus.copy:
         with _named(f"corpora.{name}.copy"):
@@ -46,7 +49,7 @@ def fetch(name: str, corpus: Folder, directory: Path) -> list[Shard]:
         log.info("%s: its audio stays in %s", name, root)
     write = partial(_write, directory, corpus.shard_size, root)
     if corpus.test_ids is None:
-        return write(name, found)
+        return write(name, found, NOT_SPEECH if corpus.not_speech else None)
     with _named(f"corpora.{name}.test_ids"):
         tested = lists.ids(Path(corpus.test_ids), {recording.id for recording in found})
     rest = [recording for recording in found if recording.id not in tested]

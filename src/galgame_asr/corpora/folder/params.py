@@ -2,6 +2,8 @@
 
 from typing import Literal
 
+from pydantic import model_validator
+
 from galgame_asr.core.params import section
 from galgame_asr.corpora.common.types import Limit, ShardSize
 
@@ -37,6 +39,15 @@ class Folder:
     # false: audio stays where it is, and is read there by every stage.
     copy: bool = True
     limit: Limit | None = None
+    # true: music or noise. Its texts are not read, and its rows are in no set: a phase names it in
+    # its mix for augment.noise, or to learn silence.
+    not_speech: bool = False
+
+    @model_validator(mode="after")
+    def _only_speech_is_split(self) -> "Folder":
+        if self.not_speech and (self.test_ids is not None or self.limit is not None):
+            raise ValueError("what is not_speech is in no set: take test_ids and limit away")
+        return self
 
 
 Entry = Folder

@@ -1,11 +1,11 @@
 """The embedded corpus: speech rendered from sentences written for this project.
 
-Three recipes. `vn` has lines in visual-novel style by several characters, some
+Four recipes. `vn` has lines in visual-novel style by several characters, some
 over quiet music; `sequel` has the same lines with names that sound alike and are
 written otherwise, which nobody can hear; `reading` has narration and dialogue read
 in one neutral voice. All use the same small vocabulary, so that a tiny model can learn it
 from scratch, and a recipe renders each sentence at most once. Voice: HTS voice
-"Mei" (CC BY 3.0) through pyopenjtalk-plus.
+"Mei" (CC BY 3.0) through pyopenjtalk-plus. `noise` has no speech: clips of music and noise.
 """
 
 import contextlib
@@ -14,8 +14,8 @@ import io
 import itertools
 import math
 import random
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -23,8 +23,10 @@ import soxr
 from numpy.typing import NDArray
 
 from galgame_asr.core import processes
-from galgame_asr.corpora.synthetic import ogg
+from galgame_asr.core.paths import NOT_SPEECH
+from galgame_asr.corpora.synthetic import ogg, sounds
 from galgame_asr.corpora.synthetic.params import Synthetic
+from galgame_asr.corpora.synthetic.sounds import CHORDS_HZ, SAMPLE_RATE_HZ, Clip, Sound, music
 from galgame_asr.messages.errors import ConfigError
 from galgame_asr.shards import folder as shards
 from galgame_asr.shards.folder import Shard, Utterance
@@ -32,7 +34,6 @@ from galgame_asr.shards.folder import Shard, Utterance
 with contextlib.redirect_stdout(io.StringIO()):  # it advertises an optional extra
     import pyopenjtalk
 
-SAMPLE_RATE_HZ = 16_000
 RENDERED_HZ = 48_000  # what pyopenjtalk returns
 
 # Words and templates. A template's {slots} are filled with every combination of words.
@@ -104,7 +105,6 @@ VOICES = {
 }
 MUSIC_SHARE = {"vn": 0.25, "sequel": 0.25, "reading": 0.0}
 MUSIC_BELOW_SPEECH_DB = 22.0
-CHORDS_HZ = [(220.0, 277.2, 329.6), (174.6, 220.0, 261.6), (196.0, 246.9, 293.7)]
 
 
 @dataclass(frozen=True)
@@ -116,20 +116,29 @@ class Line:
     spoken: str  # the same, in words that are known to be read rightly
     voice: Voice
     chords_hz: tuple[tuple[float, ...], ...]  # empty: no music
+    over: Sound | None = None  # what drowns it, and how many decibels below it that is
+    snr_db: float = 0.0
 
 
 def fetch(name: str, corpus: Synthetic, directory: Path) -> list[Shard]:
     """Render a corpus into `directory` as NAME-000000.tar and so on; see `corpora.fetch`."""
-    lines = compose(corpus)
+    lines: Sequence[Line | Clip] = (
+        sounds.clips(corpus.seed, corpus.utterances) if corpus.not_speech else compose(corpus)
+    )
 
     def utterances(start: int) -> Iterator[Utterance]:
         rendered = pool.map(render, lines[start:], chunksize=8)
         for line, audio in zip(lines[start:], rendered, strict=True):
-            yield Utterance(line.id, "ogg", audio, line.text)
+            yield Utterance(line.id, "ogg", audio, line.text if isinstance(line, Line) else None)
 
     with processes.pool() as pool:
         return shards.write(
-            directory, name, utterances, shard_size=corpus.shard_size, total=len(lines)
+            directory,
+            name,
+            utterances,
+            shard_size=corpus.shard_size,
+            total=len(lines),
+            upstream_set=NOT_SPEECH if corpus.not_speech else None,
         )
 
 
@@ -153,8 +162,17 @@ def compose(corpus: Synthetic) -> list[Line]:
         chords = draw.sample(CHORDS_HZ, 3)
         music = draw.random() < MUSIC_SHARE[recipe]
         key = hashlib.blake2b(f"{recipe}\0{corpus.seed}\0{text}".encode(), digest_size=16)
-        lines.append(Line(key.hexdigest(), text, spoken, voice, tuple(chords) if music else ()))
+        line = Line(key.hexdigest(), text, spoken, voice, tuple(chords) if music else ())
+        lines.append(drowned(line, corpus))
     return sorted(lines, key=lambda line: line.id)
+
+
+def drowned(line: Line, corpus: Synthetic) -> Line:
+    """A line with what it is to be rendered over, drawn apart from the rest."""
+    if corpus.noise_snr_db is None:
+        return line
+    draw = random.Random(f"{line.id} {corpus.seed}")
+    return replace(line, over=sounds.sound(draw), snr_db=draw.uniform(*corpus.noise_snr_db))
 
 
 def all_sentences(recipe: str) -> list[str]:
@@ -174,15 +192,25 @@ def respelled(text: str) -> str:
     return text
 
 
-def render(line: Line) -> bytes:
-    """Speak one line: Ogg Vorbis, 16 kHz mono."""
+def render(line: Line | Clip) -> bytes:
+    """Speak one line, or play a clip: Ogg Vorbis, 16 kHz mono."""
+    return encode(sounds.clip(line) if isinstance(line, Clip) else say(line))
+
+
+def say(line: Line) -> NDArray[np.float64]:
+    """Speak one line, over what it has to be heard over: samples at 16 kHz."""
     speech = speak(line.spoken, line.voice)
     if line.chords_hz:
         loudness = float(np.sqrt(np.mean(speech**2)))
         gain = loudness * 10 ** (-MUSIC_BELOW_SPEECH_DB / 20)
         speech = speech + gain * music(line.chords_hz, len(speech))
+    return sounds.over(speech, line.over, line.snr_db) if line.over else speech
+
+
+def encode(audio: NDArray[np.float64]) -> bytes:
+    """Ogg Vorbis, 16 kHz mono."""
     # On whole 16-bit steps, differences in the last bit between CPUs vanish.
-    pcm = np.round(np.clip(speech, -1, 1) * 32767).astype(np.int16)
+    pcm = np.round(np.clip(audio, -1, 1) * 32767).astype(np.int16)
     return ogg.encode(pcm, SAMPLE_RATE_HZ)
 
 
@@ -197,18 +225,3 @@ def speak(text: str, voice: Voice) -> NDArray[np.float64]:
     audio = soxr.resample(audio, RENDERED_HZ * voice.formants, SAMPLE_RATE_HZ)
     scaled: NDArray[np.float64] = 0.7 * audio / np.abs(audio).max()
     return scaled
-
-
-def music(chords_hz: tuple[tuple[float, ...], ...], num_samples: int) -> NDArray[np.float64]:
-    """Plucked chords, two a second, with a root mean square of 1."""
-    time_s = np.arange(num_samples) / SAMPLE_RATE_HZ
-    beat = (time_s * 2).astype(int)
-    # Not by numpy, whose exp and log2 differ in the last bit between AVX-512 and AVX2.
-    step = SAMPLE_RATE_HZ // 2
-    decay = np.resize([math.exp(-3 * index / step) for index in range(step)], num_samples)
-    audio: NDArray[np.float64] = np.zeros(num_samples)
-    for index, chord in enumerate(chords_hz):
-        tones = sum(np.sin(2 * np.pi * hz * time_s) for hz in chord)
-        audio += np.where(beat % len(chords_hz) == index, tones * decay, 0.0)
-    audio /= np.sqrt(np.mean(audio**2))
-    return audio

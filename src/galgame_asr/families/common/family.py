@@ -97,6 +97,13 @@ class Family(Recogniser, Protocol):
         Of a label that is so many sentences, where their times are known.
         """
 
+    def refuse_silence(self, prompt: Prompt) -> None:
+        """Refuse to learn an empty text that the search could never find.
+
+        Raises:
+            ConfigError: with this prompt, no text of the model's is empty.
+        """
+
     def training_batch(self, examples: Sequence[Example]) -> dict[str, Any]:
         """Arguments of `model`, which returns a map with the mean `loss` over the batch."""
 

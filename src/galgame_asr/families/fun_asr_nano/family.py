@@ -89,6 +89,9 @@ class FunAsrNano:
         """See `Family`: its positions are more than a recording has words."""
         return None
 
+    def refuse_silence(self, prompt: Prompt) -> None:
+        """See `Family`: its text may end at once."""
+
     def training_batch(self, examples: Sequence[Example]) -> dict[str, Any]:
         """Tensors named as funasr's `FunASRNano.forward` names them, and what ours adds.
 
@@ -330,6 +333,6 @@ def _common_prefix(rows: Sequence[list[int]]) -> list[int]:
 
 
 def _pad(rows: list[list[int]], value: int, *, left: bool = False) -> torch.Tensor:
-    tensors = [torch.tensor(row) for row in rows]
+    tensors = [torch.tensor(row, dtype=torch.long) for row in rows]  # also of an empty text
     side = "left" if left else "right"
     return pad_sequence(tensors, batch_first=True, padding_value=value, padding_side=side)

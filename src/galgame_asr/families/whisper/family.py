@@ -84,6 +84,17 @@ class Whisper(FrontEnd):
         taken = len(self.prompt_tokens(prompt)) + (2 * sentences if prompt.timestamps else 0)
         return self.model.config.max_target_positions - taken
 
+    def refuse_silence(self, prompt: Prompt) -> None:
+        """See `Family`: a text begins with a timestamp, or with what may be the first token."""
+        if prompt.timestamps:
+            raise ConfigError("Whisper says nothing only where its prompts have timestamps: false")
+        if self.end in (self.model.generation_config.begin_suppress_tokens or ()):
+            raise ConfigError(
+                f"{self.directory}/generation_config.json lets no text begin with its end, so that "
+                f"this Whisper cannot learn to say nothing: take {self.end} out of its "
+                "begin_suppress_tokens (base.existing.directory), or music and noise out of the mix"
+            )
+
     def training_batch(self, examples: Sequence[Example]) -> dict[str, Any]:
         """Arguments of `Model`: input_features (B, mels, 3000), decoder_input_ids and labels.
 

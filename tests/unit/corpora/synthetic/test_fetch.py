@@ -1,5 +1,6 @@
 """The embedded corpus is the same everywhere, and safe to split by text."""
 
+import dataclasses
 import io
 from pathlib import Path
 
@@ -7,10 +8,13 @@ import numpy as np
 import pytest
 import soundfile as sf
 
+from galgame_asr.core.params import parse
 from galgame_asr.corpora.common import fetch as corpora
 from galgame_asr.corpora.synthetic import fetch as synthetic
+from galgame_asr.corpora.synthetic import sounds
 from galgame_asr.corpora.synthetic.params import Synthetic
 from galgame_asr.messages.errors import ConfigError
+from galgame_asr.shards import folder as shards
 from galgame_asr.shards import tar
 
 VN = Synthetic(kind="synthetic", recipe="vn", utterances=6, seed=1, shard_size=4)
@@ -63,3 +67,52 @@ def test_speech_is_audible_and_not_clipped() -> None:
     assert audio.ndim == 1
     assert 0.5 < np.abs(audio).max() < 0.95
     assert 0 < np.mean((mixed - audio) ** 2) < 0.1 * np.mean(audio**2)
+
+
+def test_speech_over_noise(tmp_path: Path) -> None:
+    """The same sentences, ids and voices, in drawn ratios, at the loudness that they had."""
+    noisy = synthetic.compose(dataclasses.replace(VN, noise_snr_db=(0.0, 10.0)))
+    for line, plain in zip(noisy, synthetic.compose(VN), strict=True):
+        assert line.over is not None
+        assert dataclasses.replace(line, over=None, snr_db=0.0) == plain
+        assert 0 <= line.snr_db <= 10
+        speech, heard = synthetic.say(plain), synthetic.say(line)
+        assert np.abs(heard).max() == pytest.approx(np.abs(speech).max())
+        # Music or noise, and speech, in shares that add up to what is heard.
+        sound = sounds.samples(line.over, len(speech))
+        parts, *_ = np.linalg.lstsq(np.stack([speech, sound], axis=1), heard, rcond=None)
+        levels = parts * [np.sqrt(np.mean(speech**2)), 1.0]
+        assert 20 * np.log10(levels[0] / levels[1]) == pytest.approx(line.snr_db, abs=1e-6)
+    assert len({line.snr_db for line in noisy}) == len(noisy)
+    assert {bool(line.over.chords_hz) for line in noisy if line.over} == {True, False}
+
+
+def test_clips_of_noise(tmp_path: Path) -> None:
+    """Of no text, for no set; all differ, none is silent or clipped, and they come out the same."""
+    corpora.fetch(
+        "bgm",
+        Synthetic(kind="synthetic", recipe="noise", utterances=6, seed=1, shard_size=4),
+        tmp_path,
+    )
+    (first, second) = sorted(tmp_path.glob("*.tar"))
+    members = [*tar.members(first), *tar.members(second)]
+    assert [member.name.rpartition(".")[2] for member in members] == ["ogg"] * 6
+    assert [one.upstream_set for one in shards.listed(tmp_path)] == ["not_speech"] * 2
+    drawn = sounds.clips(1, 6)
+    assert [member.name.removesuffix(".ogg") for member in members] == [one.id for one in drawn]
+    rendered = [synthetic.render(one) for one in drawn]
+    assert rendered == [synthetic.render(one) for one in sounds.clips(1, 6)]
+    assert len(set(rendered)) == 6
+    for one, data in zip(drawn, rendered, strict=True):
+        audio, _ = sf.read(io.BytesIO(data))
+        assert len(audio) == one.num_samples
+        assert 0.3 < np.abs(audio).max() < 0.7
+        assert np.sqrt(np.mean(audio**2)) > 0.03
+
+
+@pytest.mark.parametrize("change", [{"noise_snr_db": [5.0, 0.0]}, {"recipe": "noise"}])
+def test_only_speech_is_drowned(change: dict[str, object]) -> None:
+    """In a range that rises."""
+    entry = dataclasses.asdict(VN) | {"noise_snr_db": [0.0, 5.0]} | change
+    with pytest.raises(ConfigError, match="noise_snr_db rises"):
+        parse(Synthetic, entry, "corpora.vn")
