@@ -19,6 +19,7 @@ from galgame_asr.core.files import content_hash
 from galgame_asr.core.params import load, parse
 from galgame_asr.core.reader import ShardReader
 from galgame_asr.corpora.synthetic import fetch as synthetic
+from galgame_asr.corpora.synthetic import sounds
 from galgame_asr.corpora.synthetic.params import Synthetic
 from galgame_asr.decoding import transcripts
 from galgame_asr.decoding.params import DecodeParams
@@ -30,6 +31,7 @@ from galgame_asr.scoring.summary import summarise
 from galgame_asr.scoring.utterances import score
 from galgame_asr.scoring.words import Words
 from galgame_asr.text.params import NormaliseParams
+from galgame_asr.training.noise import cut, mixed
 from galgame_asr.training.params import CommonParams, PhaseParams
 from galgame_asr.training.trainer import Phase, train
 from tests import nanos
@@ -44,7 +46,9 @@ def main() -> None:
     """Print the hashes as one line of JSON."""
     params = load(ComputeParams, "compute", file=PARAMS)
     compute.set_up(params)
-    found: dict[str, Any] = {"own_bits": compute.machine(params).own_bits, "speech": _speech()}
+    found: dict[str, Any] = {
+        "own_bits": compute.machine(params).own_bits, "speech": _speech(), "noise": _noise(),
+    }  # fmt: skip
     with TemporaryDirectory() as temporary:
         found |= _model(Path(temporary), params)
     print(json.dumps(found))
@@ -61,6 +65,13 @@ def _speech() -> str:
     chosen = [line for line in lines if line.chords_hz][:2]
     chosen += [line for line in lines if not line.chords_hz][:2]
     return _hash(b"".join(map(synthetic.render, chosen)))
+
+
+def _noise() -> str:
+    """Clips of music and noise, and speech over one."""
+    clips = [synthetic.render(clip) for clip in sounds.clips(seed=3, count=4)]
+    heard = mixed(noise(3.0), cut(noise(2.0, 1), 48_000, 0.3), 7.3)
+    return _hash(b"".join([*clips, heard.tobytes()]))
 
 
 def _model(root: Path, params: ComputeParams) -> dict[str, str]:

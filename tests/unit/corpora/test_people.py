@@ -275,9 +275,9 @@ def test_a_folder_of_music(mine: Path) -> None:
     """Minutes long, in stereo, with notes beside it: rows for no set, and none of the notes."""
     minutes = np.tile(SPEECH, -(-40 * RATE_HZ // len(SPEECH)))
     buffer = io.BytesIO()
-    sf.write(buffer, np.stack([minutes, minutes], axis=1), RATE_HZ, format="OGG", subtype="VORBIS")
+    sf.write(buffer, np.stack([minutes, minutes], axis=1), RATE_HZ, format="FLAC")
     notes: dict[str, bytes | str] = {"LICENSE.txt": "free", "sea/a.txt": "waves"}
-    put(mine, notes | {"sea/a.ogg": buffer.getvalue(), "theme.wav": WAV})
+    put(mine, notes | {"sea/a.flac": buffer.getvalue(), "theme.wav": WAV})
     folder = Folder(kind="folder", path=str(mine), shard_size=10, not_speech=True)
     found = manifest(folder)
     assert {id_: row["flags"] for id_, row in found.items()} == {"sea/a": ["channels"], "theme": []}
