@@ -47,6 +47,8 @@ def mixed(
     learnt = select(silent, {name: mix[name] for name in silent["corpus"].unique()}, key)
     if not learnt.empty:
         learnt["text"] = ""
+        if "sentences" in learnt:
+            learnt["sentences"] = None
         learnt["duration_s"] = learnt["duration_s"].clip(upper=LONGEST_SILENCE_S)
         tables["train"] = pd.concat([tables["train"], learnt], ignore_index=True)
     noise = silent[silent["upstream_set"] == NOT_SPEECH].reset_index(drop=True)

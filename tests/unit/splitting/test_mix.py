@@ -72,6 +72,8 @@ def test_speech_that_has_none_trains_to_silence_and_is_no_noise() -> None:
     assert list(tables) == ["train", "dev"]
     assert tables["train"].iloc[-1][["id", "text", "duration_s"]].tolist() == ["breath", "", 1.0]
     assert len(tables["train"]) == 501
+    timed = LEFT_OUT.assign(sentences=[[{"start_s": 0.0, "end_s": 1.0, "text": "はあ"}]] * 103)
+    assert mixed(SPEECH, SPEECH, timed, {"vn": 1.0})["train"].iloc[-1]["sentences"] is None
 
 
 def test_a_mix_has_speech() -> None:
