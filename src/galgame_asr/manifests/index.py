@@ -310,14 +310,22 @@ def _rows(listed: Shard, corpus: Corpus) -> tuple[list[_Row], int]:
         rows.append(_Row(stem, f"{corpus.name}/{shard.name}"))
         _describe_audio(rows[-1], None, corpus.params)
     for row in rows:
-        if not is_speech:  # music may be longer than what anyone says
-            row.flags = [flag for flag in row.flags if flag != "too_long"]
-        else:
+        if is_speech:
             _describe_text(row, texts.get(row.id), corpus)
+        else:
+            _describe_clip(row, corpus)
         row.flags += audio_checks.check_rate(len(letters(row.text)), row.duration_s, corpus.params)
         if row.id in repeated:
             row.flags.append("duplicate_id")
     return sorted(rows, key=lambda row: (row.id, row.offset)), checked
+
+
+def _describe_clip(row: _Row, corpus: Corpus) -> None:
+    """Music and noise have no text, and may be longer than what anyone says; people can drop it."""
+    row.flags = [flag for flag in row.flags if flag != "too_long"]
+    history = corpus.decisions.get(row.id)
+    if history and history[-1].what == "drop":
+        row.flags.append(DROPPED)
 
 
 def _describe_text(row: _Row, data: bytes | None, corpus: Corpus) -> None:
