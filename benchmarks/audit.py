@@ -1,4 +1,4 @@
-"""What an audit finds of the labels that `corrupt_labels` made wrong, and what it flags beside them.
+"""What an audit finds of labels that `corrupt_labels` made wrong, and what it flags beside them.
 
 A corpus of kind `synthetic` is what it is without that key, but for the labels, so that the truth
 about each is known. After `dvc repro audit@CORPUS`, such as in profile `audit`:
