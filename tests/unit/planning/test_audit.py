@@ -55,7 +55,7 @@ def test_data_and_decodes_here_count_first(lines: Any, tmp_path: Path) -> None:
     """The training set that lies here, at the speed of its own checkpoint."""
     rows = pd.DataFrame({"corpus": ["galgame"] * 720, "duration_s": 5.0})
     rows.to_parquet(tmp_path / "train.parquet")
-    (prompt,) = [name for name in read_yaml(tmp_path / "params.yaml")["prompts"]][:1]
+    prompt = next(iter(read_yaml(tmp_path / "params.yaml")["prompts"]))
     file = SPEED / f"full/p100-{prompt}.json"
     file.parent.mkdir(parents=True)
     conditions = {
