@@ -23,6 +23,7 @@ from galgame_asr.corpora.synthetic import fetch
 from galgame_asr.corpora.synthetic.labels import WAYS, corrupt
 from galgame_asr.corpora.synthetic.params import Synthetic
 
+BOUNDS = (0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5)
 Z = NormalDist().inv_cdf(0.975)
 
 
@@ -41,7 +42,9 @@ def main() -> None:
     effects = asdict(load(FlagSeverities, "audit.severity"))
     drops = {flag for flag, effect in effects.items() if effect == "drop"}
     flagged = rows["flags"].map(lambda flags: not drops.isdisjoint(flags))
-    print("\n".join(table(rows, flagged, {id_: one.way for id_, one in wrong.items()})))
+    ways = {id_: one.way for id_, one in wrong.items()}
+    print("\n".join(table(rows, flagged, ways)))
+    print("\n".join(sweep(rows, ways)))
     proposals = rows[rows["proposal"].notna()]
     pairs = zip(proposals["id"], proposals["proposal"], strict=True)
     same = sum(text == right[id_] for id_, text in pairs)
@@ -60,6 +63,24 @@ def table(rows: pd.DataFrame, flagged: "pd.Series[bool]", ways: dict[str, str]) 
     for name in WAYS:
         yield _line(f"{name}", flagged[way == name])
     yield _line("right", flagged[way.isna()])
+
+
+def sweep(rows: pd.DataFrame, ways: dict[str, str]) -> Iterator[str]:
+    """Lines of Markdown: found and falsely found by other thresholds of `disagrees` alone."""
+    way = rows["id"].map(ways)
+    models = len(rows["kana_cer"].iloc[0])
+    yield (
+        "| kana CER above | "
+        + " | ".join(f"{who}: wrong | right" for who in (["the first"] + ["both"] * (models > 1)))
+        + " |"
+    )
+    yield "|---|" + "---|---|" * models
+    for bound in BOUNDS:
+        cells = []
+        for number in range(1, models + 1):
+            figures = compare.least(rows["kana_cer"].map(lambda cers, n=number: cers[:n]))
+            cells += [f"{(figures > bound)[kind].mean():.1%}" for kind in (way.notna(), way.isna())]
+        yield f"| {bound} | {' | '.join(cells)} |"
 
 
 def _line(name: str, flagged: "pd.Series[bool]") -> str:

@@ -1,6 +1,6 @@
 """Labels held against what models hear: figures of each row, flags, and proposals."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -110,10 +110,10 @@ def flag(rows: pd.DataFrame, thresholds: Thresholds) -> tuple[pd.DataFrame, dict
         a column of booleans for each threshold, and the bound of each.
     """
     figures = {
-        "disagrees": _least(rows["kana_cer"]),
+        "disagrees": least(rows["kana_cer"]),
         # Shorter than what any model hears: the largest ratio counts.
-        "label_short": -_least(rows["length_ratio"].map(lambda ratios: [-r for r in ratios])),
-        "label_long": _least(rows["length_ratio"]),
+        "label_short": _each(rows["length_ratio"], np.max),
+        "label_long": least(rows["length_ratio"]),
     }
     bounds = {
         name: _bound(figures[name], threshold)
@@ -126,9 +126,13 @@ def flag(rows: pd.DataFrame, thresholds: Thresholds) -> tuple[pd.DataFrame, dict
     return pd.DataFrame(flags, index=rows.index), bounds
 
 
-def _least(lists: "pd.Series[Any]") -> Floats:
-    """The least of each list; NaN where one is in it."""
-    return np.array([np.min(values) for values in lists], dtype=np.float64)
+def least(lists: "pd.Series[Any]") -> Floats:
+    """The least of each list of figures; NaN where one is in it."""
+    return _each(lists, np.min)
+
+
+def _each(lists: "pd.Series[Any]", chosen: Callable[[Any], Any]) -> Floats:
+    return np.array([chosen(values) for values in lists], dtype=np.float64)
 
 
 def _bound(figures: Floats, threshold: Threshold) -> float:

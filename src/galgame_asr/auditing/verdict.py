@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from galgame_asr.auditing.compare import least
 from galgame_asr.core.files import write_text
 from galgame_asr.splitting import exclusions
 
@@ -43,8 +44,8 @@ def exclude(folder: Path, corpus: str, rows: pd.DataFrame, flags: Collection[str
 def worst(rows: pd.DataFrame, most: int) -> Iterator[str]:
     """Lines about flagged rows, those first whose label is furthest from what is heard."""
     flagged = rows[rows["flags"].map(len) > 0]
-    order = flagged["kana_cer"].map(np.min).sort_values(ascending=False, kind="stable").index
-    for row in flagged.loc[order[:most]].to_dict("records"):
+    order = np.argsort(-least(flagged["kana_cer"]), kind="stable")
+    for row in flagged.iloc[order[:most]].to_dict("records"):
         yield f"{row['id']}  {', '.join(row['flags'])}"
         yield f"    label  {row['label']}"
         for text, cer in zip(row["hypotheses"], row["kana_cer"], strict=True):
