@@ -8,7 +8,7 @@ about each is known. After `dvc repro audit@CORPUS`, such as in profile `audit`:
 
 import argparse
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 from statistics import NormalDist
@@ -54,9 +54,9 @@ def main() -> None:
         options.truth.write_text("".join(lines), "utf-8")
 
 
-def table(rows: pd.DataFrame, flagged: "pd.Series[bool]", ways: dict[str, str]) -> Iterator[str]:
+def table(rows: pd.DataFrame, flagged: "pd.Series[bool]", ways: Mapping[str, str]) -> Iterator[str]:
     """Lines of Markdown: of each kind of label, how many are flagged, with 95% intervals."""
-    way = rows["id"].map(ways)
+    way = rows["id"].map(dict(ways))
     yield "| labels | of them flagged | share |"
     yield "|---|---|---|"
     yield _line("wrong", flagged[way.notna()])
@@ -65,9 +65,9 @@ def table(rows: pd.DataFrame, flagged: "pd.Series[bool]", ways: dict[str, str]) 
     yield _line("right", flagged[way.isna()])
 
 
-def sweep(rows: pd.DataFrame, ways: dict[str, str]) -> Iterator[str]:
+def sweep(rows: pd.DataFrame, ways: Mapping[str, str]) -> Iterator[str]:
     """Lines of Markdown: found and falsely found by other thresholds of `disagrees` alone."""
-    way = rows["id"].map(ways)
+    way = rows["id"].map(dict(ways))
     models = len(rows["kana_cer"].iloc[0])
     yield (
         "| kana CER above | "

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -14,12 +14,14 @@ from rapidfuzz.distance import Levenshtein
 from galgame_asr.auditing.params import FLAGS, FlagSeverities, Threshold, Thresholds
 from galgame_asr.core import tables
 from galgame_asr.core.reader import ShardReader
-from galgame_asr.decoding.segments import Detector
 from galgame_asr.messages.console import Progress
 from galgame_asr.messages.errors import DataError, UtteranceError
 from galgame_asr.scoring.words import Words
 from galgame_asr.text.normalise import normalise
 from galgame_asr.text.params import NormaliseParams
+
+if TYPE_CHECKING:  # it needs torch, which those who read an audit do not
+    from galgame_asr.decoding.segments import Detector
 
 Floats = NDArray[np.float64]
 
@@ -136,13 +138,14 @@ def _each(lists: "pd.Series[Any]", chosen: Callable[[Any], Any]) -> Floats:
 
 
 def _bound(figures: Floats, threshold: Threshold) -> float:
-    if threshold.value is not None:
+    if threshold.quantile is None:
+        assert threshold.value is not None  # one of them is there
         return threshold.value
     known = figures[~np.isnan(figures)]
     return round(float(np.quantile(known, threshold.quantile)), DIGITS) if len(known) else 0.0
 
 
-def without_speech(rows: pd.DataFrame, reader: ShardReader, detector: Detector) -> list[bool]:
+def without_speech(rows: pd.DataFrame, reader: ShardReader, detector: "Detector") -> list[bool]:
     """In which utterances a detector hears no speech, or nothing can be read.
 
     Args:

@@ -39,15 +39,15 @@ def lines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
 def test_the_whole_galgame_corpus(lines: Any) -> None:
     """Its published hours by what an H100 was measured at; a second model takes as long again."""
     (one,) = lines(1.0, "full/p100")
-    assert one.startswith("Audit of galgame: 3,7")
-    assert "utterances by 1 model(s), 14" in one
-    assert "hours at the speed of an H100, 0.9" in one
-    assert "29" in lines(1.0, "full/p100", "adaptor/p100")[0].partition("model(s)")[2]
+    assert one.startswith("Audit of galgame: 3,384,864 utterances")
+    assert "by 1 model(s), 131 hours" in one
+    assert "hours at the speed of an H100, 0.85 GB" in one
+    assert "by 2 model(s), 263 hours" in lines(1.0, "full/p100", "adaptor/p100")[0]
 
 
 def test_samples_take_less(lines: Any) -> None:
     """A share, or so many."""
-    assert "utterances by 1 model(s), 1.4" in lines(0.01, "full/p100")[0]
+    assert "33,849 utterances by 1 model(s), 1.31 hours" in lines(0.01, "full/p100")[0]
     assert lines(10_000, "full/p100")[0].startswith("Audit of galgame: 10,000 utterances")
 
 
