@@ -3,14 +3,13 @@
 A corpus of kind `synthetic` is what it is without that key, but for the labels, so that the truth
 about each is known. After `dvc repro audit@CORPUS`, such as in profile `audit`:
 
-    python -m benchmarks.audit [CORPUS] [--truth FILE]
+    python -m benchmarks.audit [CORPUS] [--correct]
 """
 
 import argparse
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, replace
-from pathlib import Path
 from statistics import NormalDist
 
 import pandas as pd
@@ -22,6 +21,7 @@ from galgame_asr.core.paths import AUDIT
 from galgame_asr.corpora.synthetic import fetch
 from galgame_asr.corpora.synthetic.labels import WAYS, corrupt
 from galgame_asr.corpora.synthetic.params import Synthetic
+from galgame_asr.manifests import corrections
 
 BOUNDS = (0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5)
 Z = NormalDist().inv_cdf(0.975)
@@ -32,7 +32,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("corpus", nargs="?", default="vn")
     parser.add_argument(
-        "--truth", type=Path, metavar="FILE", help="write id, tab and truth of what is flagged"
+        "--correct",
+        action="store_true",
+        help="write to corrections/CORPUS.tsv what a person would who listens to what is flagged",
     )
     options = parser.parse_args()
     corpus = load(Synthetic, f"corpora.{options.corpus}")
@@ -49,9 +51,19 @@ def main() -> None:
     pairs = zip(proposals["id"], proposals["proposal"], strict=True)
     same = sum(text == right[id_] for id_, text in pairs)
     print(f"proposals: {len(proposals)}, of which the truth in every letter {same}")
-    if options.truth:
-        lines = [f"{id_}\t{right[id_]}\n" for id_ in rows["id"][flagged]]
-        options.truth.write_text("".join(lines), "utf-8")
+    if options.correct:
+        for row in rows[flagged].to_dict("records"):
+            correct(options.corpus, str(row["id"]), row["label"], right[str(row["id"])])
+
+
+def correct(corpus: str, id_: str, label: str, truth: str) -> None:
+    """Add a decision about one label: another text, or that it is right."""
+    what: corrections.What = "keep" if label == truth else "text"
+    text = truth if what == "text" else ""
+    line = corrections.Correction(
+        id_, what, label, text, "benchmarks.audit", corrections.now(), "audit"
+    )
+    corrections.append(corrections.path_of(corpus), line)
 
 
 def table(rows: pd.DataFrame, flagged: "pd.Series[bool]", ways: Mapping[str, str]) -> Iterator[str]:
