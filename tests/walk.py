@@ -49,6 +49,15 @@ LEFT_OUT = {
     "docs/baselines.md: dvc repro": "needs those packages",
     "docs/baselines.md: galgame-asr profile galgame baselines": "a run that needs a GPU",
     "docs/scores.md: dvc fetch --all-commits data/scored": "nothing was pushed yet",
+    **{
+        f"docs/audit.md: {command}": "minutes, after a profile that trains anew"
+        for command in (
+            "dvc repro curves@audited audit@vn",
+            "python -m benchmarks.audit",
+            "dvc repro",
+            "galgame-asr audit vn --exclude --phase left_out",
+        )
+    },
     "docs/storage.md: dvc gc --workspace": "asks before it deletes",
     "docs/exports.md: python -m benchmarks.export_size sherpa int8": "9 GB of memory",
     "README.md: dvc repro": "downloads 100 GB, needs a GPU",

@@ -4,6 +4,7 @@ import argparse
 from collections.abc import Sequence
 
 from galgame_asr.commands import (
+    audit,
     compute_wer,
     corrections,
     evaluate,
@@ -22,7 +23,7 @@ from galgame_asr.messages.console import run
 
 # In the order of --help.
 COMMANDS = (
-    profile, stale, scratch, fsck, corrections, jsonl, plan, evaluate, compute_wer, report,
+    profile, stale, scratch, fsck, corrections, jsonl, plan, evaluate, compute_wer, audit, report,
     recordings, publish, readme,
 )  # fmt: skip
 

@@ -18,7 +18,7 @@ from galgame_asr.core.reader import ShardReader
 from galgame_asr.corpora.synthetic import fetch as synthetic
 from galgame_asr.decoding.params import DecodeParams
 from galgame_asr.decoding.segments import cut, load_detector
-from galgame_asr.decoding.transcribe import Decoder, Row, Task, transcribe
+from galgame_asr.decoding.transcribe import Decoder, Row, Task, transcribe, transcribe_parts
 from galgame_asr.families.common import compute
 from galgame_asr.families.common.compute import Precision
 from galgame_asr.families.common.params import ComputeParams
@@ -61,6 +61,36 @@ def test_processes_share_the_work_and_change_nothing(rows: pd.DataFrame, task: T
     bad.loc[3, "offset"] = 0
     with pytest.raises(DataError, match=r"utterance u3: .*no audio"):
         transcribe(bad, in_processes(task, 2))
+
+
+def test_parts_are_transcribed_by_one_model(
+    rows: pd.DataFrame, task: Task, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each as it would be alone, an empty one too; and the model is loaded once, or not at all."""
+    parts = [rows[:4], rows[:0], rows[4:].reset_index(drop=True)]
+    alone = [transcribe(part, task) for part in parts]
+    loads: list[Task] = []
+    original = Decoder.__init__
+
+    def load(self: Decoder, given: Task, device: torch.device) -> None:
+        loads.append(given)
+        original(self, given, device)
+
+    monkeypatch.setattr(Decoder, "__init__", load)
+    assert list(transcribe_parts(parts, task)) == alone
+    assert len(loads) == 1
+    assert transcribe(rows[:0], task) == []
+    assert len(loads) == 1
+
+
+def test_an_unreadable_utterance_may_have_an_empty_text(rows: pd.DataFrame, task: Task) -> None:
+    """Where the task says so; the others have theirs."""
+    bad = rows.copy()
+    bad.loc[3, "offset"] = 0
+    found = transcribe(bad, dataclasses.replace(task, skip_unreadable=True))
+    assert found[3] == Transcript("", 0, 0.0)
+    kept = [index for index in range(len(rows)) if index != 3]
+    assert [found[i].text for i in kept] == [transcribe(rows, task)[i].text for i in kept]
 
 
 @pytest.mark.parametrize("precision", ["bf16", "fp16"])

@@ -46,6 +46,7 @@ ELSEWHERE = {
     "num_samples_of_tar.json", "common/", "params.py", "preprocessor_config.json",
     "base/tiny_NAME.py", "galgame_asr.json", "exclusions/CORPUS.tsv", "groups/CORPUS.tsv",
     "corrections/CORPUS.tsv", "corrections/vn.tsv", "dev_sample.parquet",
+    "exclusions/PHASE/CORPUS.tsv", "exclusions/full/vn.tsv", "exclusions/vn.tsv",
     "aishell.py", "finetune.py", "merge_lora.py", "evaluation.py", "infer.py",  # Whisper-Finetune's
 }  # fmt: skip
 PARAMS = read_yaml(REPOSITORY / "params.yaml")

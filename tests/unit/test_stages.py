@@ -74,6 +74,8 @@ PLUGINS: dict[str, dict[str, list[str]]] = {
         for name in FORMATS
     },
     "decode": {"": [*RECOGNISERS, *DETECTORS]},
+    "hear": {"": [*RECOGNISERS, *DETECTORS]},
+    "audit": {"": [*RECOGNISERS, *DETECTORS]},
     "baseline": {
         kind: [
             f"baselines.{kind}.params",
@@ -85,7 +87,8 @@ PLUGINS: dict[str, dict[str, list[str]]] = {
 }
 VARIABLE = re.compile(r"\$\{(?:item\.kind|item\.format|model\.family)\}")
 EXEMPT = "messages"  # what only people see; nothing there may reach a file that a stage writes
-MODELS = {"base", "build", "train", "average", "export", "verify", "decode", "baseline"}
+DECODING = {"verify", "decode", "baseline", "hear", "audit"}
+MODELS = {"base", "build", "train", "average", "export"} | DECODING
 # An edit in a room, or of a file, reruns these stages. With the default's params: base, train
 # and average depend on the family that is trained.
 EDITS: dict[str, set[str]] = {
@@ -95,24 +98,26 @@ EDITS: dict[str, set[str]] = {
     "corpora": set(),
     "corpora/common": {"fetch"},
     **{f"corpora/{kind}": {"fetch"} if kind == "synthetic" else set() for kind in KINDS},
-    "manifests": {"manifest", "split"},
-    "manifests/corrections.py": {"corrections", "manifest", "split"},
-    "manifests/hashing.py": {"manifest", "split", "mix", "mix_base", "report"},
+    "manifests": {"manifest", "split", "audit"},
+    "manifests/corrections.py": {"corrections", "manifest", "split", "audit"},
+    "manifests/hashing.py": {"manifest", "split", "mix", "mix_base", "report", "hear", "audit"},
     "splitting": {"split"},
     "splitting/mix.py": {"split", "mix", "mix_base"},
-    "splitting/lists.py": {"split", "score"},
-    "families": {"export", "verify", "decode", "baseline"},
+    "splitting/exclusions.py": {"split", "mix", "mix_base"},
+    "splitting/lists.py": {"split", "mix", "mix_base", "score"},
+    "families": {"export"} | DECODING,
     "families/common": MODELS,
     "families/common/transcript.py": MODELS | {"score"},
     "families/fun_asr_nano": MODELS,
-    "families/whisper": {"export", "verify", "decode", "baseline"},
+    "families/whisper": {"export"} | DECODING,
     "training": {"build", "train"},
+    "training/resume.py": {"build", "train", "hear"},
     "base": {"base", "build"},
     "averaging": {"average"},
-    "runtimes": {"export", "verify", "decode", "baseline"},
-    "decoding": {"decode", "verify", "baseline"},
-    "decoding/transcripts.py": {"decode", "verify", "score", "baseline"},
-    "decoding/speed.py": {"decode", "verify", "baseline", "report"},
+    "runtimes": {"export"} | DECODING,
+    "decoding": DECODING,
+    "decoding/transcripts.py": DECODING | {"score"},
+    "decoding/speed.py": DECODING | {"report"},
     "baselines": set(),
     "baselines/common": {"baseline"},
     **{f"baselines/{kind}": set() for kind in BASELINES},
@@ -125,11 +130,15 @@ EDITS: dict[str, set[str]] = {
         else set()
         for name in FORMATS
     },
-    "text": {"score", "verify"},
-    "text/lines.py": {"fetch", "corrections", "manifest", "split", "score", "verify", "baseline"},
-    "text/letters.py": {"manifest", "split", "score", "verify"},
+    "text": {"score", "verify", "audit"},
+    "text/lines.py": {"fetch", "corrections", "manifest", "split", "mix", "mix_base"}
+    | {"score", "verify", "baseline", "audit"},
+    "text/letters.py": {"manifest", "split", "score", "verify", "audit"},
     "scoring": {"score", "report"},
+    "scoring/words.py": {"score", "report", "audit"},
     "scoring/groups.py": {"split", "score", "report"},
+    "auditing": {"audit"},
+    "auditing/hearing.py": {"hear", "audit"},  # not for another threshold
     "report": {"report"},
     "experiment": set(),
     "experiment/curriculum.py": {"report"},
@@ -266,6 +275,7 @@ def test_the_command_starts_without_what_is_slow() -> None:
         ("base", ["hub"]), ("build", ["tiny"]), ("train", ["full"]), ("average", ["averaged"]),
         ("export", ["sherpa"]), ("verify", ["sherpa"]),
         ("decode", ["full/p100", "none", "none.jsonl"]), ("baseline", ["mine"]),
+        ("hear", ["vn", "full/p100"]), ("audit", ["vn"]),
     ],
 )  # fmt: skip
 def test_a_stage_with_a_model_sets_up_first(
@@ -336,7 +346,9 @@ def test_every_param_is_a_dependency_of_a_stage() -> None:
         text = str(STAGES[stage])
         tracked |= set(body(stage).get("params", []))
         tracked |= set(
-            re.findall(r"\$\{((?:average|base|corpora|export|train|decode|prompts)[\w.]*)\}", text)
+            re.findall(
+                r"\$\{((?:audit|average|base|corpora|export|train|decode|prompts)[\w.]*)\}", text
+            )
         )
     covered = {re.sub(r"\.\$\{.*", "", key) for key in tracked}
     missing = [

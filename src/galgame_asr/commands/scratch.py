@@ -12,7 +12,7 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
     """Add the command."""
     command = commands.add_parser(
         "scratch",
-        help="list unfinished training, its size and values, and remove what is named",
+        help="list unfinished training and audits, size and values, and remove what is named",
     )
     command.add_argument("--remove", nargs="+", metavar="NAME", default=[], help="as listed")
     command.set_defaults(run=run)

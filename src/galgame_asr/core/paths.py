@@ -10,6 +10,8 @@ SPLIT = Path("data/split")
 MIX = Path("data/mix")
 DECODED = Path("data/decoded")
 SCORED = Path("data/scored")
+HEARD = Path("data/heard")
+AUDIT = Path("data/audit")
 MODELS = Path("models")
 EXPORTS = MODELS / "export"
 METRICS = Path("metrics")
@@ -17,10 +19,11 @@ VARIANTS = METRICS / "variants"
 VERIFIED = METRICS / "verify"
 TRAINING = METRICS / "training"
 QUALITY = METRICS / "quality"
+AUDITED = METRICS / "audit"
 # The folders of the stages' outputs.
 OUTPUTS = (
-    RAW, DECISIONS, MANIFEST, SPLIT, MIX, DECODED, SCORED, MODELS, EXPORTS,
-    VARIANTS, VERIFIED, TRAINING, QUALITY,
+    RAW, DECISIONS, MANIFEST, SPLIT, MIX, DECODED, SCORED, HEARD, AUDIT, MODELS, EXPORTS,
+    VARIANTS, VERIFIED, TRAINING, QUALITY, AUDITED,
 )  # fmt: skip
 LOGS = Path("logs")
 MACHINE = LOGS / "machine.json"  # what the last stage with a model ran on

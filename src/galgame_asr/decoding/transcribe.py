@@ -1,7 +1,7 @@
 """Transcribing rows of a manifest, in batches of similar length, by one process or several."""
 
 import time
-from collections.abc import Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from concurrent.futures import as_completed
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
+from numpy.typing import NDArray
 
 from galgame_asr.core import processes
 from galgame_asr.core.reader import SAMPLE_RATE_HZ, SHORTEST, ShardReader
@@ -28,10 +29,12 @@ from galgame_asr.families.common.family import FrontEnd, Recogniser, Search
 from galgame_asr.families.common.params import ComputeParams, Prompt
 from galgame_asr.families.common.transcript import Transcript
 from galgame_asr.messages.console import Progress, log
-from galgame_asr.messages.errors import ConfigError
+from galgame_asr.messages.errors import ConfigError, UtteranceError
 from galgame_asr.runtimes import load as runtimes
 
 Row = Mapping[Hashable, Any]
+# Batches of rows to the number of each, with its transcripts, in whatever order.
+Decode = Callable[[Sequence[Sequence[Row]]], Iterator[tuple[int, list[Transcript]]]]
 
 
 @dataclass(frozen=True)
@@ -51,6 +54,8 @@ class Task:
     # Of a runtime whose files do not say all: see `runtimes.load`.
     options: Mapping[str, Any] = field(default_factory=dict)
     speed: Path | None = None  # a file to record in how fast one process was
+    # Of an utterance that cannot be read the text is empty, which is said; else it is an error.
+    skip_unreadable: bool = False
 
     @property
     def window(self) -> int | None:
@@ -68,31 +73,50 @@ def transcribe(rows: pd.DataFrame, task: Task) -> list[Transcript]:
     """
     if rows.empty:
         return []
+    (transcripts,) = transcribe_parts([rows], task)
+    return transcripts
+
+
+def transcribe_parts(parts: Sequence[pd.DataFrame], task: Task) -> Iterator[list[Transcript]]:
+    """Transcribe tables one after the other, with a model that is loaded once.
+
+    What a part gives does not depend on the others, so that work may stop after any of them.
+
+    Raises:
+        GalgameAsrError: as for `transcribe`.
+    """
     window_s, limit_s = runtimes.window_s(task.family), task.params.long_audio.max_segment_s
     if window_s and limit_s > window_s:
         raise ConfigError(
             f"decode.long_audio.max_segment_s is {limit_s:g}; family {task.family} hears "
             f"{window_s:g} s at once: set it to at most {window_s:g}"
         )
-    durations_s = rows["duration_s"].to_numpy()
-    frames = num_frames(durations_s)
-    order = np.argsort(frames, kind="stable")
-    # Longest first: what does not fit into memory fails at once, and the ETA is honest.
-    batches = list(reversed(by_length(order, frames, task.batch_frames, task.window)))
-    decoded: dict[int, Transcript] = {}
-    with _results(rows, batches, task) as (results, used):
+    total = sum(map(len, parts))
+    with _decoding(task) as (decode, used):
         start, clock = time.monotonic(), speed.Clock()
-        with Progress("decode", total=len(rows), unit="utterances") as progress:
-            for batch, transcripts in results:
-                decoded |= zip(batch, transcripts, strict=True)
-                clock.batch(len(batch), durations_s[batch].sum())
-                progress.update(len(batch))
+        with Progress("decode", total=total, unit="utterances") as progress:
+            for rows in parts:
+                durations_s, records = rows["duration_s"].to_numpy(), rows.to_dict("records")
+                batches = _batches(durations_s, task)
+                decoded: dict[int, Transcript] = {}
+                for number, transcripts in decode([[records[i] for i in b] for b in batches]):
+                    batch = batches[number]
+                    decoded |= zip(batch, transcripts, strict=True)
+                    clock.batch(len(batch), durations_s[batch].sum())
+                    progress.update(len(batch))
+                yield [decoded[index] for index in range(len(rows))]
         elapsed_s = time.monotonic() - start
-    audio_s = durations_s.sum()
+    audio_s = sum(rows["duration_s"].sum() for rows in parts)
     log.info("%.0f s of audio, %.1f times as fast as speech", audio_s, audio_s / elapsed_s)
     if task.speed and used and clock.utterances:
         speed.record(task.speed, _conditions(task, used, clock), clock.seconds)
-    return [decoded[index] for index in range(len(rows))]
+
+
+def _batches(durations_s: NDArray[np.float64], task: Task) -> list[list[int]]:
+    frames = num_frames(durations_s)
+    order = np.argsort(frames, kind="stable")
+    # Longest first: what does not fit into memory fails at once, and the ETA is honest.
+    return list(reversed(by_length(order, frames, task.batch_frames, task.window)))
 
 
 def _conditions(task: Task, used: compute.Used, clock: speed.Clock) -> speed.Conditions:
@@ -133,7 +157,7 @@ class Decoder:
 
     def __call__(self, rows: Sequence[Row]) -> list[Transcript]:
         """One transcript for each row; longer audio than a piece may be goes through VAD."""
-        audios = [self.reader.read_row(row) for row in rows]
+        audios = [self._audio(row) for row in rows]
         prompts = [
             hotwords.told(self.task.prompt, f"{row['corpus']}/{row['id']}", row["text"])
             for row in rows
@@ -152,6 +176,15 @@ class Decoder:
             )
             decoded |= zip(own, found, strict=True)
         return [decoded[index] for index in range(len(rows))]
+
+    def _audio(self, row: Row) -> Audio:
+        try:
+            return self.reader.read_row(row)
+        except UtteranceError as error:
+            if not self.task.skip_unreadable:
+                raise
+            log.warning("%s", error)
+            return np.zeros(0, np.float32)
 
     @cached_property
     def detector(self) -> Detector:
@@ -202,14 +235,11 @@ def max_tokens(duration_s: float, params: SearchParams) -> int:
 
 
 @contextmanager
-def _results(
-    rows: pd.DataFrame, batches: Sequence[list[int]], task: Task
-) -> Iterator[tuple[Iterator[tuple[list[int], list[Transcript]]], compute.Used | None]]:
-    """Give each batch with its transcripts in whatever order, and what a single process uses."""
-    records = rows.to_dict("records")
+def _decoding(task: Task) -> Iterator[tuple[Decode, compute.Used | None]]:
+    """Give what transcribes batches of rows, and what a single process uses."""
     if task.processes == 1:
         decoder = Decoder(task, compute.device(task.compute))
-        yield ((batch, decoder([records[i] for i in batch])) for batch in batches), decoder.used
+        yield (lambda batches: enumerate(map(decoder, batches))), decoder.used
         return
     log.info("decoding in %d processes", task.processes)
     context = torch.multiprocessing.get_context("spawn")
@@ -219,8 +249,12 @@ def _results(
         start=_load,
         arguments=(task, context.Value("i", 0)),
     ) as pool:
-        waiting = {pool.submit(_decode, [records[i] for i in b]): b for b in batches}
-        yield ((waiting[future], future.result()) for future in as_completed(waiting)), None
+
+        def decode(batches: Sequence[Sequence[Row]]) -> Iterator[tuple[int, list[Transcript]]]:
+            waiting = {pool.submit(_decode, rows): number for number, rows in enumerate(batches)}
+            return ((waiting[future], future.result()) for future in as_completed(waiting))
+
+        yield decode, None
 
 
 def _load(task: Task, started: "Synchronized[int]") -> None:

@@ -139,6 +139,7 @@ def check(values: Values) -> None:
         *(name for names in inits.values() for name in names),
         *(export["checkpoint"] for export in exports.values()),
         *values["decode"]["checkpoints"],
+        *values["audit"]["checkpoints"],
     }
     checkpoints |= {name for name in named if _is_by_step(name, phases)}
     for key, names in (inits | averaged).items():
@@ -155,6 +156,8 @@ def check(values: Values) -> None:
     checkpoints |= {f"export/{name}" for name in exports}
     decoded = values["decode"]["checkpoints"]
     _refuse_unknown("decode.checkpoints", decoded, checkpoints, "checkpoints")
+    if values["audit"]["corpora"]:
+        _check_audit(values, checkpoints)
     if taken := sorted({"base", "export", *phases, *averages} & set(values["baselines"])):
         raise ConfigError(f"baselines.{taken[0]} has the name of a checkpoint's folder")
     variants = Counter("-".join(variant) for variant in of_params(values).variants())
@@ -163,6 +166,15 @@ def check(values: Values) -> None:
             "decode.checkpoints, baselines and prompts give two variants the name "
             f"{twice[0]}; change one"
         )
+
+
+def _check_audit(values: Values, checkpoints: Iterable[str]) -> None:
+    audit = values["audit"]
+    _refuse_unknown("audit.checkpoints", audit["checkpoints"], checkpoints, "checkpoints")
+    _refuse_unknown("audit.prompt", [audit["prompt"]], values["prompts"], "prompts")
+    _refuse_unknown("audit.corpora", audit["corpora"], values["corpora"], "corpora")
+    if not audit["checkpoints"]:
+        raise ConfigError("audit.corpora has corpora and audit.checkpoints no model: name one")
 
 
 def _is_by_step(name: str, phases: Mapping[str, Any]) -> bool:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 from pydantic import model_validator
 
+from galgame_asr.auditing.params import AuditParams
 from galgame_asr.averaging.params import Averages
 from galgame_asr.base.params import BaseParams
 from galgame_asr.baselines.params import Baselines
@@ -54,6 +55,7 @@ class Params:
     decode: DecodeParams
     export: Exports
     baselines: Baselines
+    audit: AuditParams
     prompts: Prompts
     score: ScoreParams
 

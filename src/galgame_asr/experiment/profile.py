@@ -20,7 +20,7 @@ PROFILES = Path("profiles")
 REPLACED = {
     "manifest.charset", "manifest.clean", "manifest.exceptions", "split.exceptions",
     "score.groups", "score.names", "corpora", "base", "train.phases", "average", "export",
-    "baselines", "prompts",
+    "baselines", "audit.corpora", "prompts",
 }  # fmt: skip
 
 

@@ -91,6 +91,8 @@ def _shorten(values: dict[str, Any], size: Size) -> None:
         phase |= {"epochs": 1, "every_steps": None, "init": _by_percent(phase["init"])}
     decoded = map(_by_percent, values["decode"]["checkpoints"])
     values["decode"]["checkpoints"] = list(dict.fromkeys(decoded))
+    audited = map(_by_percent, values["audit"]["checkpoints"])
+    values["audit"]["checkpoints"] = list(dict.fromkeys(audited))
     for export in values["export"].values():
         export["checkpoint"] = _by_percent(export["checkpoint"])
         export["verify"]["utterances"] = min(export["verify"]["utterances"], VERIFIED)

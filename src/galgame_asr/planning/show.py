@@ -19,7 +19,7 @@ from galgame_asr.families.common import compute
 from galgame_asr.families.common.batching import FRAMES_PER_S
 from galgame_asr.messages.console import Progress
 from galgame_asr.messages.errors import ConfigError
-from galgame_asr.planning import cards, disk, speed
+from galgame_asr.planning import audit, cards, disk, speed
 from galgame_asr.planning.cards import GIB, Card
 from galgame_asr.planning.memory import Measured
 from galgame_asr.planning.plan import (
@@ -106,6 +106,8 @@ def show(
         print(_time(plans, chosen, data, speeds, source))
         if not options.phase:
             print(_disk(params, plans, planner))
+            for line in audit.lines(params, SPLIT / "train.parquet", speech.duration_s):
+                print(line)
 
 
 @contextmanager

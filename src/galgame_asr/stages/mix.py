@@ -1,6 +1,7 @@
 """Stages mix@PHASE and mix_base@KIND: the rows that a phase trains on, data/mix/PHASE.
 
-A phase depends on these alone, so that a corpus that it does not name changes nothing for it.
+A phase depends on these alone, so that a corpus that it does not name changes nothing for it, nor
+what another phase leaves out.
 """
 
 from collections.abc import Sequence
@@ -8,8 +9,9 @@ from collections.abc import Sequence
 from galgame_asr.core import utterances
 from galgame_asr.core.files import atomic_directory
 from galgame_asr.core.params import load
-from galgame_asr.core.paths import MIX, SPLIT
+from galgame_asr.core.paths import EXCLUSIONS, MIX, SPLIT
 from galgame_asr.messages.console import log, run
+from galgame_asr.splitting import exclusions
 from galgame_asr.splitting.mix import mixed, select
 
 
@@ -21,6 +23,14 @@ def main(arguments: Sequence[str]) -> None:
     train, dev, left_out = (
         utterances.read(SPLIT / f"{table}.parquet") for table in ("train", "dev", "left_out")
     )
+    reasons = exclusions.read(EXCLUSIONS / name, sorted(mix))
+    if reasons:
+        going = exclusions.named(train, reasons)
+        log.info(
+            "%s/%s names %d utterances; %d of them are of the training set and are left out",
+            EXCLUSIONS, name, sum(map(len, reasons.values())), going.sum(),
+        )  # fmt: skip
+        train = train[~going].reset_index(drop=True)
     tables = mixed(train, dev, left_out, mix, key)
     if kind:
         key = f"base.built.{kind[0]}.texts"

@@ -23,6 +23,10 @@ from galgame_asr.training.params import CommonParams, PhaseParams
 from tests.conftest import REPOSITORY
 
 PARAMS = REPOSITORY / "params.yaml"
+AUDIT = {
+    "sample": 1.0,
+    "thresholds": {key: {"value": 1.0} for key in ("disagrees", "label_short", "label_long")},
+}
 EXPORT: dict[str, Any] = {
     "format": "ctranslate2",
     "checkpoint": "full/p100",
@@ -145,7 +149,8 @@ def test_every_key_is_read_somewhere() -> None:
         if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Load)
     }
     # `asdict(severity)` reads the flags by name, and the kind selects a dataclass.
-    by_name = {"kind", *typing.get_type_hints(_fields(Params)["FlagSeverity"])}
+    flags = ("FlagSeverity", "FlagSeverities")
+    by_name = {"kind"}.union(*(typing.get_type_hints(_fields(Params)[name]) for name in flags))
     unread = [
         f"{cls.__name__}.{field.name}"
         for cls in _fields(Params).values()
@@ -259,6 +264,27 @@ def test_noise_comes_from_the_mix(values: dict[str, Any], music: dict[str, Any])
     values["base"]["built"]["tiny"]["pretrain"]["augment"] = {"noise": {}}
     with pytest.raises(ConfigError, match=r"base\.built\.tiny\.pretrain\.augment\.noise takes"):
         parse(Params, values, "")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"checkpoints": ["full/p9"]}, r"audit\.checkpoints names full/p9; checkpoints: a"),
+        ({"checkpoints": []}, r"audit\.checkpoints no model"),
+        ({"prompt": "english"}, r"audit\.prompt names english; prompts: japanese"),
+        ({"corpora": {"nv": AUDIT}}, r"audit\.corpora names nv; corpora: reading, vn"),
+    ],
+)
+def test_names_of_an_audit(values: dict[str, Any], change: dict[str, Any], message: str) -> None:
+    """They count where a corpus is audited; else a profile need not have what is named."""
+    audit = {"checkpoints": ["full/p50"], "prompt": "none", "corpora": {"vn": AUDIT}}
+    values["audit"] |= audit
+    parse(Params, values, "")
+    values["audit"] |= change
+    with pytest.raises(ConfigError, match=message):
+        parse(Params, values, "")
+    values["audit"]["corpora"] = {}
+    parse(Params, values, "")
 
 
 def test_two_variants_of_one_name(values: dict[str, Any]) -> None:

@@ -19,7 +19,7 @@ PROFILES = REPOSITORY / "profiles"
 RUNS = [
     ["galgame"], ["galgame", "mixed"], ["galgame", "whisper-galgame"], ["own"], ["whisper"],
     ["whisper-tiny"], ["galgame", "baselines"], ["baseline-demo"],
-    ["names"], ["noise"],
+    ["names"], ["noise"], ["audit"],
 ]  # fmt: skip
 
 

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from galgame_asr.core import processes
 from galgame_asr.core.paths import NOT_SPEECH
-from galgame_asr.corpora.synthetic import ogg, sounds
+from galgame_asr.corpora.synthetic import labels, ogg, sounds
 from galgame_asr.corpora.synthetic.params import Synthetic
 from galgame_asr.corpora.synthetic.sounds import CHORDS_HZ, SAMPLE_RATE_HZ, Clip, Sound, music
 from galgame_asr.messages.errors import ConfigError
@@ -112,8 +112,8 @@ class Line:
     """One utterance to render."""
 
     id: str
-    text: str
-    spoken: str  # the same, in words that are known to be read rightly
+    text: str  # the label
+    spoken: str  # what is said, in words that are known to be read rightly
     voice: Voice
     chords_hz: tuple[tuple[float, ...], ...]  # empty: no music
     over: Sound | None = None  # what drowns it, and how many decibels below it that is
@@ -146,24 +146,38 @@ def compose(corpus: Synthetic) -> list[Line]:
     """Draw the lines of a corpus, sorted by id; the same params give the same lines.
 
     Raises:
-        ConfigError: more utterances are asked for than the recipe has sentences.
+        ConfigError: more utterances are asked for than characters can say sentences.
     """
+    lines = _drawn(corpus)
+    texts = {line.id: line.text for line in lines}
+    wrong = labels.corrupt(texts, corpus.corrupt_labels, corpus.seed)
+    return [replace(line, text=wrong[line.id].text) if line.id in wrong else line for line in lines]
+
+
+def _drawn(corpus: Synthetic) -> list[Line]:
+    """What is said, with labels that are right."""
     recipe = corpus.recipe
-    sentences = all_sentences(recipe)
-    if corpus.utterances > len(sentences):
+    sentences, voices = all_sentences(recipe), VOICES[recipe]
+    if corpus.utterances > len(sentences) * len(voices):
         raise ConfigError(
-            f"recipe {recipe} has {len(sentences)} sentences; utterances is {corpus.utterances}"
+            f"recipe {recipe} has {len(sentences)} sentences, said by {len(voices)}; utterances "
+            f"is {corpus.utterances}"
         )
     draw = random.Random(corpus.seed)
-    lines = []
-    for spoken in draw.sample(sentences, corpus.utterances):
-        text = respelled(spoken) if recipe == "sequel" else spoken
-        voice = draw.choice(VOICES[recipe])
-        chords = draw.sample(CHORDS_HZ, 3)
-        music = draw.random() < MUSIC_SHARE[recipe]
-        key = hashlib.blake2b(f"{recipe}\0{corpus.seed}\0{text}".encode(), digest_size=16)
-        line = Line(key.hexdigest(), text, spoken, voice, tuple(chords) if music else ())
-        lines.append(drowned(line, corpus))
+    lines: list[Line] = []
+    said: dict[str, list[Voice]] = {sentence: [] for sentence in sentences}
+    while len(lines) < corpus.utterances:
+        again = f"\0{len(said[sentences[0]])}" if len(lines) >= len(sentences) else ""
+        for spoken in draw.sample(sentences, min(corpus.utterances - len(lines), len(sentences))):
+            text = respelled(spoken) if recipe == "sequel" else spoken
+            voice = draw.choice([voice for voice in voices if voice not in said[spoken]])
+            said[spoken].append(voice)
+            chords = draw.sample(CHORDS_HZ, 3)
+            music = draw.random() < MUSIC_SHARE[recipe]
+            key = f"{recipe}\0{corpus.seed}\0{text}{again}".encode()
+            id_ = hashlib.blake2b(key, digest_size=16).hexdigest()
+            line = Line(id_, text, spoken, voice, tuple(chords) if music else ())
+            lines.append(drowned(line, corpus))
     return sorted(lines, key=lambda line: line.id)
 
 

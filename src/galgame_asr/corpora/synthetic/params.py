@@ -16,7 +16,8 @@ class Synthetic:
     # vn: visual-novel lines in several characters' voices; sequel: the same lines, with the names
     # written otherwise; reading: narration in one voice; noise: clips of music and noise.
     recipe: Literal["vn", "sequel", "reading", "noise"]
-    # How many utterances to render; the recipe's sentences set the limit.
+    # How many utterances to render: each sentence once, and, if these are more than the recipe has
+    # sentences, again by characters who have not said it; those set the limit.
     utterances: Annotated[int, Field(ge=1)]
     # Draws the sentences, characters and music.
     seed: int
@@ -25,6 +26,8 @@ class Synthetic:
     # Each utterance over music or noise that is so many decibels below it, drawn between these;
     # null: as it is.
     noise_snr_db: tuple[float, float] | None = None
+    # Share of the labels that are made wrong, in five ways, to try an audit on: see labels.py.
+    corrupt_labels: Annotated[float, Field(ge=0, lt=1)] = 0.0
 
     @property
     def not_speech(self) -> bool:

@@ -2,6 +2,8 @@
 
 import dataclasses
 import io
+from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -50,10 +52,23 @@ def test_the_base_model_can_know_every_character() -> None:
     assert letters["vn"] <= letters["reading"]
 
 
-def test_more_utterances_than_sentences_is_an_error() -> None:
-    """Repeating sentences would leak them between the sets."""
-    too_many = Synthetic(kind="synthetic", recipe="vn", utterances=9999, seed=1, shard_size=4)
-    with pytest.raises(ConfigError, match="recipe vn has 518 sentences; utterances is 9999"):
+def test_more_utterances_than_sentences_are_said_by_others() -> None:
+    """No character says a sentence twice, and all sentences come before any comes again."""
+    lines = synthetic.compose(replace(VN, utterances=1200))
+    assert len({line.id for line in lines}) == 1200
+    said = Counter(line.spoken for line in lines)
+    assert set(said) == set(synthetic.all_sentences("vn"))
+    assert set(said.values()) == {2, 3}
+    assert len({(line.spoken, line.voice) for line in lines}) == 1200
+    few = {line.id for line in synthetic.compose(replace(VN, utterances=518))}
+    assert few < {line.id for line in lines}
+
+
+@pytest.mark.parametrize(("recipe", "voices"), [("vn", 4), ("reading", 1)])
+def test_more_utterances_than_all_can_say_is_an_error(recipe: str, voices: int) -> None:
+    """The same audio twice would teach nothing."""
+    too_many = Synthetic(kind="synthetic", recipe=recipe, utterances=9999, seed=1, shard_size=4)  # type: ignore[arg-type]
+    with pytest.raises(ConfigError, match=f"sentences, said by {voices}; utterances is 9999"):
         synthetic.compose(too_many)
 
 

@@ -1,0 +1,1 @@
+"""Auditing: labels of training rows held against what models hear."""
