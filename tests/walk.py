@@ -49,6 +49,7 @@ LEFT_OUT = {
     "docs/baselines.md: dvc repro": "needs those packages",
     "docs/baselines.md: galgame-asr profile galgame baselines": "a run that needs a GPU",
     "docs/scores.md: dvc fetch --all-commits data/scored": "nothing was pushed yet",
+    "docs/labels.md: galgame-asr label vn --queue errors": "waits for a browser",
     "docs/storage.md: dvc gc --workspace": "asks before it deletes",
     "docs/exports.md: python -m benchmarks.export_size sherpa int8": "9 GB of memory",
     "README.md: dvc repro": "downloads 100 GB, needs a GPU",

@@ -9,6 +9,7 @@ from galgame_asr.commands import (
     evaluate,
     fsck,
     jsonl,
+    label,
     plan,
     profile,
     publish,
@@ -22,7 +23,7 @@ from galgame_asr.messages.console import run
 
 # In the order of --help.
 COMMANDS = (
-    profile, stale, scratch, fsck, corrections, jsonl, plan, evaluate, compute_wer, report,
+    profile, stale, scratch, fsck, corrections, jsonl, plan, evaluate, compute_wer, report, label,
     recordings, publish, readme,
 )  # fmt: skip
 
