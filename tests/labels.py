@@ -54,7 +54,7 @@ def make(root: Path, count: int) -> None:
     utterances.write(root / "data/split/train.parquet", utterances.read(manifest))
     audit(
         root,
-        [(id_, None if n % 5 == 4 else f"ん{label(n)[1:]}", ["disagrees"])
+        [(id_, None if n % 5 == 4 else f"{label(n)}ね", ["disagrees"])
          for n, id_ in enumerate(ids)],
     )  # fmt: skip
     (root / "params.yaml").write_bytes((REPOSITORY / "params.yaml").read_bytes())

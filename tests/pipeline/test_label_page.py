@@ -1,5 +1,6 @@
 """The page to listen and correct in a real browser, with the command behind it."""
 
+import json
 import os
 import re
 import shutil
@@ -7,7 +8,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
@@ -22,6 +23,7 @@ from tests.pipeline.test_report_page import ARGUMENTS, CHROMIUM, CUT, PHONE
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium: apt-get install chromium")
 COUNT = 120
+expect.set_options(timeout=30_000)  # a machine that is busy with other tests takes its time
 LAST = f"{COUNT - 1:04}"
 COMMAND = [sys.executable, "-c", "from galgame_asr.cli import main; main()", "label", "vn"]
 
@@ -237,7 +239,7 @@ def kill_while_a_decision_is_sent(hundred: Hundred, tab: Page) -> None:
 
     tab.route("**/decide", kill)
     tab.keyboard.press("d")
-    expect(tab.get_by_role("alert")).to_contain_text("does not answer")
+    expect(tab.locator(".utterance")).to_have_attribute("aria-busy", "false")
     tab.unroute_all()
     if id_ in labels.decided(server.folder):
         hundred.wanted[id_] = ("drop", "")
@@ -257,8 +259,10 @@ def test_an_input_method_composes(tab: Page, server: Server) -> None:
         "Input.imeSetComposition", {"text": "なおした", "selectionStart": 4, "selectionEnd": 4}
     )
     before = shown(tab)
-    tab.keyboard.press("Enter")
-    tab.keyboard.press("d")
+    for code in (13, 229):  # as browsers have it, and as Safari has
+        enter = {"key": "Enter", "code": "Enter", "windowsVirtualKeyCode": code}
+        keyboard.send("Input.dispatchKeyEvent", {"type": "rawKeyDown"} | enter)
+        keyboard.send("Input.dispatchKeyEvent", {"type": "keyUp"} | enter)
     tab.wait_for_timeout(200)
     assert shown(tab) == before
     assert labels.decided(server.folder) == {}
@@ -336,7 +340,7 @@ def test_filters_and_search(tab: Page, server: Server) -> None:
     expect(tab.locator("#utterance")).to_have_text("Utterance 1 of 1")
     tab.get_by_label("Show").select_option("open")
     expect(tab.locator("#utterance")).to_have_text(f"Utterance 1 of {COUNT - 3}")
-    tab.get_by_label("Only").select_option("agreed")
+    tab.locator("#tag").select_option("agreed")
     expect(tab.locator("#utterance")).to_have_text(f"Utterance 1 of {COUNT * 4 // 5 - 3}")
     tab.get_by_label("Text or id").fill("００１")
     expect(tab.locator("#utterance")).to_have_text("Utterance 1 of 8")
@@ -348,10 +352,9 @@ def test_filters_and_search(tab: Page, server: Server) -> None:
 
 def test_the_difference_is_told_without_colour(tab: Page) -> None:
     """As in the report: by marks, and by words that are hidden."""
-    shown_ = tab.locator("#texts dd").first
-    assert shown_.locator("del, ins").count()
-    assert "label" in str(shown_.text_content())
-    assert "proposal" in str(shown_.text_content())
+    line = tab.locator("#texts dd").first
+    assert line.locator("ins").inner_text() == "ね"
+    assert "[only in the proposal: ね]" in str(line.text_content())
 
 
 def test_it_plays(tab: Page) -> None:
@@ -393,7 +396,8 @@ def test_damaged_audio_is_told(tab: Page, server: Server) -> None:
     shard.write_bytes(shard.read_bytes()[:1_000])
     tab.get_by_label("Text or id").fill(LAST)
     expect(tab.get_by_role("alert")).to_contain_text("No sound: utterance")
-    assert "422" in server.problems.pop()
+    assert all("422" in problem for problem in server.problems)
+    server.problems.clear()
     tab.keyboard.press("Enter")
     tab.keyboard.press("d")
     expect(tab.locator("#counts")).to_contain_text("1 dropped")
@@ -410,6 +414,9 @@ def test_no_accessibility_violation(tab: Page, server: Server, scheme: str, widt
     tab.evaluate("document.querySelector('#trouble').textContent = 'Nothing was saved.'")
     found = Axe().run(tab)
     assert found.violations_count == 0, found.generate_report()
+    # Axe tries a style of its own, which the page's policy refuses.
+    assert all("inline style" in problem for problem in server.problems)
+    server.problems.clear()
 
 
 @pytest.mark.parametrize("size", ["100", "200"])
@@ -477,21 +484,14 @@ def test_another_page_learns_and_does_nothing(server: Server, elsewhere: str) ->
     """Though it knows the address with its token: neither reads, nor writes, nor frames it."""
     other = server.context.new_page()
     other.goto(elsewhere)
-    tries: list[Callable[[str], object]] = [
-        lambda url: other.evaluate("(url) => fetch(url).then(() => 'read', () => 'refused')", url),
-        lambda url: other.evaluate(
-            """(url) => fetch(`${url}decide`, {method: "POST", body: JSON.stringify({id: "0001",
-                what: "drop", text: "", why: "", seen: null, among: {}})})
-                .then(() => "read", () => "refused")""",
-            url,
-        ),
-    ]
-    assert [act(server.address) for act in tries] == ["refused"] * 2
-    other.evaluate(
-        """(url) => fetch(`${url}decide`, {method: "POST", mode: "no-cors", body: JSON.stringify(
-            {id: "0001", what: "drop", text: "", why: "", seen: null, among: {}})})""",
-        server.address,
-    )
+    wish = {"id": "0001", "what": "drop", "text": "", "why": "", "seen": None, "among": {}}
+    for what, options in (
+        ("", {}),
+        ("decide", {"method": "POST", "body": json.dumps(wish)}),
+        ("decide", {"method": "POST", "body": json.dumps(wish), "mode": "no-cors"}),
+    ):
+        asked = "([url, options]) => fetch(url, options).then(() => 'read', () => 'refused')"
+        assert other.evaluate(asked, [f"{server.address}{what}", options]) == "refused"
     assert labels.decided(server.folder) == {}
     framed = other.evaluate(
         """async (url) => {

@@ -109,7 +109,10 @@ async function undo() {
   setBusy(false);
   if (!answer) return;
   remember(decided.slice(0, -1));
-  if (!answer.error) local(draftOf(answer.view.item.id), null);
+  if (!answer.error) {
+    local(draftOf(answer.view.item.id), null);
+    leave();
+  }
   if (answer.view) show(answer.view, answer.error ? "" : "Undone.");
 }
 
@@ -170,7 +173,7 @@ function texts(item, decision) {
   ];
   if (decision) {
     const how = `${SAID[decision.what]} by ${decision.by}, ${decision.when}, ${decision.why}`;
-    const text = decision.what === "text" ? [decision.text, element("br")] : [];
+    const text = decision.what === "text" ? [decision.text] : [];
     lines.push(...line("Decided", [...text, element("small", { className: "quiet", lang: "en", textContent: how })]));
   }
   return lines;
@@ -237,7 +240,7 @@ async function load(id) {
     if (view.item?.id !== id) return;
     await wave.loadBlob(found);
     setSpeed(0);
-    if (view.item?.id === id && $("#at-once").checked) await play();
+    if (view.item?.id === id && $("#at-once").checked) await start();
   } catch (error) {
     if (view.item?.id !== id) return;
     wave.empty();
@@ -246,7 +249,8 @@ async function load(id) {
 }
 
 // A browser lets a page make no sound before its reader has pressed anything.
-const play = () => wave.playPause().catch(() => {});
+const start = () => wave.play().catch(() => {});
+const play = () => (wave.isPlaying() ? wave.pause() : start());
 
 function setSpeed(by) {
   speed.at = Math.min(Math.max(speed.at + by, 0), SPEEDS.length - 1);
@@ -301,9 +305,9 @@ function edit() {
   field.setSelectionRange(field.value.length, field.value.length);
 }
 
-// Out of a field, where keys are letters again.
+// Out of fields, where keys are letters, and off buttons, which Enter would press once more.
 function leave() {
-  if (document.activeElement?.matches("textarea, input, select")) $("#utterance").focus();
+  $("#utterance").focus({ preventScroll: true });
 }
 
 const ACTIONS = {
