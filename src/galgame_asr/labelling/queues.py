@@ -1,7 +1,7 @@
 """The utterances that a person is to listen to, in which order, and what a model says of them."""
 
 import heapq
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -39,7 +39,7 @@ class Item:
     tags: tuple[str, ...]  # why it is in the queue
     note: str  # the same in figures, if any
     duration_s: float
-    row: Mapping[str, Any]  # of the manifest, to read its audio by
+    row: Mapping[Hashable, Any]  # of the manifest, to read its audio by
 
 
 def load(queue: str, corpus: str, curriculum: Curriculum) -> list[Item]:
@@ -128,7 +128,7 @@ def _items(corpus: str, found: _Found) -> list[Item]:
         path, utterances.SCHEMA.names, f"`dvc repro manifest@{corpus}` makes it", ["label"],
         wanted=pc.field("id").isin(pa.array(found, pa.string())),
     )  # fmt: skip
-    by_id = {row["id"]: {str(k): v for k, v in row.items()} for row in rows.to_dict("records")}
+    by_id = {row["id"]: row for row in rows.to_dict("records")}
     if unknown := [id_ for id_ in found if id_ not in by_id]:
         raise DataError(
             f"{path} has not {len(unknown)} utterances of the queue, such as "

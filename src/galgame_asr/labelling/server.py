@@ -155,7 +155,7 @@ class Handlers:
     async def audio(self, request: Request) -> Response:
         """The audio of an utterance: WAV, mono, 16 kHz."""
         item = self._desk.item(request.query_params.get("id", ""))
-        samples = self._reader.read_row(dict(item.row))
+        samples = self._reader.read_row(item.row)
         stream = io.BytesIO()
         sf.write(stream, np.clip(samples, -1, 1), SAMPLE_RATE_HZ, format="WAV", subtype="PCM_16")
         return Response(stream.getvalue(), media_type="audio/wav")

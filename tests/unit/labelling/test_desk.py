@@ -129,12 +129,7 @@ def test_filters_choose(desk: Desk, among: Filter, ids: str) -> None:
     """By decision, tag and text of any width; neighbours and place are among what matches."""
     decide(desk, "0", "text", "新しい")
     decide(desk, "1", "drop")
-    first = desk.first(among)
-    walked = []
-    while first is not None:
-        first = next((i for i in "0123" if desk.view(i, among)["nth"] == len(walked) + 1), None)
-        walked += [first] if first else []
-    assert "".join(walked) == ids
+    assert [id_ for id_ in "0123" if desk.view(id_, among)["nth"]] == list(ids)
     for place, id_ in enumerate(ids):
         view = desk.view(id_, among)
         assert (view["nth"], view["matching"]) == (place + 1, len(ids))
