@@ -58,6 +58,7 @@ LEFT_OUT = {
             "galgame-asr audit vn --exclude --phase left_out",
         )
     },
+    "docs/labels.md: galgame-asr label vn --queue errors": "waits for a browser",
     "docs/storage.md: dvc gc --workspace": "asks before it deletes",
     "docs/exports.md: python -m benchmarks.export_size sherpa int8": "9 GB of memory",
     "README.md: dvc repro": "downloads 100 GB, needs a GPU",

@@ -10,6 +10,7 @@ from galgame_asr.commands import (
     evaluate,
     fsck,
     jsonl,
+    label,
     plan,
     profile,
     publish,
@@ -23,8 +24,8 @@ from galgame_asr.messages.console import run
 
 # In the order of --help.
 COMMANDS = (
-    profile, stale, scratch, fsck, corrections, jsonl, plan, evaluate, compute_wer, audit, report,
-    recordings, publish, readme,
+    profile, stale, scratch, fsck, corrections, jsonl, plan, evaluate, compute_wer, audit, label,
+    report, recordings, publish, readme,
 )  # fmt: skip
 
 

@@ -143,7 +143,16 @@ EDITS: dict[str, set[str]] = {
     "experiment": set(),
     "experiment/curriculum.py": {"report"},
     **{
-        key: set() for key in ["recordings", "planning", "publishing", "commands", "cli.py", EXEMPT]
+        key: set()
+        for key in [
+            "recordings",
+            "planning",
+            "publishing",
+            "labelling",
+            "commands",
+            "cli.py",
+            EXEMPT,
+        ]
     },
     **{
         f"stages/{file_of(stage)}.py": {s for s in STAGES if file_of(s) == file_of(stage)}

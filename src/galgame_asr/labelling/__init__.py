@@ -1,0 +1,1 @@
+"""A page to listen to utterances and to correct their labels."""
