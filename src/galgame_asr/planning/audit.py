@@ -14,8 +14,8 @@ from galgame_asr.planning.published import GB
 # Seconds of speech per second of decoding: Fun-ASR-Nano-2512's size on an H100, with 43 utterances
 # (EXPERIMENTS.md, 2026-11-26), so that more at once are rather faster.
 RTFX, SOURCE = 36.5, "an H100"
-# Of an utterance in the tables, beside each other in data/heard, data/audit and .scratch: of ids
-# of 32 letters and lines of 10 to 20 characters (EXPERIMENTS.md, 2026-11-26).
+# Of an utterance in data/heard, data/audit and .scratch together, of ids of 32 letters and lines of
+# some 20 characters that hardly compress; rendered ones, much alike, took half.
 ROW_BYTES, MODEL_BYTES = 100, 150
 
 
