@@ -2,6 +2,7 @@
 
 import os
 from pathlib import Path
+from typing import Final
 
 RAW = Path("data/raw")
 DECISIONS = Path("data/corrections")
@@ -48,7 +49,7 @@ TEST_SETS = SETS[2:]
 DEV_SAMPLE = "dev_sample"
 DECODED_SETS = (DEV_SAMPLE, *TEST_SETS)
 # Music and noise: the set that such rows are for, and the flag with which they are in left_out.
-NOT_SPEECH = "not_speech"
+NOT_SPEECH: Final = "not_speech"
 
 
 def scratch_root() -> Path:

@@ -7,7 +7,7 @@ from galgame_asr.messages.errors import ConfigError
 from galgame_asr.splitting.mix import LONGEST_SILENCE_S, mixed, select
 
 ROWS = pd.DataFrame({"id": [f"u{i}" for i in range(1000)], "corpus": ["vn", "reading"] * 500})
-SPEECH = ROWS.assign(text="はい", duration_s=2.0, upstream_set=None, flags=[[]] * 1000)
+SPEECH = ROWS.assign(text="はい", duration_s=2.0, upstream_set=None, flags=pd.Series([[]] * 1000))
 # Three minutes of music each; speech that has none in it; what another flag leaves out.
 LEFT_OUT = pd.DataFrame(
     [
@@ -72,7 +72,8 @@ def test_speech_that_has_none_trains_to_silence_and_is_no_noise() -> None:
     assert list(tables) == ["train", "dev"]
     assert tables["train"].iloc[-1][["id", "text", "duration_s"]].tolist() == ["breath", "", 1.0]
     assert len(tables["train"]) == 501
-    timed = LEFT_OUT.assign(sentences=[[{"start_s": 0.0, "end_s": 1.0, "text": "はあ"}]] * 103)
+    said = [{"start_s": 0.0, "end_s": 1.0, "text": "はあ"}]
+    timed = LEFT_OUT.assign(sentences=pd.Series([said] * len(LEFT_OUT)))
     assert mixed(SPEECH, SPEECH, timed, {"vn": 1.0})["train"].iloc[-1]["sentences"] is None
 
 

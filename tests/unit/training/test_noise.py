@@ -66,8 +66,8 @@ def test_a_longer_clip_is_cut_and_a_shorter_one_repeated() -> None:
 
 def test_what_is_drawn_depends_on_the_seed_alone(tmp_path: Path) -> None:
     """Whatever was drawn before; clips, places and ratios differ, and the share is kept."""
-    clips = dict.fromkeys("abc", RAMP / 10)
-    noise, again = (noise_of(tmp_path, share=0.3, **clips) for _ in range(2))
+    clip = (RAMP / 10).astype(np.float32)
+    noise, again = (noise_of(tmp_path, share=0.3, a=clip, b=clip, c=clip) for _ in range(2))
     drawn = [noise.draw([7, number]) for number in range(2000)]
     assert [again.draw([7, number]) for number in reversed(range(2000))] == drawn[::-1]
     some = [one for one in drawn if one]
