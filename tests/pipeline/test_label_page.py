@@ -435,7 +435,7 @@ def test_the_theme_is_remembered(tab: Page) -> None:
     colour = "getComputedStyle(document.body).backgroundColor"
     found = {}
     for system in ("light", "dark"):
-        tab.emulate_media(color_scheme=system)  # type: ignore[arg-type]
+        tab.emulate_media(color_scheme=system)
         found[system] = tab.evaluate(colour)
     assert found["light"] != found["dark"]
     tab.get_by_label("Light").check(force=True)
@@ -484,7 +484,7 @@ def test_another_page_learns_and_does_nothing(server: Server, elsewhere: str) ->
     """Though it knows the address with its token: neither reads, nor writes, nor frames it."""
     other = server.context.new_page()
     other.goto(elsewhere)
-    wish = {"id": "0001", "what": "drop", "text": "", "why": "", "seen": None, "among": {}}
+    wish: dict[str, object] = {"id": "0001", "what": "drop", "text": "", "why": "", "seen": None, "among": {}}
     for what, options in (
         ("", {}),
         ("decide", {"method": "POST", "body": json.dumps(wish)}),

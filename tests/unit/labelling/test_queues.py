@@ -69,7 +69,8 @@ def test_a_corrected_manifest_is_known(corpus: Path) -> None:
     """Where a label is by an earlier correction, its row says so by a column of its own."""
     path = corpus / "data/manifest/vn.parquet"
     rows = pd.read_parquet(path)
-    rows.assign(label=["は"] + [None] * (COUNT - 1)).to_parquet(path)
+    labels = pd.Series(["は", *[None] * (COUNT - 1)], dtype=object)
+    rows.assign(label=labels).to_parquet(path)
     assert {item.id for item in load("audit") if not item.is_own} == {"0000"}
 
 
