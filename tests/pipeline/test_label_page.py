@@ -484,7 +484,14 @@ def test_another_page_learns_and_does_nothing(server: Server, elsewhere: str) ->
     """Though it knows the address with its token: neither reads, nor writes, nor frames it."""
     other = server.context.new_page()
     other.goto(elsewhere)
-    wish: dict[str, object] = {"id": "0001", "what": "drop", "text": "", "why": "", "seen": None, "among": {}}
+    wish: dict[str, object] = {
+        "id": "0001",
+        "what": "drop",
+        "text": "",
+        "why": "",
+        "seen": None,
+        "among": {},
+    }
     for what, options in (
         ("", {}),
         ("decide", {"method": "POST", "body": json.dumps(wish)}),
