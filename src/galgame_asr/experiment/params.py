@@ -26,6 +26,7 @@ from galgame_asr.formats.params import Exports
 from galgame_asr.manifests.params import ManifestParams
 from galgame_asr.messages.console import run
 from galgame_asr.messages.errors import ConfigError
+from galgame_asr.runtimes.extras import require
 from galgame_asr.scoring.params import ScoreParams
 from galgame_asr.splitting.params import SplitParams
 from galgame_asr.training.params import CommonParams, PhaseParams
@@ -72,14 +73,27 @@ class Params:
         return self
 
 
+# What `make repro` does not install, and its extra, by formats of exports and kinds of baselines.
+EXTRAS = {
+    "ctranslate2": ("ctranslate2", "whisper"),
+    "faster_whisper": ("ctranslate2", "whisper"),
+}
+
+
 def main(_arguments: Sequence[str] = ()) -> None:
     """Refuse what would stop the run later, or DVC with a message of its own.
 
     Raises:
-        ConfigError: params.yaml is not valid, or a folder of outputs is a link.
+        ConfigError: params.yaml is not valid, needs a package that is not installed, or a folder
+            of outputs is a link.
     """
     refuse_links()
-    parse(Params, read_params(), "")
+    params = parse(Params, read_params(), "")
+    formats = [export.format for export in params.export.values()]
+    for name in (*formats, *(baseline.kind for baseline in params.baselines.values())):
+        if name in EXTRAS:
+            package, extra = EXTRAS[name]
+            require(package, extra=extra)
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from galgame_asr.base.params import BaseParams
 from galgame_asr.cli import dispatch
 from galgame_asr.core.params import load, parse, read_yaml
 from galgame_asr.corpora.params import Corpora
-from galgame_asr.experiment import curriculum
+from galgame_asr.experiment import curriculum, params
 from galgame_asr.experiment.params import Params
 from galgame_asr.messages.errors import ConfigError
 from galgame_asr.splitting.params import SplitParams
@@ -338,3 +338,18 @@ def test_a_page_never_replaces_a_folder(tmp_path: Path, monkeypatch: pytest.Monk
     assert (tmp_path / "reports/mine.txt").exists()
     with pytest.raises(ConfigError, match="has a name of 312 bytes"):
         dispatch(["report", "--compare", "x" * 300])
+
+
+def test_packages_are_looked_for_before_the_first_stage(
+    values: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not after days of training, when the export begins."""
+    monkeypatch.chdir(tmp_path)
+    YAML().dump(values, Path("params.yaml"))
+    params.main()
+    values["export"] = {"ct2": EXPORT}
+    values["decode"]["checkpoints"] = ["base"]
+    YAML().dump(values, Path("params.yaml"))
+    monkeypatch.setitem(params.EXTRAS, EXPORT["format"], ("no_such_package", "whisper"))
+    with pytest.raises(ConfigError, match=r"no_such_package is not installed: pip .*\[whisper\]"):
+        params.main()
