@@ -87,7 +87,8 @@ class Data:
     ) -> tuple[int | None, float | None]:
         """Steps per epoch, and seconds of audio in all epochs; None: nobody knows."""
         # Of music and noise little trains, if anything.
-        mix = {n: s for n, s in params.mix.items() if not getattr(self.corpora[n], NOT_SPEECH, 0)}
+        silent = {n for n, corpus in self.corpora.items() if getattr(corpus, NOT_SPEECH, False)}
+        mix = {name: share for name, share in params.mix.items() if name not in silent}
         if not self.hours and self._is_here(mix):
             rows = select(utterances.read(self._table), mix)
             lengths = num_frames(rows["duration_s"].to_numpy())

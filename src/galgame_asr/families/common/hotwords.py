@@ -40,7 +40,8 @@ def longest(prompt: Prompt, texts: Sequence[str]) -> Prompt:
     if (rule := prompt.glossary) is None:
         return prompt
     lists = rule.names.values() if isinstance(rule.names, dict) else [rule.names]
-    names = sorted({name for names in lists for name in names}, key=lambda n: -len(n.encode()))
+    every = dict.fromkeys(name for names in lists for name in names)
+    names = sorted(every, key=lambda name: -len(name.encode()))
     held = max((sum(name in text for name in names) for text in texts), default=0)
     words = names[: rule.distractors + held * rule.right]
     return dataclasses.replace(prompt, hotwords=(*prompt.hotwords, *words), glossary=None)
