@@ -139,8 +139,8 @@ def test_a_phase_depends_on_its_own_rows(workspace: Workspace) -> None:
     ran = workspace.repro()
     before_decodes = [stage for stage in ran if not stage.startswith(("decode", "score", "report"))]
     assert sorted(before_decodes) == [
-        "curves@mine", "fetch@own", "manifest@own", "mix@adaptor", "mix@full", "mix@mine",
-        "mix_base@tiny", "split", "train@mine",
+        "corrections@own", "curves@mine", "fetch@own", "manifest@own", "mix@adaptor", "mix@full",
+        "mix@mine", "mix_base@tiny", "split", "train@mine",
     ]  # fmt: skip
     decoded = {stage for stage in ran if stage.startswith("decode")}
     assert decoded == {
