@@ -287,15 +287,15 @@ def test_files_share_their_batches(
     """Eight short ones are one batch; outputs are those of each alone."""
     model = nanos.build(tmp_path / "model")
     sizes: list[int] = []
-    original = FunAsrNano.transcribe
+    original = FunAsrNano.transcribe_each
 
     def transcribe(
-        self: FunAsrNano, features: Sequence[torch.Tensor], prompt: Prompt, search: Search
+        self: FunAsrNano, features: Sequence[torch.Tensor], prompts: Sequence[Prompt], search: Search
     ) -> list[Transcript]:
         sizes.append(len(features))
-        return original(self, features, prompt, search)
+        return original(self, features, prompts, search)
 
-    monkeypatch.setattr(FunAsrNano, "transcribe", transcribe)
+    monkeypatch.setattr(FunAsrNano, "transcribe_each", transcribe)
     names = [f"{number}.wav" for number in range(8)]
     for number, name in enumerate(names):
         write(here / name, speak(SENTENCES[number], number))
