@@ -57,6 +57,7 @@ def write_rows(
             "size": [member.size for member in members],
             "text": texts,
             "duration_s": [len(samples) / SAMPLE_RATE_HZ for samples in audio],
+            "flags": [()] * len(members),
         }
     )
     rows.to_parquet(directory / "rows.parquet")

@@ -290,7 +290,10 @@ def test_files_share_their_batches(
     original = FunAsrNano.transcribe_each
 
     def transcribe(
-        self: FunAsrNano, features: Sequence[torch.Tensor], prompts: Sequence[Prompt], search: Search
+        self: FunAsrNano,
+        features: Sequence[torch.Tensor],
+        prompts: Sequence[Prompt],
+        search: Search,
     ) -> list[Transcript]:
         sizes.append(len(features))
         return original(self, features, prompts, search)

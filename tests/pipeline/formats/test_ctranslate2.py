@@ -2,6 +2,7 @@
 
 import copy
 import dataclasses
+import functools
 import json
 import shutil
 import subprocess
@@ -31,7 +32,7 @@ from tests import models, whispers
 from tests.conftest import REPOSITORY
 from tests.exports import assert_used_alike, verified, write_repository
 
-pytest.importorskip("ctranslate2", reason="needs the extra whisper: make .venv/dev")
+ctranslate2 = pytest.importorskip("ctranslate2", reason="needs the extra whisper: make .venv/dev")
 PARAMS = REPOSITORY / "params.yaml"
 JAPANESE = Prompt(language="ja")
 COUNT, TOKENS = 20, 16
@@ -126,15 +127,24 @@ def test_float32_says_the_same(export: Path, expected: list[Transcript]) -> None
         assert one.log_prob == pytest.approx(other.log_prob, abs=1e-2)
 
 
-@pytest.mark.parametrize(("precision", "least"), [("float16", 18), ("int8", 6)])
 def test_smaller_precisions_are_close(
-    checkpoint: Path, export: Path, expected: list[Transcript], precision: str, least: int
+    checkpoint: Path, export: Path, expected: list[Transcript], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """In less space, with many equal texts: choices of a model with random weights are close."""
-    smaller = make_export(checkpoint, precision)
-    assert equal(say(smaller), expected) >= least
+    """In less space, with many equal texts: choices of a model with random weights are close.
+
+    The weights of int8 are read as float32 ones: CPUs without VNNI multiply int8 less exactly, so
+    that of such choices some have only one in twenty left.
+    """
     size = (export / "model.bin").stat().st_size
-    assert (smaller / "model.bin").stat().st_size < 0.6 * size
+    for precision in "float16", "int8":
+        smaller = make_export(checkpoint, precision)
+        assert (smaller / "model.bin").stat().st_size < 0.6 * size
+    assert equal(say(export.with_name("ct2-float16")), expected) >= COUNT - 2
+    models = ctranslate2.models
+    monkeypatch.setattr(
+        models, "Whisper", functools.partial(models.Whisper, compute_type="float32")
+    )
+    assert 6 <= equal(say(export.with_name("ct2-int8")), expected) < COUNT
 
 
 def test_hotwords_and_beams(checkpoint: Path, export: Path, expected: list[Transcript]) -> None:
