@@ -32,6 +32,7 @@ from galgame_asr.corpora.common import fetch as corpora
 from galgame_asr.corpora.folder.fetch import recordings
 from galgame_asr.corpora.folder.params import Folder
 from galgame_asr.corpora.hub_dataset.params import HubDataset
+from galgame_asr.corpora.recordings import containers, subtitles
 from galgame_asr.corpora.synthetic import ogg
 from galgame_asr.decoding import transcripts
 from galgame_asr.experiment import profile
@@ -40,7 +41,6 @@ from galgame_asr.manifests import corrections
 from galgame_asr.manifests.index import Corpus, _index_shard
 from galgame_asr.manifests.params import ManifestParams
 from galgame_asr.messages.errors import DataError
-from galgame_asr.recordings import containers
 from galgame_asr.report import results_file
 from galgame_asr.scoring import groups
 from galgame_asr.scoring.params import ScoreParams
@@ -256,6 +256,13 @@ def corrected(folder: Path) -> None:
     assert corrections.read(path) == [*before, one]
 
 
+def shown(folder: Path) -> None:
+    """Subtitles, of which there is one file."""
+    (path,) = folder.iterdir()
+    cues = subtitles.read(path)
+    assert all(0 <= cue.start_s < cue.end_s and cue.text for cue in cues)
+
+
 def results(folder: Path) -> None:
     """Results of another person."""
     params = load(ScoreParams, "score", file=REPOSITORY / "params.yaml")
@@ -468,6 +475,16 @@ READERS: dict[str, Reader] = {
         [{"vn.tsv": f"{corrections.HEADER}\nu1\ttext\tいいえ\tは\\tい\\\\\t葉\t"
           "2026-11-26T09:58:43Z\t聞き違い\nu1\tkeep\t\t\t葉\t2026-11-26T09:58:44Z\t\n".encode()}],
         corrected, 4, (*TEXT, b"\\n", b"drop", b"\t\t"),
+    ),
+    "subtitles": Reader(
+        [{"a.srt": "1\n00:00:01,000 --> 00:00:02,500\n<i>おはよう</i>\n葵\n\n"
+          "2\n00:00:03,500 --> 00:00:05,000\nはい\n".encode()},
+         {"a.vtt": "WEBVTT\n\nNOTE x\n\n00:01.000 --> 00:02.500 align:start\n"
+          "<v 葵>A &amp; B\n".encode()},
+         {"a.ass": "[Script Info]\nScriptType: v4.00+\n\n[Events]\n"
+          "Format: Layer, Start, End, Style, Text\n"
+          "Dialogue: 0,0:00:03.50,0:00:05.00,Default,{\\i1}海で\\N遊ぼう\n".encode()}],
+        shown, 3, (*TEXT, *NUMBERS, b"-->", b"{\\p1}", b"00:", b"Dialogue: "),
     ),
     "groups": Reader([{"vn.tsv": "id\tgroup\nu1\tゲーム 1\n".encode()}], grouped, 1, TEXT),
     "results": Reader([{"theirs.json": handed_on()}], results, 2, (*NUMBERS, *JSON)),

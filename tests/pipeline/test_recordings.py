@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from ruamel.yaml import YAML
 
 from galgame_asr.cli import dispatch, make_parser
+from galgame_asr.corpora.recordings import containers
 from galgame_asr.decoding.segments import Audio, Segment
 from galgame_asr.decoding.transcribe import Decoder, Task
 from galgame_asr.families.common import defaults
@@ -31,8 +32,8 @@ from galgame_asr.families.common.transcript import Transcript
 from galgame_asr.families.fun_asr_nano.family import FunAsrNano
 from galgame_asr.formats.common import exporter as exporting
 from galgame_asr.messages.errors import CheckpointError, ConfigError, DataError
-from galgame_asr.recordings import containers, windows
 from galgame_asr.recordings import files as recordings
+from galgame_asr.recordings import windows
 from galgame_asr.recordings.doubt import MARK
 from galgame_asr.recordings.subtitles import files
 from galgame_asr.recordings.windows import Piece

@@ -307,12 +307,17 @@ def test_a_stage_with_a_model_sets_up_first(
 
 
 def test_no_other_stage_has_a_model() -> None:
-    """The stages above are all whose code imports torch."""
+    """The stages above are all whose code imports torch.
+
+    But for the detector of kind `recordings`, which says in steps of 32 ms what is speech: its
+    threshold is not where bits differ, and its torch is set to one thread by silero-vad.
+    """
     with_torch = {
         stage
         for stage, value in INSTANCES
         for file in needed(stage, value)
         if file.endswith(".py")
+        and file != "src/galgame_asr/corpora/recordings/speech.py"
         and re.search(r"^(import|from) torch\b", (REPOSITORY / file).read_text(), re.MULTILINE)
     }
     assert with_torch == MODELS

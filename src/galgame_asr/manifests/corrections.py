@@ -20,8 +20,10 @@ from galgame_asr.messages.errors import DataError
 from galgame_asr.text.lines import lines
 
 FOLDER = Path("corrections")
-# Flags of rows that were decided about: the text is a person's; the row is in no set.
-CORRECTED, DROPPED = "corrected", "dropped"
+# Flags of rows that were decided about: the text is a person's; the row is in no set. And of
+# drafts that nobody has decided about, which are in no set either.
+CORRECTED, DROPPED, DRAFT = "corrected", "dropped", "draft"
+IN_NO_SET = {DROPPED, DRAFT}
 What = Literal["text", "drop", "keep"]
 COLUMNS = ("id", "what", "was", "text", "by", "when", "why")
 HEADER = "\t".join(COLUMNS)

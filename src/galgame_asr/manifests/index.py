@@ -23,7 +23,15 @@ from galgame_asr.core.paths import HOW_TO_GET_SHARDS, NOT_SPEECH
 from galgame_asr.manifests.checks import audio as audio_checks
 from galgame_asr.manifests.checks import repeats, signal
 from galgame_asr.manifests.checks import sentences as sentence_checks
-from galgame_asr.manifests.corrections import CORRECTED, DROPPED, Correction, path_of, problem
+from galgame_asr.manifests.corrections import (
+    CORRECTED,
+    DRAFT,
+    DROPPED,
+    IN_NO_SET,
+    Correction,
+    path_of,
+    problem,
+)
 from galgame_asr.manifests.group import group_text
 from galgame_asr.manifests.hashing import unit_hash
 from galgame_asr.manifests.params import ManifestParams
@@ -42,7 +50,7 @@ FOUND = {
 CHUNK = 4096
 OPTIONAL = ("sentences", "label")  # columns
 # What the flags of people's decisions do.
-DECIDED = {CORRECTED: "warn", DROPPED: "drop"}
+DECIDED = {CORRECTED: "warn", **dict.fromkeys(sorted(IN_NO_SET), "drop")}
 
 
 @dataclass(frozen=True)
@@ -164,7 +172,7 @@ class _Counts:
         for row_flags in flags:
             self.flags.update(row_flags)
         for number in np.flatnonzero(~usable):
-            if DROPPED in flags[number]:
+            if not IN_NO_SET.isdisjoint(flags[number]):
                 continue
             if any(self.severity[flag] == "fail" for flag in flags[number]):
                 self.failed += 1
@@ -243,18 +251,22 @@ def _index_shard(shard: Shard, corpus: Corpus, scratch: Path) -> Part:
             f"{HOW_TO_GET_SHARDS}"
         )
     name = f"{corpus.name}/{shard.path.name}"
-    constants = {"corpus": corpus.name, "upstream_set": shard.upstream_set}
+    upstream_set = None if shard.upstream_set == shards.DRAFT else shard.upstream_set
+    constants = {"corpus": corpus.name, "upstream_set": upstream_set}
     path = scratch / f"{shard.path.name}.parquet"
     tables = (_table(chunk, constants) for chunk in _chunks(rows))
     utterances.write_parts(path, tables, OPTIONAL)
     return Part(
         path,
         ids=_keys(row.id for row in rows),
-        # A row without audio or text repeats nothing: its own place stands for it.
-        audio=_keys(row.audio_hash or f"{name} {number}" for number, row in enumerate(rows)),
+        # A draft repeats nothing, nor a row without audio or text: its own place stands for it.
+        audio=_keys(
+            row.audio_hash if row.audio_hash and DRAFT not in row.flags else f"{name} {number}"
+            for number, row in enumerate(rows)
+        ),
         texts=_keys(
             f"{group_text(row.text)} {row.duration_s:.2f}"
-            if row.text and row.duration_s
+            if row.text and row.duration_s and DRAFT not in row.flags
             else f"{name} {number}"
             for number, row in enumerate(rows)
         ),
@@ -310,6 +322,8 @@ def _rows(listed: Shard, corpus: Corpus) -> tuple[list[_Row], int]:
         rows.append(_Row(stem, f"{corpus.name}/{shard.name}"))
         _describe_audio(rows[-1], None, corpus.params)
     for row in rows:
+        if listed.upstream_set == shards.DRAFT and row.id not in corpus.decisions:
+            row.flags.append(DRAFT)
         if is_speech:
             _describe_text(row, texts.get(row.id), corpus)
         else:

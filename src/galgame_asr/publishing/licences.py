@@ -12,6 +12,7 @@ from galgame_asr.corpora.galgame.params import Galgame
 from galgame_asr.corpora.hub_dataset.params import HubDataset
 from galgame_asr.corpora.params import Entry as Corpus
 from galgame_asr.corpora.reazonspeech.params import ReazonSpeech
+from galgame_asr.corpora.recordings.params import Recordings
 from galgame_asr.corpora.synthetic.params import Synthetic
 from galgame_asr.messages.errors import ConfigError
 
@@ -87,7 +88,7 @@ def of_corpus(corpus: Corpus) -> Terms:
                 dataset=corpus.repo if on_hub else None,
                 known=False,
             )
-        case Folder():
+        case Folder() | Recordings():
             return Terms("private recordings", "Known to who trained the model.", known=False)
 
 

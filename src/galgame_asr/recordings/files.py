@@ -18,6 +18,7 @@ from galgame_asr.core.files import refuse_unwritable, write_text
 from galgame_asr.core.params import PARAMS_FILE, load
 from galgame_asr.core.paths import MODELS, RAW
 from galgame_asr.core.reader import SAMPLE_RATE_HZ
+from galgame_asr.corpora.recordings import containers
 from galgame_asr.decoding.params import Checkpoints, LongAudioParams, SearchParams
 from galgame_asr.decoding.segments import MAX_GAP
 from galgame_asr.decoding.transcribe import Decoder, Task, max_tokens
@@ -25,7 +26,6 @@ from galgame_asr.families.common import compute
 from galgame_asr.families.common.params import ComputeParams, Prompt
 from galgame_asr.messages.console import Progress, clock, log
 from galgame_asr.messages.errors import CheckpointError, ConfigError, DataError, GalgameAsrError
-from galgame_asr.recordings import containers
 from galgame_asr.recordings import windows as recording
 from galgame_asr.recordings.doubt import MARK, Guard, doubt
 from galgame_asr.recordings.windows import Piece, Window

@@ -18,6 +18,7 @@ from galgame_asr.shards.tar import Member
 
 LIST = "shards.tsv"
 TAR, FILES = ".tar", ".jsonl"  # the suffixes of shards
+DRAFT = "draft"  # an upstream set: of what nobody has accepted yet, which is in no set
 COLUMNS = ("name", "bytes", "utterances", "upstream_set")
 
 
@@ -28,7 +29,7 @@ class Shard:
     Attributes:
         path: where it is.
         utterances: how many audio files it must hold; None if nobody said.
-        upstream_set: train, dev or test, where the corpus's makers split it; or
+        upstream_set: train, dev or test, where the corpus's makers split it; DRAFT; or
             `paths.NOT_SPEECH`.
     """
 

@@ -13,7 +13,7 @@ from galgame_asr.core.params import hint
 from galgame_asr.core.paths import DEV_SAMPLE, NOT_SPEECH, SETS, TEST_SETS
 from galgame_asr.core.reader import ShardReader
 from galgame_asr.manifests.checks import signal
-from galgame_asr.manifests.corrections import DROPPED
+from galgame_asr.manifests.corrections import IN_NO_SET
 from galgame_asr.manifests.group import group_text
 from galgame_asr.manifests.hashing import unit_hash
 from galgame_asr.manifests.params import FlagSeverity, SignalParams
@@ -69,7 +69,7 @@ def split(
     dev_sample has some of the rows of dev again.
 
     Rows of a table are sorted by corpus and id. Those in left_out have the reason
-    among their flags: `dropped`, `excluded`, a flag that is not `warn`, `leak`, `limit` or
+    among their flags: `dropped`, `draft`, `excluded`, a flag that is not `warn`, `leak`, `limit` or
     `test_limit`; or `not_speech` of those that could be used if they were.
 
     A row whose text was corrected stays in the set of the label that its corpus has, and leaks
@@ -167,7 +167,7 @@ def _without(
     named = {
         corpus: {
             flag
-            for flag, effect in (asdict(severity) | {DROPPED: "drop"}).items()
+            for flag, effect in (asdict(severity) | dict.fromkeys(IN_NO_SET, "drop")).items()
             if effect in effects
         }
         for corpus, severity in severities.items()

@@ -16,8 +16,8 @@ from galgame_asr.core.params import parse
 from galgame_asr.core.reader import ShardReader
 from galgame_asr.corpora.folder.params import Folder
 from galgame_asr.corpora.hub_dataset.params import HubDataset
+from galgame_asr.corpora.recordings import containers
 from galgame_asr.messages.errors import ConfigError, DataError
-from galgame_asr.recordings import containers
 from tests.corpora import Row, manifest, put
 from tests.fuzz_readers import SPEECH, WAV, encoded, table
 from tests.recordings import RATE_HZ

@@ -12,6 +12,8 @@ from galgame_asr.core.paths import DECISIONS
 from galgame_asr.manifests.corrections import HEADER, Correction, append, histories, path_of, read
 from galgame_asr.manifests.index import Corpus, index
 from galgame_asr.messages.errors import DataError
+from galgame_asr.shards import folder as shards
+from galgame_asr.shards.folder import Shard
 from galgame_asr.stages import corrections as stage
 from tests.conftest import tone
 from tests.unit.manifests.test_corrections import of
@@ -206,3 +208,37 @@ def test_each_corpus_has_its_decisions_alone(
     with pytest.raises(DataError, match=r"corrections/vn\.tsv:1"):
         stage.main(["vn"])
     assert read(copy) == [of()]
+
+
+def test_drafts_wait_for_a_person(corpus: Path) -> None:
+    """They are in no set, stop nothing and repeat nothing, until a decision takes them in."""
+    path = corpus / "vn-000001.tar"
+    shards.write_list(corpus, [Shard(corpus / "vn-000000.tar"), Shard(path, upstream_set="draft")])
+    strict = dataclasses.replace(
+        PARAMS, severity=dataclasses.replace(PARAMS.severity, text_charset="fail"),
+        charset={"vn": "[ぁ-ん。、葵]"},
+    )  # fmt: skip
+    rows, counts = indexed(corpus, params=strict)
+    assert [list(flags) for flags in rows["flags"]] == [[], [], []] + [["draft"]] * 3
+    assert rows["upstream_set"].isna().all()
+    assert (counts["usable"], counts["flags"]["draft"]) == (3, 3)
+    decisions = [
+        of("d", "keep", was=TEXTS["d"]), of("e", text="ただいま、葵。", was=TEXTS["e"]),
+        of("f", "drop", was=""),
+    ]  # fmt: skip
+    rows, counts = indexed(corpus, *decisions, params=strict)
+    assert [list(flags) for flags in rows["flags"]][3:] == [[], ["corrected"], ["dropped"]]
+    assert (counts["usable"], "draft" in counts["flags"]) == (5, False)
+    with pytest.raises(DataError, match="text_charset"):
+        indexed(corpus, of("d", text="Bye", was=""), params=strict)
+
+
+def test_a_draft_is_no_first_of_two_that_are_alike(corpus: Path) -> None:
+    """Else what nobody has heard would leave out what somebody has."""
+    shards.write_list(
+        corpus,
+        [Shard(corpus / "vn-000000.tar", upstream_set="draft"), Shard(corpus / "vn-000001.tar")],
+    )
+    same = [of("a", text=TEXTS["d"], was="")]
+    assert indexed(corpus)[0]["flags"]["d"].tolist() == []
+    assert "duplicate_text" in indexed(corpus, *same)[0]["flags"]["d"]

@@ -9,8 +9,8 @@ import pytest
 import soundfile as sf
 from numpy.typing import NDArray
 
+from galgame_asr.corpora.recordings import containers
 from galgame_asr.messages.errors import ConfigError, DataError
-from galgame_asr.recordings import containers
 from tests.models import noise
 from tests.recordings import CODECS, RATE_HZ, write
 
@@ -120,13 +120,19 @@ def test_what_has_no_sound_is_named(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("module", "package"),
-    [("containers", "av"), ("subtitles.lines", "budoux"), ("subtitles.files", "pysubs2")],
+    [
+        ("corpora.recordings.containers", "av"),
+        ("corpora.recordings.speech", "silero_vad"),
+        ("corpora.recordings.subtitles", "pysubs2"),
+        ("recordings.subtitles.lines", "budoux"),
+        ("recordings.subtitles.files", "pysubs2"),
+    ],
 )
 def test_a_missing_package_is_named(
     monkeypatch: pytest.MonkeyPatch, module: str, package: str
 ) -> None:
     """With the line that installs it."""
-    monkeypatch.delitem(sys.modules, f"galgame_asr.recordings.{module}", raising=False)
+    monkeypatch.delitem(sys.modules, f"galgame_asr.{module}", raising=False)
     monkeypatch.setitem(sys.modules, package, None)
     with pytest.raises(ConfigError, match=rf"{package} is not installed: pip .*\[subtitle\]"):
-        __import__(f"galgame_asr.recordings.{module}")
+        __import__(f"galgame_asr.{module}")

@@ -1,0 +1,1 @@
+"""Audio and video files with subtitles beside them."""

@@ -1,0 +1,205 @@
+"""Audio and video files of any length, cut into utterances by the subtitles beside them."""
+
+import io
+import itertools
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from unicodedata import normalize
+
+import numpy as np
+import soundfile as sf
+
+from galgame_asr.core import processes
+from galgame_asr.core.reader import SAMPLE_RATE_HZ
+from galgame_asr.corpora.recordings import containers, subtitles, timing
+from galgame_asr.corpora.recordings.params import Recordings
+from galgame_asr.corpora.recordings.speech import Audio, Heard, Span, hear
+from galgame_asr.corpora.recordings.timing import Cue
+from galgame_asr.messages.console import Progress, log
+from galgame_asr.messages.errors import DataError
+from galgame_asr.shards import folder as shards
+from galgame_asr.shards.folder import Shard, Utterance
+
+MEDIA = {
+    ".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".m4a", ".aac", ".wma",
+    ".mp4", ".m4b", ".m4v", ".mkv", ".mka", ".mov", ".webm", ".amr", ".3gp", ".ape", ".wv", ".caf",
+    ".avi", ".ts",
+}  # fmt: skip
+FORK = "._"  # how macOS begins the name of a second file where a disk has no room in the first
+MODELS = "draft"  # NAME.draft.srt: a model's subtitles
+# Cues that are shown together for so long have each other's speech in them.
+OVERLAP_S = 0.3
+# A piece of a recording without subtitles: its longest, and its longest pause.
+PIECE_S, PAUSE_S = 12.0, 0.5
+
+
+@dataclass(frozen=True)
+class Recording:
+    """A media file, its subtitles if there are any, and whether a model wrote them."""
+
+    file: Path
+    name: str  # below the folder, without its suffix
+    subtitles: Path | None
+    is_draft: bool
+
+
+@dataclass(frozen=True)
+class Piece:
+    """An utterance: a part of a recording, and its text."""
+
+    id: str
+    file: Path
+    span_s: Span
+    text: str | None
+    is_draft: bool
+
+
+def fetch(name: str, corpus: Recordings, directory: Path) -> list[Shard]:
+    """Cut the recordings into shards of utterances, and shards of drafts; see `corpora.fetch`."""
+    found = recordings(Path(corpus.path))
+    pieces: list[Piece] = []
+    with (
+        Progress(f"listen to {name}", total=len(found), unit="files") as progress,
+        processes.pool() as pool,
+    ):
+        for own in pool.map(partial(_pieces, max_shift_s=corpus.max_shift_s), found):
+            pieces += own
+            progress.update(1)
+    made: list[Shard] = []
+    # In this order: of two equal rows the later has the flag.
+    for kind, upstream_set in (("cues", None), ("drafts", shards.DRAFT)):
+        own = [piece for piece in pieces if piece.is_draft == (upstream_set is not None)]
+        made += shards.write(
+            directory, f"{name}-{kind}", partial(_utterances, own),
+            shard_size=corpus.shard_size, total=len(own), upstream_set=upstream_set,
+        )  # fmt: skip
+    return made
+
+
+def recordings(root: Path) -> list[Recording]:
+    """The media files anywhere below a folder, sorted by name, with their subtitles.
+
+    Raises:
+        DataError: there is none, two have one name or one has two subtitles, or a name is no UTF-8.
+    """
+    files = [
+        path
+        for path in sorted(root.rglob("*"))
+        if path.is_file() and not path.name.startswith(FORK)
+    ]
+    media: dict[Path, Path] = {}
+    for path in files:
+        if path.suffix.lower() not in MEDIA:
+            continue
+        if (other := media.setdefault(path.with_suffix(""), path)) != path:
+            raise DataError(f"{other} and {path} would have the same ids; keep or rename one")
+    if not media:
+        raise DataError(f"{root} holds no recording ({', '.join(sorted(MEDIA))})")
+    beside: dict[Path, list[Path]] = {stem: [] for stem in media}
+    for path in files:
+        if path.suffix.lower() in subtitles.SUFFIXES:
+            own = path.with_suffix("")
+            # NAME.ja.srt is of NAME.mp4 unless there is a NAME.ja.mp4.
+            owner = own if own in media else own.with_suffix("")
+            if owner in media:
+                beside[owner].append(path)
+            else:
+                log.warning("%s has no recording beside it", path)
+    return [_recording(root, stem, media[stem], beside[stem]) for stem in media]
+
+
+def _recording(root: Path, stem: Path, file: Path, found: Sequence[Path]) -> Recording:
+    name = normalize("NFC", stem.relative_to(root).as_posix())
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        raise DataError(f"the name {name!r} below {root} is no UTF-8; rename the file") from None
+    drafts = [path for path in found if Path(path.stem).suffix == f".{MODELS}"]
+    people = [path for path in found if path not in drafts]
+    own = people or drafts
+    if len(own) > 1:
+        raise DataError(f"{file} has {len(own)} subtitles, {', '.join(map(str, own))}; keep one")
+    return Recording(file, name, own[0] if own else None, is_draft=not people)
+
+
+def _pieces(recording: Recording, max_shift_s: float) -> list[Piece]:
+    """The utterances of a recording, in the order of their times."""
+    cues = subtitles.read(recording.subtitles) if recording.subtitles else None
+    heard = hear(_decoded(recording.file))
+    if cues is None:
+        return [_piece(recording, span, span, None, is_draft=True) for span in speech(heard)]
+    spans = timing.fit(cues, heard, max_shift_s)
+    crowded = overlapping(cues)
+    pieces = []
+    for number, (cue, span) in enumerate(zip(cues, spans, strict=True)):
+        has_words = any(map(str.isalnum, cue.text))
+        doubtful = span is None or number in crowded or not has_words
+        shown = (cue.start_s, min(cue.end_s, heard.duration_s))
+        if span is None and shown[0] >= shown[1]:
+            log.warning("%s: %r is shown after the end", recording.subtitles, cue.text)
+            continue
+        is_draft = recording.is_draft or doubtful
+        pieces.append(_piece(recording, shown, span or shown, cue.text, is_draft=is_draft))
+    moved = [span[0] - cue.start_s for cue, span in zip(cues, spans, strict=True) if span]
+    log.info(
+        "%s: %d cues, which begin %.2f to %.2f s later than shown, %.2f in the middle; %d drafts",
+        recording.name, len(cues), min(moved, default=0), max(moved, default=0),
+        float(np.median(moved or [0])), sum(piece.is_draft for piece in pieces),
+    )  # fmt: skip
+    return pieces
+
+
+def _piece(
+    recording: Recording, named: Span, span: Span, text: str | None, *, is_draft: bool
+) -> Piece:
+    """A piece whose id has the times that are written, so that no detector changes it."""
+    id_ = f"{recording.name}-{named[0]:.3f}-{named[1]:.3f}"
+    return Piece(id_, recording.file, span, text, is_draft)
+
+
+def overlapping(cues: Sequence[Cue]) -> set[int]:
+    """The numbers of cues that are shown together with another for more than OVERLAP_S."""
+    found, longest = set(), 0
+    for number in range(1, len(cues)):
+        if cues[longest].end_s - cues[number].start_s > OVERLAP_S:
+            found |= {longest, number}
+        if cues[number].end_s > cues[longest].end_s:
+            longest = number
+    return found
+
+
+def speech(heard: Heard) -> list[Span]:
+    """Pieces of speech: neighbours together while the pause is short and the piece not too long."""
+    pieces: list[Span] = []
+    for start_s, end_s in heard.spans:
+        start = start_s
+        while end_s - start > PIECE_S:
+            at = heard.quietest(start + PIECE_S / 2, start + PIECE_S)
+            pieces.append((start, at))
+            start = at
+        if pieces and start - pieces[-1][1] <= PAUSE_S and end_s - pieces[-1][0] <= PIECE_S:
+            pieces[-1] = (pieces[-1][0], end_s)
+        else:
+            pieces.append((start, end_s))
+    return [span for span in timing.with_margins(pieces, heard.duration_s) if span]
+
+
+def _utterances(pieces: Sequence[Piece], start: int) -> Iterator[Utterance]:
+    for file, own in itertools.groupby(pieces[start:], key=lambda piece: piece.file):
+        audio = _decoded(file)
+        for piece in own:
+            first, last = (round(time_s * SAMPLE_RATE_HZ) for time_s in piece.span_s)
+            yield Utterance(piece.id, "flac", _flac(audio[first:last]), piece.text)
+
+
+def _decoded(file: Path) -> Audio:
+    return np.concatenate(list(containers.read(file)))
+
+
+def _flac(audio: Audio) -> bytes:
+    buffer = io.BytesIO()
+    pcm = np.round(np.clip(audio, -1, 1) * 32767).astype(np.int16)
+    sf.write(buffer, pcm, SAMPLE_RATE_HZ, format="FLAC", subtype="PCM_16")
+    return buffer.getvalue()

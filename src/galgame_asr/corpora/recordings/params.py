@@ -1,0 +1,29 @@
+"""What an entry of kind `recordings` of section `corpora` may say."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from galgame_asr.core.params import section
+from galgame_asr.corpora.common.types import Limit, ShardSize
+
+
+@section
+class Recordings:
+    """Audio and video files of any length, and subtitles beside them.
+
+    `path` is a folder, of which all below is read. NAME.srt, NAME.vtt or NAME.ass beside NAME.mp4
+    (also NAME.ja.srt) says when what is said there; each cue is an utterance. NAME.draft.srt is a
+    model's: its cues, and the speech of a file without subtitles, are drafts, which are in no set
+    until a person accepts them in corrections/CORPUS.tsv.
+    """
+
+    kind: Literal["recordings"]
+    path: str
+    shard_size: ShardSize
+    # Most seconds that cues are shown early or late; they are moved to the speech. 0: not at all.
+    max_shift_s: Annotated[float, Field(ge=0, le=60)] = 2.0
+    limit: Limit | None = None
+
+
+Entry = Recordings
