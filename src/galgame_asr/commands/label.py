@@ -13,10 +13,10 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
     command.add_argument("corpus", metavar="CORPUS", help="one of params.yaml's corpora")
     command.add_argument(
         "--queue",
-        choices=("audit", "random", "errors"),
+        choices=("audit", "random", "errors", "drafts"),
         default="audit",
-        help="what an audit found (as it is without --queue), training rows at random, or what "
-        "the newest variant got wrong in the decoded sets",
+        help="what an audit found (as it is without --queue), training rows at random, what "
+        "the newest variant got wrong in the decoded sets, or drafts that nobody has accepted",
     )
     command.add_argument(
         "--by", metavar="NAME", help="who decides, in the file of corrections; git's user.name"

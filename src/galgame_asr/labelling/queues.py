@@ -1,6 +1,7 @@
 """The utterances that a person is to listen to, in which order, and what a model says of them."""
 
 import heapq
+import itertools
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,13 +15,15 @@ import pyarrow.parquet as pq
 from galgame_asr.core import utterances
 from galgame_asr.core.paths import DECODED_SETS, MANIFEST, SCORED, SPLIT
 from galgame_asr.experiment.curriculum import Curriculum
+from galgame_asr.manifests.corrections import DRAFT, PSEUDO
 from galgame_asr.manifests.hashing import unit_hash
 from galgame_asr.messages.errors import DataError
 from galgame_asr.report.browser import worst_first
 from galgame_asr.scoring import scored
 from galgame_asr.scoring.summary import fractions
 
-QUEUES = ("audit", "random", "errors")
+QUEUES = ("audit", "random", "errors", "drafts")
+BY_MODELS = {DRAFT, PSEUDO}
 AUDIT = Path("data/audit")
 AUDITED = ["id", "proposal", "flags"]  # columns of an audit, and those that it may have
 HEARD = ["hypotheses", "kana_cer"]
@@ -48,7 +51,8 @@ def load(queue: str, corpus: str, curriculum: Curriculum) -> list[Item]:
     Args:
         queue: `audit`, what an audit flagged or has a proposal for; `random`, training rows in
             an order of their own; `errors`, of the decoded sets what the newest variant got
-            wrong, the worst first.
+            wrong, the worst first; `drafts`, what models wrote of recordings and nobody has
+            accepted yet, as it was said.
         corpus: one of params.
         curriculum: the variants.
 
@@ -59,6 +63,8 @@ def load(queue: str, corpus: str, curriculum: Curriculum) -> list[Item]:
         return _items(corpus, _audit(corpus))
     if queue == "random":
         return _items(corpus, _random(corpus))
+    if queue == "drafts":
+        return _items(corpus, _drafts(corpus))
     return _items(corpus, _errors(corpus, curriculum))
 
 
@@ -91,6 +97,22 @@ def _random(corpus: str) -> _Found:
         raise DataError(f"{SPLIT / 'train.parquet'} has no row of corpus {corpus}")
     first = heapq.nsmallest(MOST, ids, key=lambda id_: unit_hash(id_, "label"))
     return dict.fromkeys(first, (None, (), ""))
+
+
+def _drafts(corpus: str) -> _Found:
+    """The rows of the manifest with a flag that only a decision takes away, in their order."""
+    path, again = MANIFEST / f"{corpus}.parquet", f"`dvc repro manifest@{corpus}` makes it"
+    flagged = _read(
+        path, ["id", "flags"], again, wanted=pc.list_value_length(pc.field("flags")) > 0
+    )
+    found = {
+        id_: (None, tuple(flags), "")
+        for id_, flags in zip(flagged["id"], flagged["flags"], strict=True)
+        if not BY_MODELS.isdisjoint(flags)
+    }
+    if not found:
+        raise DataError(f"{path} has no draft: people wrote all of it, or decided about it")
+    return dict(itertools.islice(found.items(), MOST))
 
 
 def _errors(corpus: str, curriculum: Curriculum) -> _Found:

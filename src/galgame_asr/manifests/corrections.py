@@ -21,8 +21,8 @@ from galgame_asr.text.lines import lines
 
 FOLDER = Path("corrections")
 # Flags of rows that were decided about: the text is a person's; the row is in no set. And of
-# drafts that nobody has decided about, which are in no set either.
-CORRECTED, DROPPED, DRAFT = "corrected", "dropped", "draft"
+# models' that nobody has decided about: drafts are in no set either, pseudo rows in train alone.
+CORRECTED, DROPPED, DRAFT, PSEUDO = "corrected", "dropped", "draft", "pseudo"
 IN_NO_SET = {DROPPED, DRAFT}
 What = Literal["text", "drop", "keep"]
 COLUMNS = ("id", "what", "was", "text", "by", "when", "why")

@@ -28,6 +28,7 @@ from galgame_asr.manifests.corrections import (
     DRAFT,
     DROPPED,
     IN_NO_SET,
+    PSEUDO,
     Correction,
     path_of,
     problem,
@@ -50,7 +51,7 @@ FOUND = {
 CHUNK = 4096
 OPTIONAL = ("sentences", "label")  # columns
 # What the flags of people's decisions do.
-DECIDED = {CORRECTED: "warn", **dict.fromkeys(sorted(IN_NO_SET), "drop")}
+DECIDED = {CORRECTED: "warn", PSEUDO: "warn", **dict.fromkeys(sorted(IN_NO_SET), "drop")}
 
 
 @dataclass(frozen=True)
@@ -251,7 +252,9 @@ def _index_shard(shard: Shard, corpus: Corpus, scratch: Path) -> Part:
             f"{HOW_TO_GET_SHARDS}"
         )
     name = f"{corpus.name}/{shard.path.name}"
-    upstream_set = None if shard.upstream_set == shards.DRAFT else shard.upstream_set
+    upstream_set = {shards.DRAFT: None, shards.PSEUDO: "train"}.get(
+        shard.upstream_set or "", shard.upstream_set
+    )
     constants = {"corpus": corpus.name, "upstream_set": upstream_set}
     path = scratch / f"{shard.path.name}.parquet"
     tables = (_table(chunk, constants) for chunk in _chunks(rows))
@@ -322,8 +325,8 @@ def _rows(listed: Shard, corpus: Corpus) -> tuple[list[_Row], int]:
         rows.append(_Row(stem, f"{corpus.name}/{shard.name}"))
         _describe_audio(rows[-1], None, corpus.params)
     for row in rows:
-        if listed.upstream_set == shards.DRAFT and row.id not in corpus.decisions:
-            row.flags.append(DRAFT)
+        if listed.upstream_set in (DRAFT, PSEUDO) and row.id not in corpus.decisions:
+            row.flags.append(listed.upstream_set)
         if is_speech:
             _describe_text(row, texts.get(row.id), corpus)
         else:

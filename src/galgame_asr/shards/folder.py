@@ -18,7 +18,8 @@ from galgame_asr.shards.tar import Member
 
 LIST = "shards.tsv"
 TAR, FILES = ".tar", ".jsonl"  # the suffixes of shards
-DRAFT = "draft"  # an upstream set: of what nobody has accepted yet, which is in no set
+# Upstream sets of what no person has accepted yet: in no set, or in train alone.
+DRAFT, PSEUDO = "draft", "pseudo"
 COLUMNS = ("name", "bytes", "utterances", "upstream_set")
 
 
@@ -29,8 +30,8 @@ class Shard:
     Attributes:
         path: where it is.
         utterances: how many audio files it must hold; None if nobody said.
-        upstream_set: train, dev or test, where the corpus's makers split it; DRAFT; or
-            `paths.NOT_SPEECH`.
+        upstream_set: train, dev or test, where the corpus's makers split it; DRAFT, PSEUDO
+            or `paths.NOT_SPEECH`.
     """
 
     path: Path

@@ -1,5 +1,6 @@
 """Kind `recordings`: what becomes an utterance, what a draft, and what is refused."""
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -88,6 +89,14 @@ def names(root: Path) -> dict[str, tuple[str | None, bool]]:
     return {r.name: (r.subtitles.name if r.subtitles else None, r.is_draft) for r in found}
 
 
+def test_a_second_models_subtitles_are_known(tmp_path: Path) -> None:
+    """They stand beside the first's; beside a person's they say nothing."""
+    put(tmp_path, dict.fromkeys(["a.mp4", "a.draft.srt", "a.draft2.vtt", "b.wav", "b.srt"], ""))
+    first, other = fetch.recordings(tmp_path)
+    assert first.subtitles == tmp_path / "a.draft.srt"
+    assert (first.second, other.second) == (tmp_path / "a.draft2.vtt", None)
+
+
 def test_subtitles_belong_to_the_file_beside_them(tmp_path: Path) -> None:
     """Also with a language; a person's before a model's; forks of macOS and other files not."""
     files = [
@@ -106,6 +115,8 @@ def test_subtitles_belong_to_the_file_beside_them(tmp_path: Path) -> None:
     [
         (["a.txt"], "holds no recording"),
         (["a.mp4", "a.wav"], r"a\.mp4 and .*a\.wav would have the same ids"),
+        (["a.mp4", "a.draft2.srt"], r"a\.draft2\.srt is a second model's, but there is no first"),
+        (["a.mp4", "a.draft.srt", "a.draft2.srt", "a.draft2.vtt"], r"a\.mp4 has 2 subtitles"),
         (["a.mp4", "a.srt", "a.ja.srt"], r"a\.mp4 has 2 subtitles, .*a\.ja\.srt, .*; keep one"),
     ],
 )
@@ -149,9 +160,32 @@ def srt(bounds: "np.typing.NDArray[np.float64]", texts: list[str]) -> str:
     )
 
 
-def entry(path: Path, shard_size: int) -> Recordings:
-    values = {"kind": "recordings", "path": str(path), "shard_size": shard_size}
+def entry(path: Path, shard_size: int, **more: float) -> Recordings:
+    values = {"kind": "recordings", "path": str(path), "shard_size": shard_size, **more}
     return parse(Recordings, values, "corpora.c")
+
+
+def test_two_models_that_agree_make_a_training_row(film: Path) -> None:
+    """Within the threshold, whatever their punctuation and cuts; a person decides after all."""
+    bounds = np.load(film.parent / "bounds.npy")
+    put(film, {"1.draft.srt": srt(bounds, ["おはよう、美咲。", "海で遊ぼうよ先輩", "大好き"])})
+    (first, last), second, third = bounds[0], bounds[1], bounds[2]
+    cut = np.array([[first, (first + last) / 2], [(first + last) / 2, last], second, third])
+    put(film, {"1.draft2.srt": srt(cut, ["おはよう", "美咲", "海で遊ぼうぜ先輩", "だーいすき"])})
+    assert flags(film) == [["draft"]] * 3
+    assert flags(film, pseudo_max_cer=0.0) == [["pseudo"], ["draft"], ["draft"]]
+    assert flags(film, pseudo_max_cer=0.2) == [["pseudo"], ["pseudo"], ["draft"]]
+    (film / "1.draft2.srt").unlink()
+    assert flags(film, pseudo_max_cer=0.2) == [["draft"]] * 3
+
+
+def flags(film: Path, **more: float) -> list[list[str]]:
+    """Of the rows in the order of their times; pseudo ones are upstream's train, others free."""
+    shutil.rmtree(film.parent / "data", ignore_errors=True)
+    rows = manifest(entry(film, 2, **more))
+    for row in rows.values():
+        assert (row["upstream_set"] == "train") == ("pseudo" in row["flags"])
+    return [rows[id_]["flags"] for id_ in sorted(rows, key=lambda id_: float(id_.split("-")[1]))]
 
 
 def test_cues_become_utterances_and_drafts(film: Path) -> None:

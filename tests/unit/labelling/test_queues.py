@@ -53,6 +53,21 @@ def test_an_audit_shows_what_it_found(corpus: Path) -> None:
     assert all(item.is_own for item in found)
 
 
+def test_drafts_are_heard_in_their_order(corpus: Path) -> None:
+    """What models wrote, until it is decided; a draft without a text has an empty label."""
+    with pytest.raises(DataError, match="has no draft"):
+        load("drafts")
+    path = corpus / "data/manifest/vn.parquet"
+    rows = pd.read_parquet(path)
+    flags = [["draft", "text_missing"], ["too_short"], ["pseudo"], [], *[["draft"]] * 2]
+    texts = ["", *rows["text"][1:]]
+    rows.assign(flags=flags + [[]] * (COUNT - len(flags)), text=texts).to_parquet(path)
+    found = load("drafts")
+    assert [item.id for item in found] == ["0000", "0002", "0004", "0005"]
+    assert (found[0].tags, found[0].label) == (("draft", "text_missing"), "")
+    assert found[1].tags == ("pseudo",)
+
+
 def test_an_audit_may_have_other_columns(corpus: Path) -> None:
     """Those that the queue needs are enough."""
     path = corpus / "data/audit/vn.parquet"

@@ -233,6 +233,20 @@ def test_drafts_wait_for_a_person(corpus: Path) -> None:
         indexed(corpus, of("d", text="Bye", was=""), params=strict)
 
 
+def test_pseudo_rows_are_trained_on_until_a_person_decides(corpus: Path) -> None:
+    """Marked, in train alone; a decision takes the mark away, and moves none into a test set."""
+    path = corpus / "vn-000001.tar"
+    shards.write_list(corpus, [Shard(corpus / "vn-000000.tar"), Shard(path, upstream_set="pseudo")])
+    rows, counts = indexed(corpus)
+    assert [list(flags) for flags in rows["flags"]] == [[], [], []] + [["pseudo"]] * 3
+    assert rows["upstream_set"].fillna("").tolist() == [""] * 3 + ["train"] * 3
+    assert (counts["usable"], counts["flags"]["pseudo"]) == (6, 3)
+    decisions = [of("d", "keep", was=TEXTS["d"]), of("e", text="ただいま、葵。", was=TEXTS["e"])]
+    rows, _ = indexed(corpus, *decisions)
+    assert [list(flags) for flags in rows["flags"]][3:] == [[], ["corrected"], ["pseudo"]]
+    assert rows["upstream_set"].tolist()[3:] == ["train"] * 3
+
+
 def test_a_draft_is_no_first_of_two_that_are_alike(corpus: Path) -> None:
     """Else what nobody has heard would leave out what somebody has."""
     shards.write_list(

@@ -10,6 +10,7 @@ from unicodedata import normalize
 
 import numpy as np
 import soundfile as sf
+from rapidfuzz.distance import Levenshtein
 
 from galgame_asr.core import processes
 from galgame_asr.core.reader import SAMPLE_RATE_HZ
@@ -20,7 +21,7 @@ from galgame_asr.corpora.recordings.timing import Cue
 from galgame_asr.messages.console import Progress, log
 from galgame_asr.messages.errors import DataError
 from galgame_asr.shards import folder as shards
-from galgame_asr.shards.folder import Shard, Utterance
+from galgame_asr.shards.folder import DRAFT, PSEUDO, Shard, Utterance
 
 MEDIA = {
     ".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".m4a", ".aac", ".wma",
@@ -28,7 +29,8 @@ MEDIA = {
     ".avi", ".ts",
 }  # fmt: skip
 FORK = "._"  # how macOS begins the name of a second file where a disk has no room in the first
-MODELS = "draft"  # NAME.draft.srt: a model's subtitles
+# NAME.draft.srt: a model's subtitles; NAME.draft2.srt: another model's.
+MODELS, OTHERS = ".draft", ".draft2"
 # Cues that are shown together for so long have each other's speech in them.
 OVERLAP_S = 0.3
 # A piece of a recording without subtitles: its longest, and its longest pause.
@@ -37,40 +39,45 @@ PIECE_S, PAUSE_S = 12.0, 0.5
 
 @dataclass(frozen=True)
 class Recording:
-    """A media file, its subtitles if there are any, and whether a model wrote them."""
+    """A media file, its subtitles if there are any, and whether models wrote them."""
 
     file: Path
     name: str  # below the folder, without its suffix
     subtitles: Path | None
     is_draft: bool
+    second: Path | None = None  # what another model wrote
 
 
 @dataclass(frozen=True)
 class Piece:
-    """An utterance: a part of a recording, and its text."""
+    """An utterance: a part of a recording, its text, and how sure it is.
+
+    Attributes:
+        upstream_set: DRAFT, PSEUDO, or None of what a person wrote.
+    """
 
     id: str
     file: Path
     span_s: Span
     text: str | None
-    is_draft: bool
+    upstream_set: str | None
 
 
 def fetch(name: str, corpus: Recordings, directory: Path) -> list[Shard]:
-    """Cut the recordings into shards of utterances, and shards of drafts; see `corpora.fetch`."""
+    """Cut the recordings into shards, each of one upstream set; see `corpora.fetch`."""
     found = recordings(Path(corpus.path))
     pieces: list[Piece] = []
     with (
         Progress(f"listen to {name}", total=len(found), unit="files") as progress,
         processes.pool() as pool,
     ):
-        for own in pool.map(partial(_pieces, max_shift_s=corpus.max_shift_s), found):
+        for own in pool.map(partial(_pieces, corpus=corpus), found):
             pieces += own
             progress.update(1)
     made: list[Shard] = []
     # In this order: of two equal rows the later has the flag.
-    for kind, upstream_set in (("cues", None), ("drafts", shards.DRAFT)):
-        own = [piece for piece in pieces if piece.is_draft == (upstream_set is not None)]
+    for kind, upstream_set in (("cues", None), ("pseudo", PSEUDO), ("drafts", DRAFT)):
+        own = [piece for piece in pieces if piece.upstream_set == upstream_set]
         made += shards.write(
             directory, f"{name}-{kind}", partial(_utterances, own),
             shard_size=corpus.shard_size, total=len(own), upstream_set=upstream_set,
@@ -82,7 +89,8 @@ def recordings(root: Path) -> list[Recording]:
     """The media files anywhere below a folder, sorted by name, with their subtitles.
 
     Raises:
-        DataError: there is none, two have one name or one has two subtitles, or a name is no UTF-8.
+        DataError: there is none, two have one name, one has two subtitles or a second model's
+            alone, or a name is no UTF-8.
     """
     files = [
         path
@@ -116,22 +124,29 @@ def _recording(root: Path, stem: Path, file: Path, found: Sequence[Path]) -> Rec
         name.encode()
     except UnicodeEncodeError:
         raise DataError(f"the name {name!r} below {root} is no UTF-8; rename the file") from None
-    drafts = [path for path in found if Path(path.stem).suffix == f".{MODELS}"]
-    people = [path for path in found if path not in drafts]
+    drafts, second = (
+        [path for path in found if Path(path.stem).suffix == writer] for writer in (MODELS, OTHERS)
+    )
+    people = [path for path in found if path not in (*drafts, *second)]
     own = people or drafts
-    if len(own) > 1:
-        raise DataError(f"{file} has {len(own)} subtitles, {', '.join(map(str, own))}; keep one")
-    return Recording(file, name, own[0] if own else None, is_draft=not people)
+    for files in own, second:
+        if len(files) > 1:
+            listed = ", ".join(map(str, files))
+            raise DataError(f"{file} has {len(files)} subtitles, {listed}; keep one")
+    if second and not own:
+        raise DataError(f"{second[0]} is a second model's, but there is no first one's, {MODELS}")
+    return Recording(file, name, *own or [None], is_draft=not people, second=(*second, None)[0])
 
 
-def _pieces(recording: Recording, max_shift_s: float) -> list[Piece]:
+def _pieces(recording: Recording, corpus: Recordings) -> list[Piece]:
     """The utterances of a recording, in the order of their times."""
     cues = subtitles.read(recording.subtitles) if recording.subtitles else None
     heard = hear(_decoded(recording.file))
     if cues is None:
-        return [_piece(recording, span, span, None, is_draft=True) for span in speech(heard)]
-    spans = timing.fit(cues, heard, max_shift_s)
+        return [_piece(recording, span, span, None, DRAFT) for span in speech(heard)]
+    spans = timing.fit(cues, heard, corpus.max_shift_s)
     crowded = overlapping(cues)
+    agreed = _agreed(recording, cues, corpus.pseudo_max_cer)
     pieces = []
     for number, (cue, span) in enumerate(zip(cues, spans, strict=True)):
         has_words = any(map(str.isalnum, cue.text))
@@ -140,23 +155,58 @@ def _pieces(recording: Recording, max_shift_s: float) -> list[Piece]:
         if span is None and shown[0] >= shown[1]:
             log.warning("%s: %r is shown after the end", recording.subtitles, cue.text)
             continue
-        is_draft = recording.is_draft or doubtful
-        pieces.append(_piece(recording, shown, span or shown, cue.text, is_draft=is_draft))
+        by_model = PSEUDO if number in agreed else DRAFT
+        upstream_set = DRAFT if doubtful else by_model if recording.is_draft else None
+        pieces.append(_piece(recording, shown, span or shown, cue.text, upstream_set))
     moved = [span[0] - cue.start_s for cue, span in zip(cues, spans, strict=True) if span]
     log.info(
-        "%s: %d cues, which begin %.2f to %.2f s later than shown, %.2f in the middle; %d drafts",
-        recording.name, len(cues), min(moved, default=0), max(moved, default=0),
-        float(np.median(moved or [0])), sum(piece.is_draft for piece in pieces),
+        "%s: %d cues, which begin %.2f to %.2f s later than shown, %.2f in the middle; %d drafts, "
+        "%d pseudo", recording.name, len(cues), min(moved, default=0), max(moved, default=0),
+        float(np.median(moved or [0])),
+        *(sum(piece.upstream_set == one for piece in pieces) for one in (DRAFT, PSEUDO)),
     )  # fmt: skip
     return pieces
 
 
 def _piece(
-    recording: Recording, named: Span, span: Span, text: str | None, *, is_draft: bool
+    recording: Recording, named: Span, span: Span, text: str | None, upstream_set: str | None
 ) -> Piece:
     """A piece whose id has the times that are written, so that no detector changes it."""
     id_ = f"{recording.name}-{named[0]:.3f}-{named[1]:.3f}"
-    return Piece(id_, recording.file, span, text, is_draft)
+    return Piece(id_, recording.file, span, text, upstream_set)
+
+
+def _agreed(recording: Recording, cues: Sequence[Cue], max_cer: float | None) -> set[int]:
+    """The numbers of a model's cues of which another model says the same."""
+    if max_cer is None or not recording.is_draft:
+        return set()
+    if recording.second is None:
+        log.info("%s: no second model's subtitles, %s, agree", recording.name, OTHERS)
+        return set()
+    said = said_within(cues, subtitles.read(recording.second))
+    pairs = [(_letters(cue.text), _letters(text)) for cue, text in zip(cues, said, strict=True)]
+    # Of the longer text, so that neither model counts as the right one.
+    off = Levenshtein.normalized_distance
+    return {number for number, pair in enumerate(pairs) if all(pair) and off(*pair) <= max_cer}
+
+
+def _letters(text: str) -> str:
+    return "".join(filter(str.isalnum, normalize("NFKC", text).lower()))
+
+
+def said_within(cues: Sequence[Cue], others: Sequence[Cue]) -> list[str]:
+    """What others say while each cue is shown: a text is of the cue that its middle is in.
+
+    >>> said_within([Cue(0, 2, "ab"), Cue(2, 3, "c")], [Cue(0, 1, "a"), Cue(1, 2.2, "b")])
+    ['ab', '']
+    """
+    said = [""] * len(cues)
+    for other in others:
+        middle_s = (other.start_s + other.end_s) / 2
+        for number, cue in enumerate(cues):
+            if cue.start_s <= middle_s < cue.end_s:
+                said[number] += other.text
+    return said
 
 
 def overlapping(cues: Sequence[Cue]) -> set[int]:
