@@ -61,7 +61,8 @@ def test_drafts_are_heard_in_their_order(corpus: Path) -> None:
     rows = pd.read_parquet(path)
     flags = [["draft", "text_missing"], ["too_short"], ["pseudo"], [], *[["draft"]] * 2]
     texts = ["", *rows["text"][1:]]
-    rows.assign(flags=flags + [[]] * (COUNT - len(flags)), text=texts).to_parquet(path)
+    of_all = pd.Series(flags + [[]] * (COUNT - len(flags)))
+    rows.assign(flags=of_all, text=texts).to_parquet(path)
     found = load("drafts")
     assert [item.id for item in found] == ["0000", "0002", "0004", "0005"]
     assert (found[0].tags, found[0].label) == (("draft", "text_missing"), "")

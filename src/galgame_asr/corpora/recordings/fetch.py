@@ -135,7 +135,9 @@ def _recording(root: Path, stem: Path, file: Path, found: Sequence[Path]) -> Rec
             raise DataError(f"{file} has {len(files)} subtitles, {listed}; keep one")
     if second and not own:
         raise DataError(f"{second[0]} is a second model's, but there is no first one's, {MODELS}")
-    return Recording(file, name, *own or [None], is_draft=not people, second=(*second, None)[0])
+    return Recording(
+        file, name, own[0] if own else None, is_draft=not people, second=next(iter(second), None)
+    )
 
 
 def _pieces(recording: Recording, corpus: Recordings) -> list[Piece]:
