@@ -61,6 +61,7 @@ LEFT_OUT = {
     "docs/labels.md: galgame-asr label vn --queue errors": "waits for a browser",
     "docs/storage.md: dvc gc --workspace": "asks before it deletes",
     "docs/exports.md: python -m benchmarks.export_size sherpa int8": "9 GB of memory",
+    "README.md: make same": "`make repro` before it has ended as it is committed; 10 minutes",
     "README.md: dvc repro": "downloads 100 GB, needs a GPU",
     "docs/rented-machines.md: make rehearsal PROFILE=galgame": "20 minutes and 60 GB of disk",
     "docs/rented-machines.md: make gpu": "needs a GPU; its parts on a CPU are a test",
