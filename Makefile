@@ -21,7 +21,7 @@ same: .venv/run ## is the committed run what this code makes here? runs the defa
 	python -m tests.same
 
 test: .venv/dev ## set up, run all tests
-	pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
+	pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder --durations=30
 
 rehearsal: .dvc/tmp/links ## a run in small, in a copy: make rehearsal PROFILE=galgame, or PROFILE="galgame mixed"
 	PYTHONPATH=src python -m galgame_asr.planning.rehearsal $(PROFILE)
