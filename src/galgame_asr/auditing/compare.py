@@ -145,7 +145,9 @@ def _bound(figures: Floats, threshold: Threshold) -> float:
     return round(float(np.quantile(known, threshold.quantile)), DIGITS) if len(known) else 0.0
 
 
-def without_speech(rows: pd.DataFrame, reader: ShardReader, detector: "Detector") -> list[bool]:
+def without_speech(
+    rows: pd.DataFrame, reader: ShardReader, detector: "Detector"
+) -> NDArray[np.bool_]:
     """In which utterances a detector hears no speech, or nothing can be read.
 
     Args:
@@ -164,7 +166,7 @@ def without_speech(rows: pd.DataFrame, reader: ShardReader, detector: "Detector"
             except UtteranceError:
                 found.append(True)
             progress.update(1)
-    return found
+    return np.array(found, bool)  # also where no row is asked about
 
 
 def listed(flags: pd.DataFrame) -> list[list[str]]:

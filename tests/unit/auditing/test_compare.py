@@ -100,7 +100,7 @@ def test_a_quantile_is_of_the_corpus_itself() -> None:
 
 
 def test_only_audio_with_speech_is_speech() -> None:
-    """What cannot be read is none either."""
+    """What cannot be read is none either; where no label is doubtful nothing is asked about."""
 
     class Reader:
         def read_row(self, row: Any) -> Any:
@@ -113,8 +113,14 @@ def test_only_audio_with_speech_is_speech() -> None:
             return bool(audio.any())
 
     rows = pd.DataFrame({"id": ["speech", "noise", "broken"]})
-    found = compare.without_speech(rows, Reader(), Detector())  # type: ignore[arg-type]
-    assert found == [False, True, True]
+    reader: Any = Reader()
+    flags = pd.DataFrame({"not_speech": [False] * 3})
+    for doubted, expected in ([True] * 3, [False, True, True]), ([False] * 3, [False] * 3):
+        flags["not_speech"] = False
+        doubtful = pd.Series(doubted)
+        heard = compare.without_speech(rows[doubtful], reader, Detector())
+        flags.loc[doubtful, "not_speech"] = heard
+        assert flags["not_speech"].tolist() == expected
 
 
 def test_other_rows_are_an_error() -> None:
