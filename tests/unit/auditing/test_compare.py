@@ -114,11 +114,12 @@ def test_only_audio_with_speech_is_speech() -> None:
 
     rows = pd.DataFrame({"id": ["speech", "noise", "broken"]})
     reader: Any = Reader()
+    detector: Any = Detector()
     flags = pd.DataFrame({"not_speech": [False] * 3})
     for doubted, expected in ([True] * 3, [False, True, True]), ([False] * 3, [False] * 3):
         flags["not_speech"] = False
         doubtful = pd.Series(doubted)
-        heard = compare.without_speech(rows[doubtful], reader, Detector())
+        heard = compare.without_speech(rows[doubtful], reader, detector)
         flags.loc[doubtful, "not_speech"] = heard
         assert flags["not_speech"].tolist() == expected
 
