@@ -92,8 +92,7 @@ def test_a_killed_phase_resumes_and_ends_in_the_same_bytes(workspace: Workspace)
     assert not list((workspace.root / ".scratch").glob("train@full/*"))
 
 
-@pytest.mark.parametrize("workers", [0, 2])
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize(("number", "workers"), [(signal.SIGTERM, 2), (signal.SIGINT, 0)])
 def test_a_signal_to_the_group_saves_a_state_and_has_an_exit_status_of_its_own(
     workspace: Workspace, number: signal.Signals, workers: int
 ) -> None:
