@@ -22,7 +22,6 @@ from galgame_asr.report.browser import worst_first
 from galgame_asr.scoring import scored
 from galgame_asr.scoring.summary import fractions
 
-QUEUES = ("audit", "random", "errors", "drafts")
 BY_MODELS = {DRAFT, PSEUDO}
 AUDIT = Path("data/audit")
 AUDITED = ["id", "proposal", "flags"]  # columns of an audit, and those that it may have

@@ -9,14 +9,11 @@ from numpy.typing import NDArray
 
 from galgame_asr.core.reader import SAMPLE_RATE_HZ
 from galgame_asr.messages.console import clock, log
-from galgame_asr.messages.errors import ConfigError, DataError
+from galgame_asr.messages.errors import DataError
+from galgame_asr.messages.packages import of_extra
 
-try:
+with of_extra("subtitle"):
     import av
-except ModuleNotFoundError as missing:
-    raise ConfigError(
-        f"{missing.name} is not installed: pip install -c constraints.txt -e '.[subtitle]'"
-    ) from None
 
 Audio = NDArray[np.float32]
 

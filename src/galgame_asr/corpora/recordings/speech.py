@@ -7,15 +7,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from galgame_asr.core.reader import SAMPLE_RATE_HZ
-from galgame_asr.messages.errors import ConfigError
+from galgame_asr.messages.packages import of_extra
 
-try:
+with of_extra("subtitle"):
     import silero_vad
     import torch
-except ModuleNotFoundError as missing:
-    raise ConfigError(
-        f"{missing.name} is not installed: pip install -c constraints.txt -e '.[subtitle]'"
-    ) from None
 
 Audio = NDArray[np.float32]
 Span = tuple[float, float]  # in seconds

@@ -6,15 +6,12 @@ from pathlib import Path
 
 from galgame_asr.corpora.recordings.timing import Cue
 from galgame_asr.messages.console import log
-from galgame_asr.messages.errors import ConfigError, DataError
+from galgame_asr.messages.errors import DataError
+from galgame_asr.messages.packages import of_extra
 from galgame_asr.text.lines import lines
 
-try:
+with of_extra("subtitle"):
     import pysubs2
-except ModuleNotFoundError as missing:
-    raise ConfigError(
-        f"{missing.name} is not installed: pip install -c constraints.txt -e '.[subtitle]'"
-    ) from None
 
 SUFFIXES = (".srt", ".vtt", ".ass", ".ssa")
 # A line's end between Latin words is a space, and between other letters nothing.

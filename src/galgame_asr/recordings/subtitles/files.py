@@ -3,15 +3,11 @@
 from collections.abc import Sequence
 from typing import Literal
 
-from galgame_asr.messages.errors import ConfigError
+from galgame_asr.messages.packages import of_extra
 from galgame_asr.recordings.subtitles.cues import Cue
 
-try:
+with of_extra("subtitle"):
     import pysubs2
-except ModuleNotFoundError as missing:
-    raise ConfigError(
-        f"{missing.name} is not installed: pip install -c constraints.txt -e '.[subtitle]'"
-    ) from None
 
 Format = Literal["srt", "vtt", "ass"]
 

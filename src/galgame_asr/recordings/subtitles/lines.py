@@ -4,14 +4,10 @@ import unicodedata
 from functools import lru_cache
 from itertools import accumulate
 
-from galgame_asr.messages.errors import ConfigError
+from galgame_asr.messages.packages import of_extra
 
-try:
+with of_extra("subtitle"):
     import budoux
-except ModuleNotFoundError as missing:
-    raise ConfigError(
-        f"{missing.name} is not installed: pip install -c constraints.txt -e '.[subtitle]'"
-    ) from None
 
 # No line begins with these, nor ends with those (the core of JIS X 4051).
 NOT_FIRST = (
