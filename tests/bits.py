@@ -1,7 +1,7 @@
 """What one CPU computes, as hashes: python -m tests.bits.
 
 A few of each kind of computation that the embedded default does, in its sizes. Two CPUs that
-print the same make the same run; `tests/pipeline/test_other_cpus.py` asks emulated ones.
+print the same make the same run; `tests/pipeline/test_other_cpus.py` asks an emulated one.
 """
 
 import dataclasses

@@ -58,6 +58,15 @@ LEFT_OUT = {
             "galgame-asr audit vn --exclude --phase left_out",
         )
     },
+    **{
+        f"docs/own-recordings.md: {command}": "minutes; README.md has one like it"
+        for command in (
+            "dvc exp run --name speeds -S '+train.phases.mine.augment={speeds: [0.9, 1.0, 1.1]}'",
+            "dvc exp apply speeds",
+            "git commit --message 'Recordings at three speeds'",
+        )
+    },
+    "docs/whisper.md: dvc repro": "10 minutes; Whisper's stages are tests",
     "docs/labels.md: galgame-asr label vn --queue errors": "waits for a browser",
     "docs/storage.md: dvc gc --workspace": "asks before it deletes",
     "docs/exports.md: python -m benchmarks.export_size sherpa int8": "9 GB of memory",

@@ -46,8 +46,9 @@ run(hear.main)
 """
 
 
-def audit(workspace: Workspace) -> None:
-    workspace.edit(lambda values: values["audit"].update(AUDIT))
+def audit(workspace: Workspace, models: int = 2) -> None:
+    change = AUDIT | {"checkpoints": AUDIT["checkpoints"][:models]}
+    workspace.edit(lambda values: values["audit"].update(change))
 
 
 def found(workspace: Workspace) -> pd.DataFrame:
@@ -94,7 +95,7 @@ def test_a_phase_leaves_out_what_it_is_told_and_no_other_does(workspace: Workspa
         values["train"]["phases"]["polished"] = phase | {"init": "full/p50"}
 
     workspace.edit(add)
-    audit(workspace)
+    audit(workspace, models=1)
     workspace.run("dvc", "repro", "audit@vn")
     rows = found(workspace)
     out = set(rows["id"][rows["flags"].map(lambda flags: "disagrees" in flags)])
@@ -149,7 +150,7 @@ def test_a_killed_audit_resumes_and_ends_in_the_same_bytes(workspace: Workspace)
 
 def test_an_utterance_that_cannot_be_read_is_flagged(workspace: Workspace) -> None:
     """It does not end hours of work; it has no text, and no speech."""
-    audit(workspace)
+    audit(workspace, models=1)
 
     def by_value(values: Any) -> None:
         values["audit"]["corpora"]["vn"]["thresholds"]["disagrees"] = {"value": 0.5}
@@ -163,12 +164,11 @@ def test_an_utterance_that_cannot_be_read_is_flagged(workspace: Workspace) -> No
     start = int(rows.loc[row, "offset"])
     data[start : start + int(rows.loc[row, "size"])] = bytes(int(rows.loc[row, "size"]))
     _replace(shard, bytes(data))
-    for checkpoint in AUDIT["checkpoints"]:
-        said = workspace.stage("hear", "vn", checkpoint)
-        assert f"utterance {rows.loc[row, 'id']}" in said
+    said = workspace.stage("hear", "vn", AUDIT["checkpoints"][0])
+    assert f"utterance {rows.loc[row, 'id']}" in said
     workspace.stage("audit", "vn")
     own = found(workspace).set_index("id").loc[rows.loc[row, "id"]]
-    assert list(own["hypotheses"]) == ["", ""]
+    assert list(own["hypotheses"]) == [""]
     assert set(own["flags"]) == {"disagrees", "not_speech"}
 
 

@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -18,6 +19,7 @@ from galgame_asr.report.evaluation import SUFFIXES
 from tests.pipeline.conftest import Workspace
 
 PATIENCE_S = 120
+PROMPT = "japanese"
 FOLDERS = ("data/decoded", "data/scored", "metrics/variants")
 
 
@@ -64,8 +66,8 @@ def test_a_checkpoint_of_a_phase_that_still_runs(workspace: Workspace) -> None:
         files = {path: path.read_bytes() for path in (root / checkpoint).rglob("*.*")}
         steps = _step(root / checkpoint)
         told = evaluate(
-            workspace, str(checkpoint), "--set", *DECODED_SETS, "--output", "logs/running",
-            "--against", "data/scored/base",
+            workspace, str(checkpoint), "--set", *DECODED_SETS, "--prompt", PROMPT, "--output",
+            "logs/running", "--against", "data/scored/base",
         )  # fmt: skip
         assert process.poll() is None
         assert (root / "logs/machine.json").stat().st_mtime_ns == machine
@@ -75,15 +77,16 @@ def test_a_checkpoint_of_a_phase_that_still_runs(workspace: Workspace) -> None:
     assert f"{checkpoint}, set test: " in told
     assert "against data/scored/base, by the capped CER" in told
 
-    workspace.edit(lambda values: values["decode"].update(checkpoints=["running"]))
-    for prompt in ("none", "japanese"):
-        output = f"data/decoded/running-{prompt}.jsonl"
-        workspace.stage("decode", "running", prompt, output)
+    def running(values: dict[str, Any]) -> None:
+        values["decode"]["checkpoints"] = ["running"]
+        values["prompts"] = {PROMPT: values["prompts"][PROMPT]}
+
+    workspace.edit(running)
+    workspace.stage("decode", "running", PROMPT, f"data/decoded/running-{PROMPT}.jsonl")
     workspace.stage("score")
-    for prompt in ("none", "japanese"):
-        for folder, suffix in zip(FOLDERS, SUFFIXES, strict=True):
-            stages = root / folder / f"running-{prompt}{suffix}"
-            assert (root / f"logs/running/{prompt}{suffix}").read_bytes() == stages.read_bytes()
+    for folder, suffix in zip(FOLDERS, SUFFIXES, strict=True):
+        stages = root / folder / f"running-{PROMPT}{suffix}"
+        assert (root / f"logs/running/{PROMPT}{suffix}").read_bytes() == stages.read_bytes()
 
 
 def _step(checkpoint: Path) -> int:

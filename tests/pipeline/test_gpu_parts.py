@@ -8,12 +8,12 @@ from benchmarks.gpu import PARTS
 
 from tests.conftest import REPOSITORY
 
-# Of those that differ in the phase alone, one; and not tests/gpu, which takes a minute.
+# Of those that differ in the phase alone, one; and neither tests/gpu nor `loader`, which take a
+# minute each.
 SHOWN = {
     "plan-adaptor": ["adaptor on cpu: predicted "],
     "train-adaptor": ["ours ", "funasr ", "ratio ", " apart in the first step"],
     "decode": ["this project ", "AutoModel.generate ", "equal texts: 16 of 16"],
-    "loader": ["fun_asr_nano ogg", "whisper ogg", "; funasr ", "; datasets ", "; ratio "],
 }
 
 

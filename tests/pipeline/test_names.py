@@ -18,13 +18,13 @@ def test_names_of_any_script_go_all_the_way(workspace: Workspace) -> None:
 
     def add(values: dict[str, Any]) -> None:
         values["corpora"]["台詞"] = values["corpora"]["vn"] | {"utterances": 30, "seed": 3}
-        values["prompts"]["日本語-2"] = {"language": "日文"}
+        values["prompts"] = {"日本語-2": {"language": "日文"}}
         phase = values["train"]["phases"]["full"]
         values["train"]["phases"]["仕上げ"] = phase | {"init": "full/p100", "mix": {"台詞": 1.0}}
         values["average"]["平均"] = {"phase": "仕上げ", "checkpoints": [50, 100]}
         verify = export["verify"] | {"utterances": 4, "prompt": "日本語-2"}
         values["export"]["書き出し"] = export | {"checkpoint": "仕上げ/p100", "verify": verify}
-        values["decode"]["checkpoints"] = ["base", "仕上げ/p100", "平均"]
+        values["decode"]["checkpoints"] = ["仕上げ/p100", "平均"]
 
     workspace.edit(add)
     ran = workspace.repro()

@@ -1,4 +1,4 @@
-"""The same bits on CPUs of other makers, which qemu-user emulates."""
+"""The same bits on a CPU of another maker, which qemu-user emulates."""
 
 import json
 import os
@@ -7,14 +7,17 @@ import shutil
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
 from tests.conftest import REPOSITORY
 
 QEMU = "qemu-x86_64"
-# The oldest Intel with AVX2, and an AMD; libraries choose their code by these names.
-CPUS = ("Haswell", "EPYC")
+# By who made this one. Libraries choose their code by these names; Haswell is the oldest Intel
+# with AVX2.
+INTEL, AMD = "GenuineIntel", "AuthenticAMD"
+OTHER = {AMD: "Haswell", INTEL: "EPYC"}
 
 pytestmark = [
     pytest.mark.skipif(
@@ -43,9 +46,10 @@ def bits(cpu: str | None) -> dict[str, str]:
     return found
 
 
-def test_an_intel_an_amd_and_this_cpu_give_the_same_bits() -> None:
+def test_an_intel_and_an_amd_give_the_same_bits() -> None:
     """Rendered speech, features, weights after training steps, losses, texts and scores."""
+    maker = AMD if AMD in Path("/proc/cpuinfo").read_text() else INTEL
     with ThreadPoolExecutor(2) as pool:
-        here, *emulated = pool.map(bits, [None, *CPUS])
+        here, emulated = pool.map(bits, [None, OTHER[maker]])
     assert here["own_bits"] is None
-    assert dict(zip(CPUS, emulated, strict=True)) == dict.fromkeys(CPUS, here)
+    assert emulated == here

@@ -47,10 +47,10 @@ def test_the_lock_alone_tells_that_all_is_up_to_date(workspace: Workspace) -> No
 
 
 def test_a_comment_in_a_room_reruns_what_the_table_says(workspace: Workspace) -> None:
-    """By DVC's own account, for every room and plug-in; the same table holds for dvc.yaml."""
+    """By DVC's own account, for one room of each answer; for all, dvc.yaml says the same."""
     source = workspace.root / "src/galgame_asr"
     run = {name.partition("@")[0] for name in workspace.lock()}
-    for edited in EDITS:
+    for edited in {frozenset(stages & run): edited for edited, stages in EDITS.items()}.values():
         path = source / edited
         modules = sorted(path.glob("[a-z]*.py"))
         file = path if path.is_file() else next(iter(modules), path / "__init__.py")
@@ -134,6 +134,7 @@ def test_a_phase_depends_on_its_own_rows(workspace: Workspace) -> None:
         mix = {"own": 1.0, "vn": 0.5}
         phases["mine"] = phases["full"] | {"init": "full/p100", "mix": mix, "checkpoints": [100]}
         values["decode"]["checkpoints"].append("mine/p100")
+        del values["prompts"]["none"]
 
     workspace.edit(add)
     ran = workspace.repro()
@@ -144,9 +145,7 @@ def test_a_phase_depends_on_its_own_rows(workspace: Workspace) -> None:
     ]  # fmt: skip
     decoded = {stage for stage in ran if stage.startswith("decode")}
     assert decoded == {
-        f"decode@{checkpoint}-{prompt}"
-        for checkpoint in ("base", "full/p100", "mine/p100")
-        for prompt in ("none", "japanese")
+        f"decode@{checkpoint}-japanese" for checkpoint in ("base", "full/p100", "mine/p100")
     }
     trained = workspace.root / "metrics/training"
     assert {path.name for path in trained.iterdir()} == {"adaptor", "full", "mine"}

@@ -102,9 +102,16 @@ def predict(
                 for tensor in (*model.parameters(), *model.buffers()):
                     live.add(tensor)
                 weights = live.now
-                marks = list(run_steps(model, make_batch(), precision, mark=lambda: live.now))
-            forward, backward, update = (mark - weights for mark in marks[:3])
-            found.append(Memory(weights, backward, update, forward, live.peak))
+                optimizer = _optimizer(model)
+                # Its state is made in the first update; each step is like the second.
+                for parameter in _learning(model):
+                    parameter.grad = torch.zeros_like(parameter)
+                optimizer.step()
+                model.zero_grad()
+                fixed = live.now
+                marks = run_step(model, optimizer, make_batch(), precision, mark=lambda: live.now)
+                forward, backward, _ = (mark - fixed for mark in marks)
+            found.append(Memory(weights, backward, fixed - weights, forward, live.peak))
     return found
 
 
@@ -154,30 +161,42 @@ def measure(
         ends.append(time.perf_counter())
         return 0
 
-    marks = len(list(run_steps(model, batch, precision, mark=mark, steps=3)))
-    step_s = ends[-1] - ends[-1 - marks // 3]
+    optimizer = _optimizer(model)
+    for _ in range(3):
+        marks = list(run_step(model, optimizer, batch, precision, mark=mark))
+    step_s = ends[-1] - ends[-1 - len(marks)]
     if device.type == "cuda":
         return Measured(int(torch.cuda.max_memory_allocated(device)), step_s)
     peak_kb: int = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return Measured(peak_kb * 1024 - int(before), step_s)
 
 
-def run_steps(
-    model: nn.Module, batch: Batch, precision: Precision, *, mark: Callable[[], int], steps: int = 2
+def _learning(model: nn.Module) -> list[nn.Parameter]:
+    return [parameter for parameter in model.parameters() if parameter.requires_grad]
+
+
+def _optimizer(model: nn.Module) -> torch.optim.Optimizer:
+    return torch.optim.AdamW(_learning(model), lr=1e-4, fused=True)
+
+
+def run_step(
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    batch: Batch,
+    precision: Precision,
+    *,
+    mark: Callable[[], int],
 ) -> Iterator[int]:
-    """Steps as the trainer does them; `mark` after forward, backward and update."""
-    learning = [p for p in model.parameters() if p.requires_grad]
-    optimizer = torch.optim.AdamW(learning, lr=1e-4, fused=True)
+    """A step as the trainer does it; `mark` after forward, backward and update."""
+    learning = _learning(model)
     model.train()
-    device = learning[0].device
-    for _ in range(steps):
-        with autocast(device, precision):
-            loss = model(**batch)["loss"]
-        yield mark()
-        loss.backward()
-        del loss
-        yield mark()
-        nn.utils.clip_grad_norm_(learning, 1.0)
-        optimizer.step()
-        model.zero_grad()
-        yield mark()
+    with autocast(learning[0].device, precision):
+        loss = model(**batch)["loss"]
+    yield mark()
+    loss.backward()
+    del loss
+    yield mark()
+    nn.utils.clip_grad_norm_(learning, 1.0)
+    optimizer.step()
+    model.zero_grad()
+    yield mark()

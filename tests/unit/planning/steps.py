@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from galgame_asr.planning.memory import LiveBytes, Memory, predict, run_steps
+from galgame_asr.planning.memory import LiveBytes, Memory, _optimizer, predict, run_step
 from galgame_asr.planning.plan import Planner
 from galgame_asr.training.params import CommonParams, PhaseParams
 
@@ -28,5 +28,10 @@ def both(
         for tensor in (*model.parameters(), *model.buffers()):
             live.add(tensor)
         weights = live.now
-        marks = list(run_steps(model, make_batch(), "float32", mark=lambda: live.now))
+        optimizer, batch = _optimizer(model), make_batch()
+        marks = [
+            mark
+            for _ in range(2)
+            for mark in run_step(model, optimizer, batch, "float32", mark=lambda: live.now)
+        ]
     return predicted, Real(weights, marks, live.peak)
