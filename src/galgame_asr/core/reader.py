@@ -1,7 +1,8 @@
-"""Reading single utterances, in place: out of tar shards, or files of their own."""
+"""Reading single utterances, in place: out of tar shards, files of their own, or parts of files."""
 
 import io
 import os
+import re
 from collections.abc import Hashable, Mapping
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,8 @@ UNCOUNTED = 1 << 62  # libsndfile's largest number, nearly: frames of FLAC writt
 LARGEST_SAMPLE = 2.0**32
 # More frames than that are only claimed: silence as FLAC has about 400 in a byte.
 MOST_FRAMES_PER_BYTE = 1_000
+# How the name of a part of a file ends: its first frame, and the one after its last.
+PART = re.compile(r"#(\d+)-(\d+)$")
 
 
 def decode(data: bytes) -> tuple[NDArray[np.float32], int]:
@@ -90,11 +93,41 @@ def _to_the_end(file: sf.SoundFile) -> NDArray[np.float32]:
     return samples[: np.count_nonzero(~np.isnan(samples[:, 0]))]
 
 
-def read_file(name: str, audio_hash: str) -> bytes:
-    """The bytes of a file that is no shard.
+def part(path: Path, first: int, last: int) -> bytes:
+    """Frames of an audio file as a WAV file of 16 bits.
 
     Args:
-        name: @CORPUS/PATH.
+        path: the file.
+        first: its first frame.
+        last: the frame after its last.
+
+    Raises:
+        DataError: it is no audio, or ends before.
+        OSError: it cannot be read.
+    """
+    size = path.stat().st_size
+    try:
+        with sf.SoundFile(path) as file:
+            rate_hz = file.samplerate
+            if is_counted(file, size):
+                file.seek(first)
+                samples = file.read(last - first, dtype="int16")
+            else:
+                samples = (decode(path.read_bytes())[0] * 32768).astype(np.int16)[first:last]
+    except sf.SoundFileError as error:
+        raise DataError(f"no audio ({getattr(error, 'error_string', error)})") from None
+    if len(samples) < last - first:
+        raise DataError("the file is cut short")
+    buffer = io.BytesIO()
+    sf.write(buffer, samples, rate_hz, format="WAV", subtype="PCM_16")
+    return buffer.getvalue()
+
+
+def read_file(name: str, audio_hash: str) -> bytes:
+    """The bytes of a file that is no shard, or those that `part` makes of a part of it.
+
+    Args:
+        name: @CORPUS/PATH, or @CORPUS/PATH#FIRST-LAST.
         audio_hash: xxh3_128 of the bytes, as they were when the corpus was taken in.
 
     Raises:
@@ -102,16 +135,19 @@ def read_file(name: str, audio_hash: str) -> bytes:
     """
     corpus, _, path = name.removeprefix(IN_PLACE).partition("/")
     link = files_of(corpus)
-    file = Path(os.path.realpath(link)) / path
+    frames = PART.search(path)
+    file = Path(os.path.realpath(link)) / (path[: frames.start()] if frames else path)
     again = f"`dvc repro --force fetch@{corpus}` takes in what is there now"
     if not link.is_dir():
         raise DataError(
             f"{file} is not there: {link} must be a link to the folder of corpus {corpus}; {again}"
         )
     try:
-        data = file.read_bytes()
+        data = part(file, *map(int, frames.groups())) if frames else file.read_bytes()
     except OSError as error:
         raise DataError(f"{file} cannot be read: {error.strerror}; {again}") from None
+    except DataError:
+        data = b""
     if xxhash.xxh3_128_hexdigest(data) != audio_hash:
         raise DataError(f"{file} has changed since corpus {corpus} was taken in; {again}")
     return data

@@ -98,19 +98,48 @@ def test_a_changed_file_is_named(mine: Path, change: str) -> None:
 
 
 def test_what_cannot_stay(mine: Path) -> None:
-    """A part of a file, a name that no table can hold, and files without a folder in common."""
+    """A part of a file that loses samples, a name that no table can hold, one like a part's."""
     put(mine, {"wav.scp": "a wav/a.wav\n", "segments": "a-1 a 0 0.2\n"})
-    with pytest.raises(
-        DataError, match=r"corpora\.c\.copy: 'a-1' is a part of .*wav/a\.wav; set c"
-    ):
+    put(mine, {"wav/a.wav": encoded("OGG")})
+    message = r"corpora\.c\.copy: parts of .*a\.wav, which is OGG, VORBIS, cannot .*; set copy"
+    with pytest.raises(DataError, match=message):
         fetched(mine)
     old = os.fsdecode("声".encode("cp932"))
     put(mine, {f"zip/{old}.wav": WAV})
-    with pytest.raises(DataError, match=r"corpora\.c\.copy: '.*' is no UTF-8"):
+    with pytest.raises(DataError, match=r"corpora\.c\.copy: '.*' is no name that a table"):
         fetched(mine / "zip")
+    put(mine, {"own.tsv": "audio\ttext\npart#0-1\tはい\n", "part#0-1": WAV})
+    with pytest.raises(DataError, match=r"corpora\.c\.copy: '.*part#0-1' .* ends as a part's; set"):
+        fetched(mine / "own.tsv")
     # No file at all is for the manifest to say.
     put(mine, {"none.tsv": "audio\ttext\nnone.wav\tない\n"})
     assert fetched(mine / "none.tsv")["none"]["flags"] == ["audio_missing"]
+
+
+def test_parts_of_files(mine: Path) -> None:
+    """The same samples as of copies; a change elsewhere in the file is none of theirs."""
+    put(
+        mine, {"wav.scp": "a wav/a.wav\nb wav/x/v1.2\n", "text": "a-1 はい\na-2 いいえ\nb-1 ない\n"}
+    )
+    put(mine, {"segments": "a-1 a 0 0.2\na-2 a 0.1 0.3\nb-1 b 0.05 0.25\n"})
+    copied = fetched(mine, copy=True)
+    spoken = {id_: ShardReader(Path("data/raw")).row_bytes(row) for id_, row in copied.items()}
+    rows = fetched(mine)
+    reader = ShardReader(Path("data/raw"))
+    assert rows["a-2"]["shard"].startswith("@c/a.wav#")
+    assert {id_: reader.row_bytes(row) for id_, row in rows.items()} == spoken
+    file = mine / "wav/a.wav"
+    file.write_bytes(WAV[:-1] + bytes([WAV[-1] ^ 1]))
+    assert reader.row_bytes(rows["a-1"]) == spoken["a-1"]
+    file.write_bytes(WAV[:-2000])
+    with pytest.raises(DataError, match=r"utterance a-2: .*wav/a\.wav has changed since"):
+        reader.row_bytes(rows["a-2"])
+    file.write_bytes(b"no audio")
+    with pytest.raises(DataError, match=r"utterance a-1: .*wav/a\.wav has changed since"):
+        reader.row_bytes(rows["a-1"])
+    file.unlink()
+    with pytest.raises(DataError, match=r"utterance a-1: .*wav/a\.wav cannot be read: No such"):
+        reader.row_bytes(rows["a-1"])
 
 
 @pytest.mark.skipif(not Path("/dev/shm").is_dir(), reason="needs /dev/shm, as Linux has it")

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from galgame_asr.core.params import parse
-from galgame_asr.corpora.recordings import fetch, subtitles
+from galgame_asr.core.reader import ShardReader
+from galgame_asr.corpora.recordings import containers, fetch, subtitles
 from galgame_asr.corpora.recordings.params import Recordings
 from galgame_asr.corpora.recordings.timing import Cue
 from galgame_asr.messages.errors import DataError
@@ -207,6 +208,26 @@ def test_cues_become_utterances_and_drafts(film: Path) -> None:
     start_s, end_s = bounds[0] + 0.6
     assert f"1-{start_s:.3f}-{end_s:.3f}" in rows
     assert not {row["upstream_set"] for row in rows.values()} & {"draft", "train", "dev", "test"}
+
+
+def test_recordings_that_stay(film: Path) -> None:
+    """The same rows and samples as of copies, read out of the files; not of what loses samples."""
+    bounds = np.load(film.parent / "bounds.npy")
+    put(film, {"1.srt": srt(bounds, ["一", "二", "三"])})
+    with pytest.raises(DataError, match=r"copy: parts of .*1\.mp4, which is nothing that libsndf"):
+        manifest(entry(film, 2, copy=False))
+    write(film / "1.flac", np.concatenate(list(containers.read(film / "1.mp4"))))
+    (film / "1.mp4").unlink()
+    copied = manifest(entry(film, 2))
+    spoken = {id_: ShardReader(Path("data/raw")).read_row(row) for id_, row in copied.items()}
+    (film.parent / "data").rename(film.parent / "old")
+    rows = manifest(entry(film, 2, copy=False))
+    assert rows.keys() == copied.keys()
+    for id_, row in rows.items():
+        assert row["shard"].startswith("@c/1.flac#")
+        assert (row["text"], row["flags"]) == (copied[id_]["text"], [])
+        own = ShardReader(Path("data/raw")).read_row(row)
+        np.testing.assert_allclose(own, spoken[id_], atol=2 / 32768)
 
 
 def test_a_recording_without_subtitles_is_drafts(film: Path) -> None:

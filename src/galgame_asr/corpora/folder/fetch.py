@@ -1,20 +1,17 @@
 """The user's own recordings: a folder of audio and text files, a table, or Kaldi's lists."""
 
 import contextlib
-import io
 import os
-import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from unicodedata import normalize
 
-import numpy as np
 import soundfile as sf
 
-from galgame_asr.core.paths import NOT_SPEECH, files_of
-from galgame_asr.core.reader import decode, is_counted
+from galgame_asr.core.paths import NOT_SPEECH
+from galgame_asr.core.reader import decode, is_counted, part
 from galgame_asr.corpora.common.types import UpstreamSet
 from galgame_asr.corpora.folder import lists
 from galgame_asr.corpora.folder.lists import Recording
@@ -22,6 +19,7 @@ from galgame_asr.corpora.folder.params import Folder, Kaldi
 from galgame_asr.messages.console import log
 from galgame_asr.messages.errors import DataError
 from galgame_asr.shards import folder as shards
+from galgame_asr.shards import in_place
 from galgame_asr.shards.folder import Shard, Utterance
 
 EXTENSIONS = {".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff"}
@@ -33,7 +31,6 @@ OTHER_MEDIA = {
 FORK = "._"  # how macOS begins the name of a second file where a disk has no room in the first
 SHOWN = 5
 MAX_OVERSHOOT_S = 0.5  # of a segment's end, which is rounded: as Kaldi's extract-segments
-NO_ID = re.compile("[\0\ud800-\udfff]")  # ends a name in a tar, or is half of a character
 
 
 def fetch(name: str, corpus: Folder, directory: Path) -> list[Shard]:
@@ -44,8 +41,9 @@ def fetch(name: str, corpus: Folder, directory: Path) -> list[Shard]:
         found = [replace(one, text=None) for one in found if one.audio]
     root = None
     if not corpus.copy:
-        with _named(f"corpora.{name}.copy"):
-            root = _link(files_of(name), found)
+        files = [(one.audio, one.span_s) for one in found if one.audio and _is_file(one)]
+        cut = dict.fromkeys(file for file, span_s in files if span_s)
+        root = in_place.link(name, [file for file, _ in files], cut)
         log.info("%s: its audio stays in %s", name, root)
     write = partial(_write, directory, corpus.shard_size, root)
     if corpus.test_ids is None:
@@ -72,32 +70,6 @@ def _named(key: str) -> Iterator[None]:
         raise DataError(f"{key}: {error.filename} cannot be read: {error.strerror}") from None
 
 
-def _link(link: Path, found: Sequence[Recording]) -> Path:
-    """Link the folder below which all audio lies, and give it; what is stored is relative to it.
-
-    Raises:
-        DataError: there is none, or audio is a part of a file.
-    """
-    for recording in found:
-        if recording.span_s:
-            raise DataError(f"{recording.id!r} is a part of {recording.audio}; set copy to true")
-    files = [r.audio.absolute() for r in found if r.audio and _is_file(r)]
-    for file in files:
-        if NO_ID.search(str(file)):
-            raise DataError(f"{str(file)!r} is no UTF-8, as names in tables are; set copy to true")
-    # Without a file there is nothing to link; the manifest will say of each that it is missing.
-    root = Path(os.path.commonpath([file.parent for file in files] or [Path.cwd()]))
-    if root == Path(root.anchor):
-        raise DataError(
-            f"{files[0]} and {files[-1]} lie below no common folder, as audio that stays must; set "
-            "copy to true"
-        )
-    link.parent.mkdir(parents=True, exist_ok=True)
-    link.unlink(missing_ok=True)
-    link.symlink_to(root)
-    return root
-
-
 def _write(
     directory: Path,
     shard_size: int,
@@ -110,10 +82,10 @@ def _write(
 
     def utterances(start: int) -> Iterator[Utterance]:
         for recording in found[start:]:
-            extension, audio = _audio(recording)
+            extension, audio, frames = _audio(recording)
             file = None
             if root is not None and recording.audio is not None and audio is not None:
-                file = recording.audio.absolute().relative_to(root).as_posix()
+                file = in_place.place(root, recording.audio, frames)
             yield Utterance(recording.id, extension, audio, recording.text, file)
 
     return shards.write(
@@ -146,23 +118,27 @@ def recordings(path: Path, kaldi: Kaldi | None = None) -> list[Recording]:
     if not in_order:
         raise DataError(f"{path} holds no recording ({', '.join(sorted(EXTENSIONS))})")
     for recording in in_order:
-        if NO_ID.search(recording.id):
+        if in_place.NO_NAME.search(recording.id):
             raise DataError(f"{path}: {recording.id!r} is no id; allowed: whole characters, no NUL")
     return in_order
 
 
-def _audio(recording: Recording) -> tuple[str, bytes | None]:
-    """Extension and bytes of an utterance's audio; without bytes where there is no file."""
+def _audio(recording: Recording) -> tuple[str, bytes | None, tuple[int, int] | None]:
+    """Extension and bytes of an utterance's audio, and its frames if it is a part of a file.
+
+    Without bytes where there is no file.
+    """
     path = recording.audio
     if path is None or not _is_file(recording):
-        return "wav", None
+        return "wav", None, None
     if recording.span_s is None:
         try:
-            return path.suffix.lstrip(".").lower(), path.read_bytes()
+            return path.suffix.lstrip(".").lower(), path.read_bytes(), None
         except OSError as error:
             raise DataError(f"{recording.id!r}: {path} cannot be read: {error.strerror}") from None
     try:
-        return "wav", _cut(path, *recording.span_s)
+        frames = _frames(path, *recording.span_s)
+        return "wav", part(path, *frames), frames
     except (DataError, sf.SoundFileError) as error:
         raise DataError(f"segment {recording.id!r} of {path}: {error}") from None
 
@@ -176,28 +152,16 @@ def _is_file(recording: Recording) -> bool:
         ) from None
 
 
-def _cut(path: Path, start_s: float, end_s: float) -> bytes:
-    """A part of an audio file as WAV; one that ends a little behind the file's end ends there."""
+def _frames(path: Path, start_s: float, end_s: float) -> tuple[int, int]:
+    """A part of an audio file in its frames; one that ends a little behind its end ends there."""
     with sf.SoundFile(path) as file:
         rate_hz, frames = file.samplerate, file.frames
-        first, last = round(start_s * rate_hz), round(end_s * rate_hz)
-        whole = None
         if not is_counted(file, path.stat().st_size):
-            whole = (decode(path.read_bytes())[0] * 32768).astype(np.int16)
-            frames = len(whole)
-        if first >= frames or last > frames + MAX_OVERSHOOT_S * rate_hz:
-            raise DataError(f"it ends at {end_s:g} s, and the file at {frames / rate_hz:g} s")
-        last = min(last, frames)
-        if whole is None:
-            file.seek(first)
-            samples = file.read(last - first, dtype="int16")
-        else:
-            samples = whole[first:last]
-    if len(samples) < last - first:
-        raise DataError("the file is cut short")
-    buffer = io.BytesIO()
-    sf.write(buffer, samples, rate_hz, format="WAV", subtype="PCM_16")
-    return buffer.getvalue()
+            frames = len(decode(path.read_bytes())[0])
+    first, last = round(start_s * rate_hz), round(end_s * rate_hz)
+    if first >= frames or last > frames + MAX_OVERSHOOT_S * rate_hz:
+        raise DataError(f"it ends at {end_s:g} s, and the file at {frames / rate_hz:g} s")
+    return first, min(last, frames)
 
 
 def _tree(root: Path) -> Iterator[Recording]:

@@ -13,7 +13,7 @@ import soundfile as sf
 from rapidfuzz.distance import Levenshtein
 
 from galgame_asr.core import processes
-from galgame_asr.core.reader import SAMPLE_RATE_HZ
+from galgame_asr.core.reader import SAMPLE_RATE_HZ, part
 from galgame_asr.corpora.recordings import containers, subtitles, timing
 from galgame_asr.corpora.recordings.params import Recordings
 from galgame_asr.corpora.recordings.speech import Audio, Heard, Span, hear
@@ -21,6 +21,7 @@ from galgame_asr.corpora.recordings.timing import Cue
 from galgame_asr.messages.console import Progress, log
 from galgame_asr.messages.errors import DataError
 from galgame_asr.shards import folder as shards
+from galgame_asr.shards import in_place
 from galgame_asr.shards.folder import DRAFT, PSEUDO, Shard, Utterance
 
 MEDIA = {
@@ -64,8 +65,16 @@ class Piece:
 
 
 def fetch(name: str, corpus: Recordings, directory: Path) -> list[Shard]:
-    """Cut the recordings into shards, each of one upstream set; see `corpora.fetch`."""
+    """Cut the recordings into shards, each of one upstream set; see `corpora.fetch`.
+
+    Where they stay, list their parts.
+    """
     found = recordings(Path(corpus.path))
+    root = None
+    if not corpus.copy:
+        files = [recording.file for recording in found]
+        root = in_place.link(name, files, files)
+        log.info("%s: its audio stays in %s", name, root)
     pieces: list[Piece] = []
     with (
         Progress(f"listen to {name}", total=len(found), unit="files") as progress,
@@ -74,13 +83,15 @@ def fetch(name: str, corpus: Recordings, directory: Path) -> list[Shard]:
         for own in pool.map(partial(_pieces, corpus=corpus), found):
             pieces += own
             progress.update(1)
+    utterances = _copies if root is None else partial(_places, root)
     made: list[Shard] = []
     # In this order: of two equal rows the later has the flag.
     for kind, upstream_set in (("cues", None), ("pseudo", PSEUDO), ("drafts", DRAFT)):
         own = [piece for piece in pieces if piece.upstream_set == upstream_set]
         made += shards.write(
-            directory, f"{name}-{kind}", partial(_utterances, own),
+            directory, f"{name}-{kind}", partial(utterances, own),
             shard_size=corpus.shard_size, total=len(own), upstream_set=upstream_set,
+            suffix=shards.TAR if root is None else shards.FILES,
         )  # fmt: skip
     return made
 
@@ -238,12 +249,20 @@ def speech(heard: Heard) -> list[Span]:
     return [span for span in timing.with_margins(pieces, heard.duration_s) if span]
 
 
-def _utterances(pieces: Sequence[Piece], start: int) -> Iterator[Utterance]:
+def _copies(pieces: Sequence[Piece], start: int) -> Iterator[Utterance]:
     for file, own in itertools.groupby(pieces[start:], key=lambda piece: piece.file):
         audio = _decoded(file)
         for piece in own:
             first, last = (round(time_s * SAMPLE_RATE_HZ) for time_s in piece.span_s)
             yield Utterance(piece.id, "flac", _flac(audio[first:last]), piece.text)
+
+
+def _places(root: Path, pieces: Sequence[Piece], start: int) -> Iterator[Utterance]:
+    for piece in pieces[start:]:
+        file, of = piece.file, sf.info(piece.file)
+        first, last = (min(round(time_s * of.samplerate), of.frames) for time_s in piece.span_s)
+        audio, place = part(file, first, last), in_place.place(root, file, (first, last))
+        yield Utterance(piece.id, "wav", audio, piece.text, place)
 
 
 def _decoded(file: Path) -> Audio:
