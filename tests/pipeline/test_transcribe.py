@@ -25,6 +25,7 @@ from galgame_asr.families.common.params import ComputeParams
 from galgame_asr.families.common.transcript import Transcript
 from galgame_asr.messages.errors import ConfigError, DataError
 from galgame_asr.shards import tar
+from tests import nanos
 from tests.conftest import REPOSITORY
 from tests.models import JAPANESE, WHISPER_JAPANESE, build, build_whisper, log_prob
 
@@ -61,6 +62,30 @@ def test_processes_share_the_work_and_change_nothing(rows: pd.DataFrame, task: T
     bad.loc[3, "offset"] = 0
     with pytest.raises(DataError, match=r"utterance u3: .*no audio"):
         transcribe(bad, in_processes(task, 2))
+
+
+def test_labels_are_aligned_where_a_model_can(
+    rows: pd.DataFrame, task: Task, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """By the CTC branch, in one process or several; the texts stay. Without a branch all stays."""
+    rows = rows.assign(text="あ")  # which has room in the shortest
+    alone = transcribe(rows, task)
+    caplog.set_level(logging.INFO, "galgame_asr")
+    assert transcribe(rows, dataclasses.replace(task, align=True)) == alone
+    assert "base has no CTC branch" in caplog.text
+    branch = nanos.add_ctc(build(tmp_path / "branch"), layers=1)
+    aligning = dataclasses.replace(task, checkpoint=branch, align=True)
+    found = transcribe(rows, aligning)
+    assert [dataclasses.replace(one, fit=None) for one in found] == alone
+    fits = [one.fit for one in found if one.fit]
+    assert len(fits) == len(rows)
+    assert len({fit.log_prob for fit in fits}) == len(rows)
+    for together, fit, duration_s in zip(
+        transcribe(rows, in_processes(aligning, 2)), fits, rows["duration_s"], strict=True
+    ):
+        assert together.fit is not None
+        assert together.fit.log_prob == pytest.approx(fit.log_prob, rel=1e-3)
+        assert 0 <= fit.lead_s + fit.tail_s <= duration_s + 0.1
 
 
 def test_parts_are_transcribed_by_one_model(

@@ -38,6 +38,10 @@ SCHEMA = pa.schema(
         ("length_ratio", pa.list_(pa.float64())),
         # Of a token of the hypothesis, natural logarithm; missing where a runtime does not tell.
         ("log_prob", pa.list_(pa.float64())),
+        # How the label fits, as in `LabelFit`; missing without a CTC branch.
+        ("label_log_prob", pa.list_(pa.float64())),
+        ("lead_s", pa.list_(pa.float64())),
+        ("tail_s", pa.list_(pa.float64())),
         ("flags", pa.list_(pa.string())),
         # What two models hear alike and the label does not say; missing elsewhere.
         ("proposal", pa.string()),
@@ -45,11 +49,17 @@ SCHEMA = pa.schema(
 )
 DIGITS = 4  # of figures
 SHOWN = 5  # ids named in a message
+FITS = ("label_log_prob", "lead_s", "tail_s")
 # Where the bars of histograms begin; the last has no end.
+PROBABLE = (-100.0, -3.0, -2.0, -1.0, -0.5, -0.3, -0.2, -0.1, -0.05, -0.02, -0.01)
+SILENCES = (0.0, 0.1, 0.2, 0.3, 0.5, 1.0, 2.0, 5.0)
 EDGES = {
     "kana_cer": (0.0, 0.05, 0.1, 0.15, 0.2, 0.3, 0.5, 0.75, 1.0, 2.0),
     "length_ratio": (0.0, 0.25, 0.5, 0.7, 0.8, 0.9, 1.0, 1.1, 1.2, 1.5, 2.0, 4.0),
-    "log_prob": (-100.0, -3.0, -2.0, -1.0, -0.5, -0.3, -0.2, -0.1, -0.05, -0.02, -0.01),
+    "log_prob": PROBABLE,
+    "label_log_prob": PROBABLE,
+    "lead_s": SILENCES,
+    "tail_s": SILENCES,
 }
 
 
@@ -84,6 +94,10 @@ def compare(
         id=labels["id"],
         label=labels["text"],
         log_prob=np.round(np.column_stack(log_probs).astype(float), DIGITS).tolist(),
+        **{
+            name: np.column_stack([table[name] for table in heard]).astype(float).tolist()
+            for name in FITS
+        },
     )
 
 

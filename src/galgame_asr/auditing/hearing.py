@@ -7,13 +7,14 @@ interrupted ends in the same bytes.
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from galgame_asr.core import tables
 from galgame_asr.decoding.transcribe import Task, transcribe_parts
-from galgame_asr.families.common.transcript import Transcript
+from galgame_asr.families.common.transcript import LabelFit, Transcript
 from galgame_asr.manifests.hashing import unit_hash
 from galgame_asr.messages.console import log
 from galgame_asr.messages.errors import DataError
@@ -21,12 +22,17 @@ from galgame_asr.messages.errors import DataError
 # Of a part: minutes of a GPU, and so long that lengths still sort into batches without padding.
 ROWS = 5000
 SALT = "audit"
+DIGITS = 3  # of how labels fit
 SCHEMA = pa.schema(
     [
         ("id", pa.string()),
         ("text", pa.string()),
         ("tokens", pa.int32()),
         ("log_prob", pa.float64()),  # of all tokens; missing where a runtime does not tell
+        # How the label fits, as in `LabelFit`; missing without a CTC branch.
+        ("label_log_prob", pa.float64()),
+        ("lead_s", pa.float64()),
+        ("tail_s", pa.float64()),
     ]
 )
 
@@ -87,5 +93,15 @@ def read(path: Path) -> pd.DataFrame:
 
 
 def _table(rows: pd.DataFrame, transcripts: Sequence[Transcript]) -> pd.DataFrame:
-    values = [transcript.as_row() for transcript in transcripts]
-    return pd.DataFrame(values, columns=["text", "tokens", "log_prob"]).assign(id=rows["id"])
+    values = []
+    for transcript in transcripts:
+        fit = transcript.fit or LabelFit(np.nan, np.nan, np.nan)
+        values.append(
+            transcript.as_row()
+            | {
+                "label_log_prob": round(fit.log_prob, DIGITS),
+                "lead_s": round(fit.lead_s, DIGITS),
+                "tail_s": round(fit.tail_s, DIGITS),
+            }
+        )
+    return pd.DataFrame(values, columns=SCHEMA.names[1:]).assign(id=rows["id"])

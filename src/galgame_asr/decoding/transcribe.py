@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from concurrent.futures import as_completed
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from itertools import compress
 from multiprocessing.sharedctypes import Synchronized
@@ -25,7 +25,7 @@ from galgame_asr.decoding.transcripts import Transcripts, keys
 from galgame_asr.families.common import compute, hotwords
 from galgame_asr.families.common.batching import by_length, num_frames, window_frames
 from galgame_asr.families.common.defaults import max_spoken_tokens
-from galgame_asr.families.common.family import FrontEnd, Recogniser, Search
+from galgame_asr.families.common.family import Aligner, FrontEnd, Recogniser, Search
 from galgame_asr.families.common.params import ComputeParams, Prompt
 from galgame_asr.families.common.transcript import Transcript
 from galgame_asr.messages.console import Progress, log
@@ -56,6 +56,7 @@ class Task:
     speed: Path | None = None  # a file to record in how fast one process was
     # Of an utterance that cannot be read the text is empty, which is said; else it is an error.
     skip_unreadable: bool = False
+    align: bool = False  # whether transcripts tell how the rows' texts fit, where a model can
 
     @property
     def window(self) -> int | None:
@@ -148,6 +149,7 @@ class Decoder:
     def __init__(self, task: Task, device: torch.device) -> None:
         self.task, self.device = task, device
         self.family: Recogniser = runtimes.load(task.family, task.checkpoint, options=task.options)
+        self.aligner = self._aligner()
         self.family.model.to(device)
         self.reader = ShardReader(task.raw)
         precision = compute.precision(task.compute, device)
@@ -155,9 +157,30 @@ class Decoder:
         self.autocast = compute.autocast(device, precision)
         self.used = compute.used(device, precision)
 
+    def _aligner(self) -> Aligner | None:
+        if not self.task.align:
+            return None
+        if isinstance(self.family, Aligner) and self.family.take_branch():
+            return self.family
+        log.info("%s has no CTC branch: how labels fit is not told", self.task.checkpoint)
+        return None
+
     def __call__(self, rows: Sequence[Row]) -> list[Transcript]:
         """One transcript for each row; longer audio than a piece may be goes through VAD."""
         audios = [self._audio(row) for row in rows]
+        transcripts = self._transcripts(rows, audios)
+        if self.aligner is None:
+            return transcripts
+        long = [index for index, audio in enumerate(audios) if len(audio) >= SHORTEST]
+        if long:
+            features = [self.family.features(audios[index]) for index in long]
+            with self.autocast:
+                fits = self.aligner.align(features, [rows[index]["text"] for index in long])
+            for index, fit in zip(long, fits, strict=True):
+                transcripts[index] = replace(transcripts[index], fit=fit)
+        return transcripts
+
+    def _transcripts(self, rows: Sequence[Row], audios: list[Audio]) -> list[Transcript]:
         prompts = [
             hotwords.told(self.task.prompt, f"{row['corpus']}/{row['id']}", row["text"])
             for row in rows

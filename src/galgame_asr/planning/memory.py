@@ -34,7 +34,7 @@ class Memory:
     weights: int
     gradients: int
     optimizer: int
-    activations: int  # alive at the end of the forward pass
+    activations: int  # and the batch, alive at the end of the forward pass
     peak: int  # of all together, at any moment
 
 

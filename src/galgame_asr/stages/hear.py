@@ -7,7 +7,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import replace
 
-from galgame_asr.auditing.hearing import hear, sampled
+from galgame_asr.auditing.hearing import SCHEMA, hear, sampled
 from galgame_asr.core import processes, utterances
 from galgame_asr.core.params import load
 from galgame_asr.core.paths import HEARD, MACHINE, MODELS, RAW, SPLIT
@@ -41,12 +41,16 @@ def main(arguments: Sequence[str]) -> None:
         batch_frames=machine.decode_batch_frames,
         processes=machine.processes,
         skip_unreadable=True,
+        align=True,
     )
     table = SPLIT / "train.parquet"
     rows = sampled(utterances.read(table), corpus, sample)
     log.info("%d utterances, %.2f hours", len(rows), rows["duration_s"].sum() / 3600)
     search = replace(params, checkpoints=("any",))  # which others are decoded changes nothing
-    depends = {"corpus": corpus, "sample": sample, "prompt": prompt, "decode": search}
+    depends = {
+        "corpus": corpus, "sample": sample, "prompt": prompt, "decode": search,
+        "columns": SCHEMA.names,
+    }  # fmt: skip
     with scratch([table, MODELS / checkpoint], {**depends, "compute": compute_params}) as parts:
         hear(rows, task, parts, HEARD / corpus / f"{checkpoint}.parquet")
 

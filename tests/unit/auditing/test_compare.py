@@ -24,7 +24,7 @@ SAID = "葵、おはよう。"  # アオイオハヨオ
 def heard(*texts: str, tokens: int = 4, log_prob: float | None = -2.0) -> pd.DataFrame:
     return pd.DataFrame(
         {"id": [f"u{n}" for n in range(len(texts))], "text": texts, "tokens": tokens,
-         "log_prob": log_prob}
+         "log_prob": log_prob, "label_log_prob": -0.5, "lead_s": 0.1, "tail_s": np.nan}
     )  # fmt: skip
 
 
@@ -61,6 +61,7 @@ def test_figures_are_those_of_kana_and_tokens() -> None:
     assert row["kana_cer"] == [round(4 / 3, 4)]
     assert row["length_ratio"] == [round(3 / 7, 4)]
     assert row["log_prob"] == [-0.5]
+    assert (row["label_log_prob"], row["lead_s"]) == ([-0.5], [0.1])
 
 
 def test_two_models_must_both_be_beyond() -> None:

@@ -12,7 +12,8 @@ class Real:
     """Bytes of tensors that have content."""
 
     weights: int
-    marks: list[int]  # after forward, backward and update of each step, weights included
+    batch: int
+    marks: list[int]  # after forward, backward and update of each step, weights and batch included
     peak: int
 
 
@@ -29,9 +30,10 @@ def both(
             live.add(tensor)
         weights = live.now
         optimizer, batch = _optimizer(model), make_batch()
+        batch_bytes = live.now - weights
         marks = [
             mark
             for _ in range(2)
             for mark in run_step(model, optimizer, batch, "float32", mark=lambda: live.now)
         ]
-    return predicted, Real(weights, marks, live.peak)
+    return predicted, Real(weights, batch_bytes, marks, live.peak)

@@ -8,7 +8,7 @@ import importlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -18,7 +18,7 @@ from torch import nn
 from galgame_asr.families.common.defaults import Defaults
 from galgame_asr.families.common.params import CtcBranch, Prompt
 from galgame_asr.families.common.text_tokens import TextTokenizer
-from galgame_asr.families.common.transcript import Transcript
+from galgame_asr.families.common.transcript import LabelFit, Transcript
 
 # 16 kHz mono samples to float32 features (T, D).
 FrontEnd = Callable[[NDArray[np.float32]], torch.Tensor]
@@ -62,6 +62,22 @@ class Recogniser(Protocol):
         self, features: Sequence[torch.Tensor], prompt: Prompt, search: Search
     ) -> list[Transcript]:
         """Decode a batch, one transcript per item; its text does not depend on the others."""
+
+
+@runtime_checkable
+class Aligner(Protocol):
+    """A recogniser that may tell how labels fit the speech."""
+
+    def take_branch(self) -> bool:
+        """Take what that needs into the model, before it is moved; whether the checkpoint has it.
+
+        Raises:
+            CheckpointError: it is damaged.
+            ConfigError: it cannot be used.
+        """
+
+    def align(self, features: Sequence[torch.Tensor], texts: Sequence[str]) -> list[LabelFit]:
+        """How each label fits its utterance; what one gives does not depend on the others."""
 
 
 class Family(Recogniser, Protocol):

@@ -5,6 +5,16 @@ from typing import Any
 
 
 @dataclass(frozen=True)
+class LabelFit:
+    """How an utterance's label fits its speech, by a CTC branch."""
+
+    # Natural logarithm of a token's probability, over all alignments of the label.
+    log_prob: float
+    lead_s: float  # seconds before the branch hears a token
+    tail_s: float  # and after it heard the last one
+
+
+@dataclass(frozen=True)
 class Transcript:
     """A decoded text and how sure the model is of it."""
 
@@ -13,6 +23,8 @@ class Transcript:
     num_tokens: int
     # Natural logarithm of the probability of all of them; None where a runtime does not tell.
     log_prob: float | None
+    # Where it was asked for, and the model can tell.
+    fit: LabelFit | None = None
 
     def as_row(self) -> dict[str, Any]:
         """The values as they stand in files."""

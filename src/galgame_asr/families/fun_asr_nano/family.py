@@ -25,8 +25,8 @@ from galgame_asr.families.common.defaults import Defaults
 from galgame_asr.families.common.family import Example, Search
 from galgame_asr.families.common.params import CtcBranch, Prompt
 from galgame_asr.families.common.text_tokens import TextTokenizer
-from galgame_asr.families.common.transcript import Transcript
-from galgame_asr.families.fun_asr_nano import ctc_branch
+from galgame_asr.families.common.transcript import LabelFit, Transcript
+from galgame_asr.families.fun_asr_nano import alignment, ctc_branch
 from galgame_asr.families.fun_asr_nano.filter_banks import FilterBanks
 from galgame_asr.families.fun_asr_nano.funasr_parts import tables
 from galgame_asr.families.fun_asr_nano.network import IGNORED, Model
@@ -233,6 +233,24 @@ class FunAsrNano:
         chosen = -nn.functional.cross_entropy(logits, given[is_token], reduction="none")
         parts = torch.split(chosen, [len(row) for row in tokens])
         return [float(part.sum()) for part in parts]
+
+    def take_branch(self) -> bool:
+        """See `Aligner`: the branch for timestamps."""
+        described = read_config(self.directory).get("ctc_decoder")
+        if ctc_branch.OUTPUT not in self.saved or not described:
+            return False
+        self.add_ctc_loss(1.0, "published")
+        self.model.eval()
+        return True
+
+    @torch.no_grad()
+    def align(self, features: Sequence[torch.Tensor], texts: Sequence[str]) -> list[LabelFit]:
+        """See `Aligner`."""
+        device = next(self.model.parameters()).device
+        batch = {name: value.to(device) for name, value in self._speech(features).items()}
+        encoded, lengths = self.encode(batch)
+        labels = [torch.tensor(self.ctc_tokenizer.encode(t), dtype=torch.long) for t in texts]
+        return alignment.fits(self.model, encoded, lengths, labels, self.frontend.lfr_n)
 
     def save(self, directory: Path, tensors: Mapping[str, torch.Tensor] | None = None) -> None:
         """Write a model directory: the files this one was loaded with, and the new weights."""

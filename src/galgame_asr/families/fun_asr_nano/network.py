@@ -135,11 +135,9 @@ class Model(FunASRNano):  # type: ignore[misc]
         loss = nn.functional.cross_entropy(logits.float(), targets)
         if ctc_labels is not None:
             ctc_loss = self._ctc_loss(encoded, lengths, ctc_labels)
-            if self.ctc_unproven:
-                texts = [row[row != IGNORED] for row in ctc_labels]
-                chance = ctc_branch.chance(lengths, texts, self.ctc.ctc_lo.out_features)
-                ctc_branch.say_if_random(float(ctc_loss.detach()), chance)
-                self.ctc_unproven = False
+            self.prove(
+                float(ctc_loss.detach()), lengths, [row[row != IGNORED] for row in ctc_labels]
+            )
             loss = loss + self.ctc_weight * ctc_loss / len(targets)
         return {"loss": loss}
 
@@ -241,16 +239,39 @@ class Model(FunASRNano):  # type: ignore[misc]
         self.ctc_blank = self.llm.config.pad_token_id
         self.ctc_weight = weight
 
-    def _ctc_loss(
-        self, encoded: torch.Tensor, lengths: torch.Tensor, labels: torch.Tensor
-    ) -> torch.Tensor:
+    def ctc_log_probs(self, encoded: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
+        """Log probabilities (B, T, CTC tokens) of each frame, by the branch or head that was added.
+
+        Args:
+            encoded: encoder output (B, T, encoder dim).
+            lengths: its real frames (B,).
+        """
         if self.ctc_head is not None:
             logits = self.ctc_head(encoded)
         else:
             logits = self.ctc.ctc_lo(self.ctc_decoder(encoded, lengths)[0])
+        log_probs: torch.Tensor = logits.float().log_softmax(-1)
+        return log_probs
+
+    def prove(self, loss: float, lengths: torch.Tensor, texts: Sequence[torch.Tensor]) -> None:
+        """Once, say if the branch of the checkpoint knows nothing.
+
+        Args:
+            loss: CTC loss of a batch, summed.
+            lengths: its real frames (B,).
+            texts: the tokens of each label.
+        """
+        if self.ctc_unproven:
+            chance = ctc_branch.chance(lengths, texts, self.ctc.ctc_lo.out_features)
+            ctc_branch.say_if_random(loss, chance)
+            self.ctc_unproven = False
+
+    def _ctc_loss(
+        self, encoded: torch.Tensor, lengths: torch.Tensor, labels: torch.Tensor
+    ) -> torch.Tensor:
         is_label = labels != IGNORED
         return nn.functional.ctc_loss(
-            logits.float().log_softmax(-1).transpose(0, 1),
+            self.ctc_log_probs(encoded, lengths).transpose(0, 1),
             labels[is_label],
             lengths.long(),
             is_label.sum(1),
