@@ -42,7 +42,8 @@ def fits(
         blank=model.ctc_blank,
         reduction="none",
     )
-    model.prove(float(losses[losses.isfinite()].sum()), lengths, labels)
+    if model.ctc_unproven:
+        model.prove(losses[losses.isfinite()].sum(), lengths, labels)
     by_token = (-losses / counts.clamp(min=1)).clamp(min=LEAST).tolist()
     is_token = (log_probs.argmax(-1) != model.ctc_blank).cpu()
     step_s = stacked * FRAME_S

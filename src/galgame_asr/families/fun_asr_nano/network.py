@@ -135,9 +135,8 @@ class Model(FunASRNano):  # type: ignore[misc]
         loss = nn.functional.cross_entropy(logits.float(), targets)
         if ctc_labels is not None:
             ctc_loss = self._ctc_loss(encoded, lengths, ctc_labels)
-            self.prove(
-                float(ctc_loss.detach()), lengths, [row[row != IGNORED] for row in ctc_labels]
-            )
+            if self.ctc_unproven:
+                self.prove(ctc_loss.detach(), lengths, [row[row != IGNORED] for row in ctc_labels])
             loss = loss + self.ctc_weight * ctc_loss / len(targets)
         return {"loss": loss}
 
@@ -253,18 +252,19 @@ class Model(FunASRNano):  # type: ignore[misc]
         log_probs: torch.Tensor = logits.float().log_softmax(-1)
         return log_probs
 
-    def prove(self, loss: float, lengths: torch.Tensor, texts: Sequence[torch.Tensor]) -> None:
-        """Once, say if the branch of the checkpoint knows nothing.
+    def prove(
+        self, loss: torch.Tensor, lengths: torch.Tensor, texts: Sequence[torch.Tensor]
+    ) -> None:
+        """See by a first batch whether the branch of the checkpoint knows anything; say if not.
 
         Args:
-            loss: CTC loss of a batch, summed.
+            loss: CTC loss of the batch, summed.
             lengths: its real frames (B,).
             texts: the tokens of each label.
         """
-        if self.ctc_unproven:
-            chance = ctc_branch.chance(lengths, texts, self.ctc.ctc_lo.out_features)
-            ctc_branch.say_if_random(loss, chance)
-            self.ctc_unproven = False
+        chance = ctc_branch.chance(lengths, texts, self.ctc.ctc_lo.out_features)
+        ctc_branch.say_if_random(float(loss), chance)
+        self.ctc_unproven = False
 
     def _ctc_loss(
         self, encoded: torch.Tensor, lengths: torch.Tensor, labels: torch.Tensor

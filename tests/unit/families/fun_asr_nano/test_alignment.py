@@ -49,9 +49,7 @@ def fits(frames: list[int], *labels: list[int]) -> list[Any]:
     """Of a branch that is sure of a token in each frame, 60 ms apart."""
     log_probs = torch.nn.functional.one_hot(torch.tensor(frames), BLANK + 1).float().mul(20)
     rows = log_probs.log_softmax(-1).expand(len(labels), -1, -1)
-    model: Any = SimpleNamespace(
-        ctc_log_probs=lambda *_: rows, ctc_blank=BLANK, prove=lambda *_: None
-    )
+    model: Any = SimpleNamespace(ctc_log_probs=lambda *_: rows, ctc_blank=BLANK, ctc_unproven=False)
     lengths = torch.tensor([len(frames)] * len(labels))
     tokens = [torch.tensor(label, dtype=torch.long) for label in labels]
     return alignment.fits(model, rows, lengths, tokens, 6)
