@@ -20,8 +20,9 @@ repro: .dvc/tmp/links ## set up, run the pipeline as params.yaml says, show the 
 same: .venv/run ## is the committed run what this code makes here? runs the default anew
 	python -m tests.same
 
+# Two processes share the cores: threads beside them would only wait for each other.
 test: .venv/dev ## set up, run all tests
-	pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder --durations=30
+	OMP_NUM_THREADS=1 pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder --durations=30
 
 rehearsal: .dvc/tmp/links ## a run in small, in a copy: make rehearsal PROFILE=galgame, or PROFILE="galgame mixed"
 	PYTHONPATH=src python -m galgame_asr.planning.rehearsal $(PROFILE)

@@ -75,6 +75,8 @@ LEFT_OUT = {
     "docs/rented-machines.md: make rehearsal PROFILE=galgame": "20 minutes and 60 GB of disk",
     "docs/adding.md: make lint types": "CI has run it",
     "docs/rented-machines.md: make gpu": "needs a GPU; its parts on a CPU are a test",
+    "docs/rented-machines.md: galgame-asr plan": "a test; minutes",
+    "docs/rented-machines.md: galgame-asr plan --measure": "a test; minutes",
     "Makefile: make check": "lint, types and test",
     "Makefile: make fuzz": "its beginning is a test; the whole takes long",
     "Makefile: make constraints": "what PyPI has today decides its result",
