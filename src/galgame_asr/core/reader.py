@@ -102,22 +102,29 @@ def part(path: Path, first: int, last: int) -> bytes:
         last: the frame after its last.
 
     Raises:
-        DataError: it is no audio, or ends before.
+        DataError: it is no audio, or ends before, or there are no such frames.
         OSError: it cannot be read.
     """
-    size = path.stat().st_size
+    if first >= last:
+        raise DataError(f"no frame is from {first} to before {last}")
+    with path.open("rb"):  # libsndfile does not say why not
+        size = path.stat().st_size
     try:
         with sf.SoundFile(path) as file:
             rate_hz = file.samplerate
             if is_counted(file, size):
                 file.seek(first)
-                samples = file.read(last - first, dtype="int16")
+                # Floats become integers without being scaled.
+                kind = "float32" if file.subtype in ("FLOAT", "DOUBLE") else "int16"
+                samples = file.read(last - first, dtype=kind)
             else:
-                samples = (decode(path.read_bytes())[0] * 32768).astype(np.int16)[first:last]
-    except sf.SoundFileError as error:
+                samples = decode(path.read_bytes())[0][first:last]
+    except (sf.SoundFileError, TypeError) as error:  # .raw says nothing of itself
         raise DataError(f"no audio ({getattr(error, 'error_string', error)})") from None
     if len(samples) < last - first:
         raise DataError("the file is cut short")
+    if samples.dtype != np.int16:
+        samples = np.round(np.clip(samples * 32768, -32768, 32767)).astype(np.int16)
     buffer = io.BytesIO()
     sf.write(buffer, samples, rate_hz, format="WAV", subtype="PCM_16")
     return buffer.getvalue()

@@ -45,9 +45,14 @@ def link(corpus: str, files: Collection[Path], cut: Collection[Path] = ()) -> Pa
     except DataError as error:
         raise DataError(f"corpora.{corpus}.copy: {error}; set copy to true") from None
     at = files_of(corpus)
-    at.parent.mkdir(parents=True, exist_ok=True)
-    at.unlink(missing_ok=True)
-    at.symlink_to(root)
+    try:
+        at.parent.mkdir(parents=True, exist_ok=True)
+        at.unlink(missing_ok=True)
+        at.symlink_to(root)
+    except OSError as error:
+        raise DataError(
+            f"corpora.{corpus}.copy: {at} must be a link to {root}: {error.strerror}; move it away"
+        ) from None
     return root
 
 
@@ -69,9 +74,11 @@ def _refuse_lossy(file: Path) -> None:
         with sf.SoundFile(file) as opened:
             found = f"{opened.format}, {opened.subtype}"
             is_exact = opened.format in LOSSLESS and opened.subtype.startswith(SAMPLES)
-            if is_exact and is_counted(opened, file.stat().st_size):
+            if not is_counted(opened, file.stat().st_size):
+                found += ", and does not say how long it is"
+            elif is_exact:
                 return
-    except sf.SoundFileError:
+    except (sf.SoundFileError, TypeError):
         found = "nothing that libsndfile reads"
     raise DataError(
         f"parts of {file}, which is {found}, cannot be read alone; those of "

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from galgame_asr.core.params import parse
-from galgame_asr.core.reader import ShardReader
+from galgame_asr.core.reader import ShardReader, decode, part
 from galgame_asr.corpora.folder.params import Folder
 from galgame_asr.messages.errors import DataError
 from galgame_asr.shards import in_place
@@ -76,6 +76,10 @@ def test_outputs_do_not_know_where_the_folder_is(mine: Path) -> None:
     link = Path(".scratch/files/c")
     assert link.resolve() == elsewhere / "wav"
     ShardReader(Path("data/raw")).read_row(rows["a"])
+    link.unlink()
+    link.mkdir()
+    with pytest.raises(DataError, match=r"corpora\.c\.copy: \.scratch/files/c must be a link to"):
+        fetched(elsewhere / "t.tsv")
 
 
 @pytest.mark.parametrize("change", ["other bytes", "shorter", "gone"])
@@ -114,6 +118,20 @@ def test_what_cannot_stay(mine: Path) -> None:
     # No file at all is for the manifest to say.
     put(mine, {"none.tsv": "audio\ttext\nnone.wav\tない\n"})
     assert fetched(mine / "none.tsv")["none"]["flags"] == ["audio_missing"]
+
+
+@pytest.mark.parametrize("kind", ["PCM_16", "PCM_24", "FLOAT", "DOUBLE"])
+def test_a_part_has_the_samples_of_the_whole(mine: Path, kind: str) -> None:
+    """In 16 bits, whatever the file has; no frames are no part."""
+    file = mine / "whole.wav"
+    file.write_bytes(encoded("WAV", kind))
+    whole, _ = decode(file.read_bytes())
+    found, _ = decode(part(file, 1000, 3000))
+    assert np.abs(found).max() > 0.1
+    np.testing.assert_allclose(found, whole[1000:3000], atol=1 / 32768)
+    for first, last in ((100, 100), (200, 100)):
+        with pytest.raises(DataError, match="no frame is"):
+            part(file, first, last)
 
 
 def test_parts_of_files(mine: Path) -> None:

@@ -5,6 +5,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile as sf
+import soxr
 
 from galgame_asr.core.params import parse
 from galgame_asr.core.reader import ShardReader
@@ -216,7 +218,8 @@ def test_recordings_that_stay(film: Path) -> None:
     put(film, {"1.srt": srt(bounds, ["一", "二", "三"])})
     with pytest.raises(DataError, match=r"copy: parts of .*1\.mp4, which is nothing that libsndf"):
         manifest(entry(film, 2, copy=False))
-    write(film / "1.flac", np.concatenate(list(containers.read(film / "1.mp4"))))
+    sound = np.concatenate(list(containers.read(film / "1.mp4")))
+    write(film / "1.flac", sound)
     (film / "1.mp4").unlink()
     copied = manifest(entry(film, 2))
     spoken = {id_: ShardReader(Path("data/raw")).read_row(row) for id_, row in copied.items()}
@@ -228,6 +231,15 @@ def test_recordings_that_stay(film: Path) -> None:
         assert (row["text"], row["flags"]) == (copied[id_]["text"], [])
         own = ShardReader(Path("data/raw")).read_row(row)
         np.testing.assert_allclose(own, spoken[id_], atol=2 / 32768)
+    # At its own rate, in two channels.
+    shutil.rmtree(film.parent / "data")
+    wide = soxr.resample(sound, RATE_HZ, 48_000)
+    sf.write(film / "1.flac", np.stack([wide, wide], 1), 48_000)
+    for row in manifest(entry(film, 2, copy=False)).values():
+        assert row["flags"] == ["sample_rate", "channels"]
+        own = ShardReader(Path("data/raw")).read_row(row)
+        assert len(own) / RATE_HZ == pytest.approx(row["duration_s"], abs=1e-3)
+        assert np.abs(own).max() > 0.1
 
 
 def test_a_recording_without_subtitles_is_drafts(film: Path) -> None:

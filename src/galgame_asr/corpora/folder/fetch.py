@@ -139,7 +139,7 @@ def _audio(recording: Recording) -> tuple[str, bytes | None, tuple[int, int] | N
     try:
         frames = _frames(path, *recording.span_s)
         return "wav", part(path, *frames), frames
-    except (DataError, sf.SoundFileError) as error:
+    except (DataError, sf.SoundFileError, TypeError) as error:  # .raw says nothing of itself
         raise DataError(f"segment {recording.id!r} of {path}: {error}") from None
 
 

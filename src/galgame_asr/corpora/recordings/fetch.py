@@ -2,6 +2,7 @@
 
 import io
 import itertools
+import operator
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -165,7 +166,7 @@ def _pieces(recording: Recording, corpus: Recordings) -> list[Piece]:
         has_words = any(map(str.isalnum, cue.text))
         doubtful = span is None or number in crowded or not has_words
         shown = (cue.start_s, min(cue.end_s, heard.duration_s))
-        if span is None and shown[0] >= shown[1]:
+        if operator.ge(*(span or shown)):
             log.warning("%s: %r is shown after the end", recording.subtitles, cue.text)
             continue
         by_model = PSEUDO if number in agreed else DRAFT
@@ -259,9 +260,13 @@ def _copies(pieces: Sequence[Piece], start: int) -> Iterator[Utterance]:
 
 def _places(root: Path, pieces: Sequence[Piece], start: int) -> Iterator[Utterance]:
     for piece in pieces[start:]:
-        file, of = piece.file, sf.info(piece.file)
-        first, last = (min(round(time_s * of.samplerate), of.frames) for time_s in piece.span_s)
-        audio, place = part(file, first, last), in_place.place(root, file, (first, last))
+        try:
+            of = sf.info(piece.file)
+            first, last = (min(round(time_s * of.samplerate), of.frames) for time_s in piece.span_s)
+            audio = part(piece.file, first, last)
+        except (DataError, sf.SoundFileError, OSError) as error:
+            raise DataError(f"{piece.id!r} of {piece.file}: {error}") from None
+        place = in_place.place(root, piece.file, (first, last))
         yield Utterance(piece.id, "wav", audio, piece.text, place)
 
 

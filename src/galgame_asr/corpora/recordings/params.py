@@ -26,7 +26,7 @@ class Recordings:
     # A draft is trained on, with the flag `pseudo`, if a second model, whose NAME.draft2.srt is
     # beside NAME.draft.srt, says the same but for this share of the letters. null: none is.
     pseudo_max_cer: Annotated[float, Field(ge=0, lt=1)] | None = None
-    # false: audio stays where it is, and is read there by every stage: WAV, FLAC and their like.
+    # false: audio stays where it is, and is read there by every stage: of WAV, FLAC, AIFF and CAF.
     copy: bool = True
     limit: Limit | None = None
 

@@ -69,12 +69,7 @@ class Aligner(Protocol):
     """A recogniser that may tell how labels fit the speech."""
 
     def take_branch(self) -> bool:
-        """Take what that needs into the model, before it is moved; whether the checkpoint has it.
-
-        Raises:
-            CheckpointError: it is damaged.
-            ConfigError: it cannot be used.
-        """
+        """Take what that needs into the model, before it is moved; whether it can be used."""
 
     def align(self, features: Sequence[torch.Tensor], texts: Sequence[str]) -> list[LabelFit]:
         """How each label fits its utterance; what one gives does not depend on the others."""

@@ -43,7 +43,8 @@ def fits(
         reduction="none",
     )
     if model.ctc_unproven:
-        model.prove(losses[losses.isfinite()].sum(), lengths, labels)
+        effect = "what it says of labels means nothing"
+        model.prove(losses[losses.isfinite()].sum(), lengths, labels, effect)
     by_token = (-losses / counts.clamp(min=1)).clamp(min=LEAST).tolist()
     is_token = (log_probs.argmax(-1) != model.ctc_blank).cpu()
     step_s = stacked * FRAME_S

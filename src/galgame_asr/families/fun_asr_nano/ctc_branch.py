@@ -79,13 +79,18 @@ def chance(lengths: torch.Tensor, texts: Sequence[torch.Tensor], vocabulary: int
     )
 
 
-def say_if_random(loss: float, chance: float) -> None:
-    """Say that a branch was never trained, where its loss is about that of chance."""
+def say_if_random(loss: float, chance: float, effect: str) -> None:
+    """Say that a branch was never trained, where its loss is about that of chance.
+
+    Args:
+        loss: of a batch.
+        chance: what `chance` gives for it.
+        effect: what follows from it.
+    """
     if chance and loss > RANDOM * chance:
         log.warning(
             "the CTC branch knows no speech: its loss is %.1f at first, where chance has %.1f. Its "
             "weights are random, as FunASR's trainer leaves them where it starts from a file that "
-            "has none; it learns from here on. ctc: new says the same of a phase, and "
-            "base.existing.hub.source: modelscope has a trained branch",
-            loss, chance,
+            "has none; %s; base.existing.hub.source: modelscope has a trained branch",
+            loss, chance, effect,
         )  # fmt: skip

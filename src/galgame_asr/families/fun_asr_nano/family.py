@@ -32,7 +32,8 @@ from galgame_asr.families.fun_asr_nano.funasr_parts import tables
 from galgame_asr.families.fun_asr_nano.network import IGNORED, Model
 from galgame_asr.families.fun_asr_nano.texts import DEFAULTS, refuse_timestamps, tidy
 from galgame_asr.families.fun_asr_nano.weights import load_weights, read_config, save_weights
-from galgame_asr.messages.errors import ConfigError
+from galgame_asr.messages.console import log
+from galgame_asr.messages.errors import CheckpointError, ConfigError
 
 PARTS = {"encoder": "audio_encoder.", "adaptor": "audio_adaptor.", "llm": "llm."}
 WEIGHTS = "model.pt"
@@ -239,7 +240,11 @@ class FunAsrNano:
         described = read_config(self.directory).get("ctc_decoder")
         if ctc_branch.OUTPUT not in self.saved or not described:
             return False
-        self.add_ctc_loss(1.0, "published")
+        try:
+            self.add_ctc_loss(1.0, "published")
+        except (CheckpointError, ConfigError, ValueError) as error:  # no reason not to decode
+            log.warning("how labels fit is not told: %s", error)
+            return False
         self.model.eval()
         return True
 

@@ -136,7 +136,9 @@ class Model(FunASRNano):  # type: ignore[misc]
         if ctc_labels is not None:
             ctc_loss = self._ctc_loss(encoded, lengths, ctc_labels)
             if self.ctc_unproven:
-                self.prove(ctc_loss.detach(), lengths, [row[row != IGNORED] for row in ctc_labels])
+                texts = [row[row != IGNORED] for row in ctc_labels]
+                effect = "it learns from here on, and ctc: new says the same of a phase"
+                self.prove(ctc_loss.detach(), lengths, texts, effect)
             loss = loss + self.ctc_weight * ctc_loss / len(targets)
         return {"loss": loss}
 
@@ -253,7 +255,11 @@ class Model(FunASRNano):  # type: ignore[misc]
         return log_probs
 
     def prove(
-        self, loss: torch.Tensor, lengths: torch.Tensor, texts: Sequence[torch.Tensor]
+        self,
+        loss: torch.Tensor,
+        lengths: torch.Tensor,
+        texts: Sequence[torch.Tensor],
+        effect: str,
     ) -> None:
         """See by a first batch whether the branch of the checkpoint knows anything; say if not.
 
@@ -261,9 +267,10 @@ class Model(FunASRNano):  # type: ignore[misc]
             loss: CTC loss of the batch, summed.
             lengths: its real frames (B,).
             texts: the tokens of each label.
+            effect: what follows if it does not.
         """
         chance = ctc_branch.chance(lengths, texts, self.ctc.ctc_lo.out_features)
-        ctc_branch.say_if_random(float(loss), chance)
+        ctc_branch.say_if_random(float(loss), chance, effect)
         self.ctc_unproven = False
 
     def _ctc_loss(

@@ -67,11 +67,17 @@ def test_silence_is_before_and_after_what_is_heard() -> None:
     assert (silent.log_prob, silent.lead_s, silent.tail_s) == pytest.approx((0, 0.12, 0), abs=1e-3)
 
 
-def test_a_checkpoint_without_the_branch_tells_nothing(tmp_path: Path) -> None:
-    """Neither does one whose config.yaml describes it and whose weights lack it."""
+def test_a_checkpoint_without_the_branch_tells_nothing(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Neither does one whose weights lack it, or whose tokens nobody can make: no error."""
     assert not fun_asr_nano.load(build(tmp_path / "plain")).take_branch()
     directory = nanos.add_ctc(build(tmp_path / "base"), layers=1)
     saved = torch.load(directory / "model.pt", weights_only=True)
     kept = {k: v for k, v in saved["state_dict"].items() if not k.startswith("ctc")}
     torch.save({"state_dict": kept}, directory / "model.pt")
     assert not fun_asr_nano.load(directory).take_branch()
+    directory = nanos.add_ctc(build(tmp_path / "other"), layers=1)
+    (directory / "multilingual.tiktoken").unlink()
+    assert not fun_asr_nano.load(directory).take_branch()
+    assert "how labels fit is not told: ctc_weight trains the CTC branch of" in caplog.text
