@@ -1,12 +1,13 @@
 """Run every command of README.md, docs/ and the Makefile once, as a reader would.
 
-    python -m tests.walk [PAGE ...]
+    python -m tests.walk [--quick] [PAGE ...]
 
 In a new clone of HEAD, with a new HOME and one bash session, in the order in which a reader
 meets them: README.md from top to bottom, the pages of docs/ in the order of its last list, then
 the targets that none of them names. With PAGE (docs/scores.md), these pages alone, after what
-sets up. What a command prints goes to logs/walk.log. The first command that fails ends the walk
-with exit status 1, its place and the end of what it printed.
+sets up; with --quick, without commands of minutes whose work tests do too. What a command prints
+goes to logs/walk.log. The first command that fails ends the walk with exit status 1, its place and
+the end of what it printed.
 """
 
 import os
@@ -31,6 +32,7 @@ from tests.conftest import REPOSITORY
 from tests.readme import PLACEHOLDER, Command, merge, pages, steps
 from tests.recordings import lines, speak, stitch, write
 
+QUICK = "--quick"
 # What every page stands on.
 SETS_UP = ("make repro", "source .venv/bin/activate")
 # Commands that are not run, by page and text, and why.
@@ -58,15 +60,6 @@ LEFT_OUT = {
             "galgame-asr audit vn --exclude --phase left_out",
         )
     },
-    **{
-        f"docs/own-recordings.md: {command}": "minutes; README.md has one like it"
-        for command in (
-            "dvc exp run --name speeds -S '+train.phases.mine.augment={speeds: [0.9, 1.0, 1.1]}'",
-            "dvc exp apply speeds",
-            "git commit --message 'Recordings at three speeds'",
-        )
-    },
-    "docs/whisper.md: dvc repro": "10 minutes; Whisper's stages are tests",
     "docs/labels.md: galgame-asr label vn --queue errors": "waits for a browser",
     "docs/storage.md: dvc gc --workspace": "asks before it deletes",
     "docs/exports.md: python -m benchmarks.export_size sherpa int8": "9 GB of memory",
@@ -75,12 +68,28 @@ LEFT_OUT = {
     "docs/rented-machines.md: make rehearsal PROFILE=galgame": "20 minutes and 60 GB of disk",
     "docs/adding.md: make lint types": "CI has run it",
     "docs/rented-machines.md: make gpu": "needs a GPU; its parts on a CPU are a test",
-    "docs/rented-machines.md: galgame-asr plan": "a test; minutes",
-    "docs/rented-machines.md: galgame-asr plan --measure": "a test; minutes",
     "Makefile: make check": "lint, types and test",
     "Makefile: make fuzz": "its beginning is a test; the whole takes long",
     "Makefile: make constraints": "what PyPI has today decides its result",
 }
+# And what CI leaves out as well, with what stands on it: minutes of what tests do too.
+LONG = dict.fromkeys(
+    [
+        "docs/training.md: dvc exp run -S '+prompts.chinese={language: \"中文\"}'",
+        "docs/own-recordings.md: "
+        "dvc exp run --name speeds -S '+train.phases.mine.augment={speeds: [0.9, 1.0, 1.1]}'",
+        "docs/own-recordings.md: dvc exp run --name forgets -S train.phases.mine.lr=1e-3 "
+        "-S '~train.phases.mine.mix.vn' -S '~train.phases.mine.mix.reading'",
+        "docs/own-recordings.md: "
+        "dvc metrics diff recordings forgets --targets metrics/cer_ood.json",
+        "docs/own-recordings.md: dvc exp apply speeds",
+        "docs/own-recordings.md: git commit --message 'Recordings at three speeds'",
+        "docs/whisper.md: dvc repro",
+        "docs/rented-machines.md: galgame-asr plan",
+        "docs/rented-machines.md: galgame-asr plan --measure",
+    ],
+    "minutes; not with --quick",
+)
 
 # What stands in the pages for a reader's own things, and the things here that stand for them.
 STAND_INS = {
@@ -334,7 +343,9 @@ def main() -> None:
         values = {
             name: value.format(folder=folder, s3=endpoint) for name, value in STAND_INS.items()
         }
-        Walk(clone, terminal, values, LEFT_OUT, {"make repro": made}, tuple(sys.argv[1:])).go()
+        pages_ = tuple(word for word in sys.argv[1:] if word != QUICK)
+        left_out = LEFT_OUT | LONG if QUICK in sys.argv else LEFT_OUT
+        Walk(clone, terminal, values, left_out, {"make repro": made}, pages_).go()
     if failures:
         sys.exit("\n".join(failures))
 
