@@ -5,9 +5,9 @@
 In a new clone of HEAD, with a new HOME and one bash session, in the order in which a reader
 meets them: README.md from top to bottom, the pages of docs/ in the order of its last list, then
 the targets that none of them names. With PAGE (docs/scores.md), these pages alone, after what
-sets up; with --quick, without commands of minutes whose work tests do too. What a command prints
-goes to logs/walk.log. The first command that fails ends the walk with exit status 1, its place and
-the end of what it printed.
+sets up; with --quick, in the environment that is installed here (by `make test`, say), and without
+commands of minutes whose work tests do too. What a command prints goes to logs/walk.log. The first
+command that fails ends the walk with exit status 1, its place and the end of what it printed.
 """
 
 import os
@@ -76,6 +76,8 @@ LEFT_OUT = {
 LONG = dict.fromkeys(
     [
         "docs/training.md: dvc exp run -S '+prompts.chinese={language: \"中文\"}'",
+        "docs/own-recordings.md: dvc repro",
+        "docs/own-recordings.md: cat metrics/report.md",
         "docs/own-recordings.md: "
         "dvc exp run --name speeds -S '+train.phases.mine.augment={speeds: [0.9, 1.0, 1.1]}'",
         "docs/own-recordings.md: dvc exp run --name forgets -S train.phases.mine.lr=1e-3 "
@@ -315,6 +317,30 @@ def environment(folder: Path, hub: str) -> dict[str, str]:
     }  # fmt: skip
 
 
+def lend(clone: Path) -> None:
+    """Give the clone this repository's environment, which takes minutes to install: by hard links.
+
+    What names this repository in it, such as the first lines of commands, names the clone.
+    """
+    own, lent = REPOSITORY / ".venv", clone / ".venv"
+
+    def link(source: str, target: str) -> None:
+        try:
+            os.link(source, target)
+        except OSError:  # another disk
+            shutil.copy2(source, target)
+
+    shutil.copytree(own, lent, symlinks=True, copy_function=link)
+    packages = next(lent.glob("lib/python*/site-packages"))
+    texts = [*lent.glob("bin/*"), *packages.glob("*.pth"), *packages.glob("*/direct_url.json")]
+    for file in (lent / "run", lent / "dev", lent / "pyvenv.cfg", *texts):
+        if file.is_file() and not file.is_symlink():
+            data, mode = file.read_bytes(), file.stat().st_mode
+            file.unlink()  # this repository has it too
+            file.write_bytes(data.replace(os.fsencode(REPOSITORY), os.fsencode(clone)))
+            file.chmod(mode)
+
+
 def main() -> None:
     """Clone HEAD and walk."""
     log = REPOSITORY / "logs/walk.log"
@@ -343,6 +369,8 @@ def main() -> None:
         values = {
             name: value.format(folder=folder, s3=endpoint) for name, value in STAND_INS.items()
         }
+        if QUICK in sys.argv:
+            lend(clone)
         pages_ = tuple(word for word in sys.argv[1:] if word != QUICK)
         left_out = LEFT_OUT | LONG if QUICK in sys.argv else LEFT_OUT
         Walk(clone, terminal, values, left_out, {"make repro": made}, pages_).go()
