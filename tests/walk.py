@@ -78,6 +78,7 @@ LONG = dict.fromkeys(
         "docs/training.md: dvc exp run -S '+prompts.chinese={language: \"中文\"}'",
         "docs/own-recordings.md: dvc repro",
         "docs/own-recordings.md: cat metrics/report.md",
+        "docs/own-recordings.md: git checkout . && dvc checkout",
         "docs/own-recordings.md: "
         "dvc exp run --name speeds -S '+train.phases.mine.augment={speeds: [0.9, 1.0, 1.1]}'",
         "docs/own-recordings.md: dvc exp run --name forgets -S train.phases.mine.lr=1e-3 "
