@@ -75,14 +75,14 @@ def _noise() -> str:
 
 
 def _model(root: Path, params: ComputeParams) -> dict[str, str]:
-    """A phase of six steps in which all learns, and what the model then says."""
+    """A phase of three steps in which all learns, and what the model then says."""
     base = load(TinyBase, "base.built.tiny", file=PARAMS)
     fun_asr_nano_tiny.build(root / "base", base, texts=TEXTS, seed=0)
     nanos.add_ctc(root / "base")
     rows = write_rows(root)
     common = load(CommonParams, "train.common", file=PARAMS)
     machine = load(MachineParams, "machine", file=PARAMS)
-    phase_params = parse(PhaseParams, values(epochs=2), "phase")
+    phase_params = parse(PhaseParams, values(epochs=1), "phase")
     phase = Phase(
         family=fun_asr_nano.load(root / "base"),
         common=dataclasses.replace(common, batch_frames=350, log_steps=2),
