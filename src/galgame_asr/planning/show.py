@@ -5,7 +5,7 @@ import logging
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 
@@ -44,6 +44,7 @@ class Machine:
     cards: int  # of all machines
     card_frames: int  # of a step, what one card hears, padding included
     micro_batch_frames: int  # and of that at once
+    is_auto: bool = False  # as many of these as the GPU has room for
 
 
 def show(
@@ -86,20 +87,23 @@ def show(
         if hub and hub.repo == fun_asr_nano_2512.REPO:
             print(fun_asr_nano_2512.describe(hub.source))
         print(_step(planner, common, machine) + "\n")
-        plans, measured = [], {}
+        plans: list[PhasePlan] = []
+        machines, measured = dict.fromkeys(chosen, machine), {}
         with Progress("plan", total=len(chosen), unit="phases") as progress:
             for name, phase in chosen.items():
-                frames = machine.micro_batch_frames
-                plan = planner.plan(name, phase, common, frames, data, cards=machine.cards)
-                plans.append(plan)
                 if options.measure:
-                    measured[name] = _measure(planner, phase, plan, common, frames)
+                    found = _measure(planner, name, phase, common, machine)
+                    machines[name], measured[name] = found
+                frames = machines[name].micro_batch_frames
+                plans.append(planner.plan(name, phase, common, frames, data, cards=machine.cards))
+                if options.measure:
+                    print(_beside(plans[-1], measured[name]))
                 progress.update(1, name)
         print(_cards(plans, params))
         speeds = {
             name: options.speed
             or rehearsed.get(name)
-            or _speed(planner, phase, common, machine, measured.get(name))
+            or _speed(planner, phase, common, machines[name], measured.get(name))
             for name, phase in chosen.items()
         }
         source = _source(options, machine, rehearsed=bool(rehearsed))
@@ -127,8 +131,9 @@ def _machine(params: Params, planner: Planner, options: argparse.Namespace) -> M
     cards = (options.processes or machine.processes) * machines
     card_frames = planner.step_frames(params.train.common.batch_frames, cards)
     frames = options.micro_batch_frames or machine.micro_batch_frames
-    largest = speed.ENOUGH_FRAMES if frames == "auto" else frames
-    return Machine(cards, card_frames, min(card_frames, largest))
+    is_auto = frames == "auto"
+    largest = speed.ENOUGH_FRAMES if is_auto else frames
+    return Machine(cards, card_frames, min(card_frames, largest), is_auto)
 
 
 def _model(counts: Mapping[str, int]) -> str:
@@ -258,24 +263,43 @@ def _disk(params: Params, plans: Sequence[PhasePlan], planner: Planner) -> str:
 
 
 def _measure(
-    planner: Planner, phase: TrainingParams, plan: PhasePlan, common: CommonParams, frames: int
-) -> Measured:
-    """Do real steps, and print the predicted peak beside the measured one.
+    planner: Planner, name: str, phase: TrainingParams, common: CommonParams, machine: Machine
+) -> tuple[Machine, Measured]:
+    """Do real steps; of fewer frames where a GPU has no room and is to find out, as training does.
 
     Raises:
         ConfigError: they have no room.
     """
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        measured = planner.measured(phase, common, planner.utterances(frames), device)
-    except torch.OutOfMemoryError:
-        raise ConfigError(
-            f"phase {plan.name}: {frames} frames at once have no room on this GPU; "
-            "--micro-batch-frames takes fewer"
-        ) from None
+    frames = machine.micro_batch_frames
+    while True:
+        utterances = planner.utterances(frames)
+        try:
+            measured = planner.measured(phase, common, utterances, _device())
+        except torch.OutOfMemoryError:
+            too_many = f"phase {name}: {frames} frames at once have no room on this GPU"
+        else:
+            return replace(machine, micro_batch_frames=frames), measured
+        if utterances == 1:
+            raise ConfigError(
+                f"{too_many}, and they are one utterance; freeze more, use lora or "
+                "activation_checkpointing"
+            )
+        if not machine.is_auto:
+            raise ConfigError(
+                f"{too_many}; machine.micro_batch_frames or --micro-batch-frames takes fewer"
+            )
+        frames //= 2
+        print(f"{too_many}: halved to {frames}, as training does")
+
+
+def _beside(plan: PhasePlan, measured: Measured) -> str:
+    """The predicted peak beside the measured one."""
     off = plan.memory.peak / measured.peak_bytes - 1
-    print(
-        f"{plan.name} on {device}: predicted {plan.memory.peak / GIB:.3g} GiB, measured "
+    return (
+        f"{plan.name} on {_device()}: predicted {plan.memory.peak / GIB:.3g} GiB, measured "
         f"{measured.peak_bytes / GIB:.3g} GiB ({off:+.1%}); {measured.step_s:.3g} s"
     )
-    return measured
+
+
+def _device() -> str:
+    return "cuda" if torch.cuda.is_available() else "cpu"
