@@ -8,7 +8,11 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
     command = commands.add_parser(
         "plan", help="what to rent for a run: which card, for how many hours, with how much disk"
     )
-    command.add_argument("--precision", choices=("bf16", "fp16", "float32"), default="bf16")
+    command.add_argument(
+        "--precision",
+        choices=("bf16", "fp16", "float32"),
+        help="bf16; with --measure, compute.precision of params.yaml",
+    )
     command.add_argument("--utterance-s", type=float, help="average duration, 5.1")
     command.add_argument("--text-tokens", type=int, help="average text, 20")
     command.add_argument(

@@ -265,8 +265,8 @@ def full(place: Path, speeds: Mapping[str, float]) -> None:
     """Print the plan of the whole run, at the speed of the rehearsal or, on a GPU, measured now."""
     file = place / FULL
     params = parse(Params, read_params(file), "", file=file)
-    on_gpu = torch.cuda.is_available()
     device = compute.device(params.compute)
+    on_gpu = device.type == "cuda"
     options = argparse.Namespace(
         precision=compute.precision(params.compute, device), utterance_s=None, text_tokens=None,
         micro_batch_frames=None, processes=None, hours=0.0, speed=None, phase=None, measure=on_gpu,

@@ -17,6 +17,7 @@ from galgame_asr.core.paths import MODELS, RAW, SPLIT
 from galgame_asr.experiment.params import Params
 from galgame_asr.families.common import compute
 from galgame_asr.families.common.batching import FRAMES_PER_S
+from galgame_asr.families.common.compute import Precision
 from galgame_asr.messages.console import Progress
 from galgame_asr.messages.errors import ConfigError
 from galgame_asr.planning import audit, cards, disk, speed
@@ -45,6 +46,7 @@ class Machine:
     card_frames: int  # of a step, what one card hears, padding included
     micro_batch_frames: int  # and of that at once
     is_auto: bool = False  # as many of these as the GPU has room for
+    device: str = "cpu"  # of steps that are measured
 
 
 def show(
@@ -80,8 +82,12 @@ def show(
         _warnings_alone(),
         model_directory(params.base, params.model.family, made) as directory,
     ):
-        planner = Planner(params.model.family, directory, speech, options.precision)
-        machine = _machine(params, planner, options)
+        device = compute.device(params.compute) if options.measure else torch.device("cpu")
+        precision = options.precision or (
+            compute.precision(params.compute, device) if options.measure else "bf16"
+        )
+        planner = Planner(params.model.family, directory, speech, precision)
+        machine = _machine(params, planner, options, device)
         print(_model(planner.num_parameters))
         hub = params.base.existing.hub
         if hub and hub.repo == fun_asr_nano_2512.REPO:
@@ -97,9 +103,9 @@ def show(
                 frames = machines[name].micro_batch_frames
                 plans.append(planner.plan(name, phase, common, frames, data, cards=machine.cards))
                 if options.measure:
-                    print(_beside(plans[-1], measured[name]))
+                    print(_beside(plans[-1], measured[name], machine.device))
                 progress.update(1, name)
-        print(_cards(plans, params))
+        print(_cards(plans, params, precision))
         speeds = {
             name: options.speed
             or rehearsed.get(name)
@@ -125,7 +131,9 @@ def _warnings_alone() -> Iterator[None]:
         logger.setLevel(level)
 
 
-def _machine(params: Params, planner: Planner, options: argparse.Namespace) -> Machine:
+def _machine(
+    params: Params, planner: Planner, options: argparse.Namespace, device: torch.device
+) -> Machine:
     machine = params.machine
     machines: int = machine.accelerate.get("num_machines", 1)
     cards = (options.processes or machine.processes) * machines
@@ -133,7 +141,7 @@ def _machine(params: Params, planner: Planner, options: argparse.Namespace) -> M
     frames = options.micro_batch_frames or machine.micro_batch_frames
     is_auto = frames == "auto"
     largest = speed.ENOUGH_FRAMES if is_auto else frames
-    return Machine(cards, card_frames, min(card_frames, largest), is_auto)
+    return Machine(cards, card_frames, min(card_frames, largest), is_auto, device.type)
 
 
 def _model(counts: Mapping[str, int]) -> str:
@@ -151,7 +159,7 @@ def _step(planner: Planner, common: CommonParams, machine: Machine) -> str:
     )
 
 
-def _cards(plans: Sequence[PhasePlan], params: Params) -> str:
+def _cards(plans: Sequence[PhasePlan], params: Params, precision: Precision) -> str:
     smallest = {plan.name: cards.smallest(plan.least_bytes) for plan in plans}
     sensible = {
         plan.name: cards.sensible(max(plan.memory.peak, plan.least_bytes)) for plan in plans
@@ -177,7 +185,8 @@ def _cards(plans: Sequence[PhasePlan], params: Params) -> str:
     )
     if params.machine.accelerate.keys() & {"fsdp_config", "deepspeed_config"}:
         rows.append("Each card with a whole copy: how FSDP or DeepSpeed divides it is not planned.")
-    return "Which card? Memory in GiB, in bf16 as in fp16\n" + "\n".join(rows) + "\n"
+    computed = "float32" if precision == "float32" else "bf16 as in fp16"
+    return f"Which card? Memory in GiB, in {computed}\n" + "\n".join(rows) + "\n"
 
 
 def _name(card: Card | None) -> str:
@@ -209,7 +218,8 @@ def _source(options: argparse.Namespace, machine: Machine, *, rehearsed: bool) -
         return "at the speed that --speed says"
     card, source = speed.CARD, speed.SOURCE
     if options.measure or rehearsed:
-        card = torch.cuda.get_device_name() if torch.cuda.is_available() else compute.cpu_name()
+        on_gpu = machine.device == "cuda"
+        card = torch.cuda.get_device_name() if on_gpu else compute.cpu_name()
         source = "measured now" if options.measure else "as rehearsed"
     return f"at the speed of {machine.cards} x {card} ({source})"
 
@@ -274,7 +284,7 @@ def _measure(
     while True:
         utterances = planner.utterances(frames)
         try:
-            measured = planner.measured(phase, common, utterances, _device())
+            measured = planner.measured(phase, common, utterances, machine.device)
         except torch.OutOfMemoryError:
             too_many = f"phase {name}: {frames} frames at once have no room on this GPU"
         else:
@@ -292,14 +302,10 @@ def _measure(
         print(f"{too_many}: halved to {frames}, as training does")
 
 
-def _beside(plan: PhasePlan, measured: Measured) -> str:
+def _beside(plan: PhasePlan, measured: Measured, device: str) -> str:
     """The predicted peak beside the measured one."""
     off = plan.memory.peak / measured.peak_bytes - 1
     return (
-        f"{plan.name} on {_device()}: predicted {plan.memory.peak / GIB:.3g} GiB, measured "
+        f"{plan.name} on {device}: predicted {plan.memory.peak / GIB:.3g} GiB, measured "
         f"{measured.peak_bytes / GIB:.3g} GiB ({off:+.1%}); {measured.step_s:.3g} s"
     )
-
-
-def _device() -> str:
-    return "cuda" if torch.cuda.is_available() else "cpu"

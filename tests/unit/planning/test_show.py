@@ -111,6 +111,24 @@ def test_nothing_is_smaller_than_an_utterance(
     assert tried == [8, 4, 2, 1]
 
 
+@pytest.mark.parametrize(
+    ("own", "options", "precision"),
+    [("fp16", ["--measure"], "fp16"), ("fp16", [], "bf16"),
+     ("fp16", ["--measure", "--precision", "float32"], "float32")],
+)  # fmt: skip
+def test_steps_are_measured_in_the_precision_of_the_run(
+    params: dict[str, Any], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
+    own: str, options: list[str], precision: str,
+) -> None:  # fmt: skip
+    """Which params say; bf16 is what cards are planned for, and an option has the last word."""
+    has_room_for(8, monkeypatch)
+    params["compute"]["precision"] = own
+    plan(params, *options)
+    output = capsys.readouterr().out
+    assert f"tokens of text, in {precision}." in output
+    assert ("in float32\n" in output) == (precision == "float32")
+
+
 class WithoutRoom(Planner):
     """No step fits."""
 

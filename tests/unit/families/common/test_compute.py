@@ -15,6 +15,7 @@ import torch
 from galgame_asr.core.params import load
 from galgame_asr.families.common import compute
 from galgame_asr.families.common.params import ComputeParams
+from galgame_asr.messages.errors import ConfigError
 from tests.conftest import REPOSITORY
 
 PARAMS = load(ComputeParams, "compute", file=REPOSITORY / "params.yaml")
@@ -119,3 +120,36 @@ def test_on_cuda_an_operation_without_a_deterministic_form_is_a_warning(
     finally:
         torch.set_deterministic_debug_mode(before)
     assert PARAMS.device == "cpu"
+
+
+@pytest.mark.parametrize(
+    ("has_cuda", "has_bf16", "chosen"),
+    [(True, True, "bf16"), (True, False, "fp16"), (False, False, "float32")],
+    ids=["RTX 30", "RTX 20", "CPU"],
+)
+def test_auto_is_the_fastest_precision_of_the_device(
+    monkeypatch: pytest.MonkeyPatch, has_cuda: bool, has_bf16: bool, chosen: str
+) -> None:
+    """bf16 where the GPU has it, else fp16 on a GPU; emulated bf16 is slow and does not count."""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: has_cuda)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda: "card")
+    _has_bf16(monkeypatch, has_bf16)
+    params = dataclasses.replace(PARAMS, device="auto", precision="auto")
+    assert compute.precision(params, compute.device(params)) == chosen
+
+
+def test_bf16_is_refused_on_a_gpu_without_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It would run, and slowly."""
+    _has_bf16(monkeypatch, False)
+    params = dataclasses.replace(PARAMS, precision="bf16")
+    with pytest.raises(ConfigError, match="this GPU lacks it; use fp16"):
+        compute.precision(params, torch.device("cuda"))
+
+
+def _has_bf16(monkeypatch: pytest.MonkeyPatch, says: bool) -> None:
+    """Let torch see a GPU with bf16, or one that emulates it."""
+
+    def supported(*, including_emulation: bool = True) -> bool:
+        return including_emulation or says
+
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", supported)
