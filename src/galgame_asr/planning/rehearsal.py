@@ -14,7 +14,6 @@ import sys
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -34,30 +33,20 @@ from galgame_asr.messages.errors import ConfigError, GalgameAsrError
 from galgame_asr.planning import show
 from galgame_asr.planning.plan import Data, Planner, Speech, model_directory
 from galgame_asr.planning.published import GB
+from galgame_asr.planning.record import Ran, Record
 from galgame_asr.scoring import groups
 
 SECONDS_BETWEEN_SAMPLES = 0.5
 GIVEN_BACK_BYTES = 4 * 2**20  # allocations from this size on are no part of the heap
-# DVC says so of a stage that it runs.
-BEGINS = "Running stage '"
 LOCK = "dvc.lock"
+RECORD = LOGS / "rehearsal.json"  # of what its stages took
 FULL = "full.yaml"  # the profile's own params, beside those of its rehearsal
-
-
-@dataclass
-class Ran:
-    """One stage, as it ran."""
-
-    stage: str
-    seconds: float = 0.0
-    peak_bytes: int = 0  # of memory, all its processes together
-    gpu_bytes: int = 0  # in use on all cards
 
 
 def main(names: Sequence[str]) -> None:
     """Rehearse profiles in a copy of this repository, and print what it took.
 
-    What is not committed comes along. A rehearsal that was stopped goes on.
+    What is not committed comes along. A rehearsal that was stopped goes on, and its table is whole.
 
     Raises:
         ConfigError: no profile is named, or as for `profile.apply`.
@@ -75,13 +64,13 @@ def main(names: Sequence[str]) -> None:
         profile.apply(names, file=Path(FULL))
         profile.apply(names, change=lambda values: said.append(rehearsal.rehearse(values)))
     print(f"Rehearsal of {' and '.join(names)} in {place}: {said[0]}", flush=True)
-    ran, status = repro(place)
-    print(table(ran, place))
+    record, status = repro(place)
+    print(table(record.stages, place))
     if status:
-        failed = ran[-1].stage if ran else "DVC"
+        failed = record.running.stage if record.running else "DVC"
         raise RehearsalError(f"{failed} failed, see above; mend it and say the same again")
     with contextlib.chdir(place):
-        print(beside(ran))
+        print(beside(record.stages))
         speeds = _speeds()
     full(place, speeds)
     print("\nThe corpora, their downloads and what the checks find in them were not rehearsed.")
@@ -119,39 +108,35 @@ def _git(*arguments: str) -> str:
     return subprocess.run(["git", *arguments], check=True, text=True, stdout=subprocess.PIPE).stdout
 
 
-def repro(place: Path) -> tuple[list[Ran], int]:
+def repro(place: Path) -> tuple[Record, int]:
     """Run DVC there, showing what it says; what each stage took, and DVC's exit status."""
     environment = {**os.environ, "PYTHONPATH": "src", "PYTHONUNBUFFERED": "1"}
     environment.pop("GALGAME_ASR_SCRATCH", None)
     # On a CPU glibc keeps what large tensors leave in pieces: a step of one utterance of Whisper
     # large-v3-turbo takes 22 GB, and 11 where they are given back.
     environment.setdefault("MALLOC_MMAP_THRESHOLD_", str(GIVEN_BACK_BYTES))
-    ran: list[Ran] = []
+    record = Record(place / RECORD)
     for module in ("experiment.links", "experiment.params"):
         command = [sys.executable, "-m", f"galgame_asr.{module}"]
         if status := subprocess.run(command, cwd=place, env=environment, check=False).returncode:
-            return ran, status
+            return record, status
     with (
         subprocess.Popen(
             ["dvc", "repro"], cwd=place, env=environment, text=True, stdout=subprocess.PIPE
         ) as dvc,
-        _watching(dvc, ran),
+        _watching(dvc, record),
     ):
         assert dvc.stdout
         # A phase saves a state and ends, and with it DVC; alone, DVC would go on.
         signal.signal(signal.SIGTERM, lambda *_: _terminate_children(dvc.pid))
-        began = time.monotonic()
         try:
             for line in dvc.stdout:
                 print(line, end="", flush=True)
-                if line.startswith(BEGINS):
-                    ran.append(Ran(line.removeprefix(BEGINS).partition("'")[0]))
-                    began = time.monotonic()
-                if ran:
-                    ran[-1].seconds = time.monotonic() - began
+                record.hear(line)
         except KeyboardInterrupt:
             dvc.send_signal(signal.SIGINT)
-    return ran, dvc.returncode
+    record.end(is_over=not dvc.returncode)
+    return record, dvc.returncode
 
 
 def _terminate_children(pid: int) -> None:
@@ -161,8 +146,8 @@ def _terminate_children(pid: int) -> None:
 
 
 @contextlib.contextmanager
-def _watching(dvc: "subprocess.Popen[str]", ran: list[Ran]) -> Iterator[None]:
-    """Note the memory of the stage that runs, the last of `ran`."""
+def _watching(dvc: "subprocess.Popen[str]", record: Record) -> Iterator[None]:
+    """Note the memory of the stage that runs."""
     over = threading.Event()
 
     def watch() -> None:
@@ -170,10 +155,7 @@ def _watching(dvc: "subprocess.Popen[str]", ran: list[Ran]) -> Iterator[None]:
         # Of many gigabytes, the system counts the pages for a tenth of a second, and stops them.
         while not over.wait(max(SECONDS_BETWEEN_SAMPLES, 50 * took)):
             began = time.monotonic()
-            if ran:
-                stage = ran[-1]
-                stage.peak_bytes = max(stage.peak_bytes, _memory(dvc.pid))
-                stage.gpu_bytes = max(stage.gpu_bytes, _gpu_memory())
+            record.sample(_memory(dvc.pid), _gpu_memory())
             took = time.monotonic() - began
 
     thread = threading.Thread(target=watch, daemon=True)
