@@ -7,6 +7,7 @@ from pathlib import Path
 from galgame_asr.experiment.params import Params
 from galgame_asr.planning import published
 from galgame_asr.planning.plan import PhasePlan
+from galgame_asr.shards.folder import FILES, TAR
 
 # Of a parameter that learns, in a saved state: itself, and AdamW's two means, in float32.
 STATE_BYTES = 12
@@ -62,9 +63,11 @@ def uses(
 
 
 def _raw(name: str, params: Params, raw: Path) -> Use:
-    here = sum(file.stat().st_size for file in (raw / name).glob("*.tar"))
-    if here:
-        return Use(f"data/raw/{name}", here, "as it lies here")
+    shards = [file for kind in (TAR, FILES) for file in (raw / name).glob(f"*{kind}")]
+    if shards:
+        stays = any(file.suffix == FILES for file in shards)
+        what = "as it lies here" + ("; its audio stays where it is" if stays else "")
+        return Use(f"data/raw/{name}", sum(file.stat().st_size for file in shards), what)
     size = published.size(params.corpora[name])
     if size:
         return Use(f"data/raw/{name}", size.raw_bytes, "published")

@@ -166,6 +166,24 @@ def test_disk_is_counted_by_what_a_profile_keeps(tmp_path: Path) -> None:
     assert disk.total(parts, pushed=True) == pytest.approx(sum(sizes[:2]))
     (tmp_path / "raw/galgame").mkdir(parents=True)
     (tmp_path / "raw/galgame/a.tar").write_bytes(b"1234")
-    assert (
-        disk.uses(params, plans, FILE_BYTES[HUB], PARAMETERS, tmp_path / "raw")[0].size_bytes == 4
-    )
+    (tmp_path / "raw/galgame/shards.tsv").write_bytes(b"no audio")
+    first, *_ = disk.uses(params, plans, FILE_BYTES[HUB], PARAMETERS, tmp_path / "raw")
+    assert first == disk.Use("data/raw/galgame", 4, "as it lies here")
+
+
+def test_audio_that_stays_where_it_is_takes_no_disk(tmp_path: Path) -> None:
+    """Of a corpus with `copy: false` the lists of its files are here, and no shard is missing."""
+    values = YAML(typ="safe").load(REPOSITORY / "params.yaml")
+    reading = {"kind": "folder", "path": "/audio", "copy": False, "shard_size": 100}
+    values["corpora"]["reading"] = reading
+    params = parse(Params, values, "")
+
+    def size(name: str) -> disk.Use:
+        parts = disk.uses(params, [], FILE_BYTES[HUB], PARAMETERS, tmp_path)
+        return next(part for part in parts if part.folder == f"data/raw/{name}")
+
+    assert size("reading").what.startswith("unknown: it is not here yet")
+    (tmp_path / "reading").mkdir()
+    (tmp_path / "reading/train-000000.jsonl").write_bytes(b"12345")
+    here = "as it lies here; its audio stays where it is"
+    assert size("reading") == disk.Use("data/raw/reading", 5, here)
