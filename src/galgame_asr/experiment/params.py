@@ -4,6 +4,7 @@
 """
 
 import dataclasses
+import importlib
 from collections.abc import Sequence
 
 from pydantic import model_validator
@@ -29,7 +30,7 @@ from galgame_asr.messages.errors import ConfigError
 from galgame_asr.runtimes.extras import require
 from galgame_asr.scoring.params import ScoreParams
 from galgame_asr.splitting.params import SplitParams
-from galgame_asr.training.params import CommonParams, PhaseParams
+from galgame_asr.training.params import CommonParams, PhaseParams, TrainingParams
 
 
 @section
@@ -84,8 +85,8 @@ def main(_arguments: Sequence[str] = ()) -> None:
     """Refuse what would stop the run later, or DVC with a message of its own.
 
     Raises:
-        ConfigError: params.yaml is not valid, needs a package that is not installed, or a folder
-            of outputs is a link.
+        ConfigError: params.yaml is not valid, has a learning rate for what is no part of the
+            model, needs a package that is not installed, or a folder of outputs is a link.
     """
     refuse_links()
     params = parse(Params, read_params(), "")
@@ -94,6 +95,25 @@ def main(_arguments: Sequence[str] = ()) -> None:
         if name in EXTRAS:
             package, extra = EXTRAS[name]
             require(package, extra=extra)
+    built = {k: recipe.pretrain for k, recipe in vars(params.base.built).items() if recipe}
+    for key, phase in (
+        *((f"base.built.{kind}.pretrain", pretrain) for kind, pretrain in built.items()),
+        *((f"train.phases.{name}", phase) for name, phase in params.train.phases.items()),
+    ):
+        if isinstance(phase.lr, dict):
+            _check_rates(key, phase, params.model.family)
+
+
+def _check_rates(key: str, params: TrainingParams, family: str) -> None:
+    """Refuse a learning rate for what is no part of the model, and a part that has none."""
+    # Here, as both take seconds to import, and most params have one rate for all.
+    optimizer = importlib.import_module("galgame_asr.training.optimizer")
+    parts = importlib.import_module(f"galgame_asr.families.{family}.family").PARTS
+    try:
+        learning = [part for part in parts if not params.freeze.get(part, True)]
+        optimizer.part_rates(params.lr, parts, learning)
+    except ConfigError as error:
+        raise ConfigError(f"{key}: {error}") from None
 
 
 if __name__ == "__main__":

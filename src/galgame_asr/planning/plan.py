@@ -29,6 +29,7 @@ from galgame_asr.planning.memory import Measured, Memory, measure, predict
 from galgame_asr.splitting.mix import select
 from galgame_asr.training.batches import Steps
 from galgame_asr.training.freezing import prepare
+from galgame_asr.training.optimizer import part_rates
 from galgame_asr.training.params import CommonParams, TrainingParams
 
 
@@ -50,6 +51,7 @@ class PhasePlan:
     least_bytes: int  # the peak of the smallest that every utterance fits into
     num_steps: int | None  # per epoch; None: nobody knows how much data there is
     audio_s: float | None  # of all epochs
+    rates: Mapping[str, float]  # the highest learning rate of each part that learns
 
 
 @dataclass(frozen=True)
@@ -199,23 +201,47 @@ class Planner:
         *,
         cards: int = 1,
     ) -> PhasePlan:
-        """All about one phase, trained on `data`."""
+        """All about one phase, trained on `data`.
+
+        Raises:
+            ConfigError: as for `freezing.prepare` or `optimizer.make`.
+        """
+        try:
+            learning, rates = self._learning(params, common)
+        except ConfigError as error:
+            raise ConfigError(f"phase {name}: {error}") from None
         sizes = [self.utterances(frames) for frames in (micro_batch_frames, LONGEST_FRAMES)]
         build, batches = self._step(params, common, sizes)
         with self.module.fakeable(self.speech.text_tokens):
             memory, least = predict(build, batches, self.precision)
-        learning = self.learning(params, common)
         # DistributedDataParallel's buckets are a second copy of the gradients.
         buckets = 4 * learning if cards > 1 else 0
         memory = replace(memory, gradients=memory.gradients + buckets, peak=memory.peak + buckets)
         num_steps, audio_s = data.length(params, common)
-        return PhasePlan(name, learning, memory, least.peak + buckets, num_steps, audio_s)
+        least_bytes = least.peak + buckets
+        return PhasePlan(name, learning, memory, least_bytes, num_steps, audio_s, rates)
 
     def learning(self, params: TrainingParams, common: CommonParams) -> int:
         """Parameters that learn."""
+        return self._learning(params, common)[0]
+
+    def _learning(
+        self, params: TrainingParams, common: CommonParams
+    ) -> tuple[int, dict[str, float]]:
+        """Parameters that learn, and the highest learning rate of each part that has some."""
         with torch.device("meta"), self.module.fakeable(self.speech.text_tokens):
             build, _ = self._step(params, common, [])
-            return sum(p.numel() for p in build().parameters() if p.requires_grad)
+            learning = {n: p.numel() for n, p in build().named_parameters() if p.requires_grad}
+        # As in `optimizer.make`: what is of no part learns with the encoder.
+        parts = {
+            next(
+                (part for part, prefix in self.module.PARTS.items() if n.startswith(prefix)),
+                "encoder",
+            )
+            for n in learning
+        }
+        rates = part_rates(params.lr, self.module.PARTS, parts)
+        return sum(learning.values()), {p: rates[p] for p in self.module.PARTS if p in parts}
 
     def _step(
         self, params: TrainingParams, common: CommonParams, utterances: Sequence[int]

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 
+import numpy as np
 import torch
 
 from galgame_asr.base import fun_asr_nano_2512
@@ -232,7 +233,8 @@ def _time(
     source: str,
 ) -> str:
     rows = [
-        f"{'phase':12} {'epochs':>6} {'audio h':>9} {'steps':>9} {'audio s/s':>10} {'hours':>8}"
+        f"{'phase':12} {'epochs':>6} {'audio h':>9} {'steps':>9} {'audio s/s':>10} {'hours':>8}  "
+        "highest lr"
     ]
     total: float | None = 0.0
     for plan in plans:
@@ -245,7 +247,7 @@ def _time(
         total = total + hours if total is not None and hours is not None else None
         rows.append(
             f"{plan.name:12} {epochs:6} {length} {f'{at:.0f}' if at else '?':>10} "
-            f"{f'{hours:.1f}' if hours is not None else '?':>8}"
+            f"{f'{hours:.1f}' if hours is not None else '?':>8}  {_rates(plan.rates)}"
         )
     if len(plans) > 1:
         rows.append(f"{'all':49} {f'{total:.1f}' if total is not None else '?':>9}")
@@ -259,6 +261,16 @@ def _time(
         rows.append("Nothing like it was measured: --measure on the card, or --speed, tells.")
     heading = f"How long, {source}?" if any(speeds.values()) else "How long?"
     return f"{heading}\n" + "\n".join(rows) + "\n"
+
+
+def _rates(rates: Mapping[str, float]) -> str:
+    """One learning rate, or that of each part."""
+    said = {
+        part: np.format_float_scientific(r, trim="-", exp_digits=1) for part, r in rates.items()
+    }
+    if len(set(said.values())) == 1:
+        return next(iter(said.values()))
+    return ", ".join(f"{part} {rate}" for part, rate in said.items())
 
 
 def _disk(params: Params, plans: Sequence[PhasePlan], planner: Planner) -> str:

@@ -353,3 +353,29 @@ def test_packages_are_looked_for_before_the_first_stage(
     monkeypatch.setitem(params.EXTRAS, EXPORT["format"], ("no_such_package", "whisper"))
     with pytest.raises(ConfigError, match=r"no_such_package is not installed: pip .*\[whisper\]"):
         params.main()
+
+
+@pytest.mark.parametrize(
+    ("lr", "message"),
+    [
+        ({"encoder": 1e-3, "adapter": 1e-3, "llm": 1e-3}, "lr names adapter; parts: encoder, ada"),
+        ({"encoder": 1e-3, "llm": 1e-3}, "lr has no rate for adaptor, which learns"),
+    ],
+)
+@pytest.mark.parametrize("key", ["train.phases.full", "base.built.tiny.pretrain"])
+def test_rates_are_of_parts_before_the_first_stage(
+    values: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    key: str, lr: dict[str, float], message: str,
+) -> None:  # fmt: skip
+    """Not when the phase begins, days later; whatever its part, a right one passes."""
+    monkeypatch.chdir(tmp_path)
+    phase = values
+    for name in key.split("."):
+        phase = phase[name]
+    phase["lr"] = {"encoder": 1e-3, "adaptor": 1e-3, "llm": 1e-3}
+    YAML().dump(values, Path("params.yaml"))
+    params.main()
+    phase["lr"] = lr
+    YAML().dump(values, Path("params.yaml"))
+    with pytest.raises(ConfigError, match=f"{key}: {message}"):
+        params.main()

@@ -155,7 +155,7 @@ def test_disk_is_counted_by_what_a_profile_keeps(tmp_path: Path) -> None:
     params = parse(Params, YAML(typ="safe").load(file), "")
     memory = Memory(0, 0, 0, 0, 0)
     plans = [
-        PhasePlan(name, learning, memory, 0, 100, 1.0)
+        PhasePlan(name, learning, memory, 0, 100, 1.0, {})
         for name, learning in (("adaptor", 10), ("encoder", 1000), ("full", 100))
     ]
     parts = disk.uses(params, plans, FILE_BYTES[HUB], PARAMETERS, tmp_path / "raw")

@@ -129,6 +129,24 @@ def test_steps_are_measured_in_the_precision_of_the_run(
     assert ("in float32\n" in output) == (precision == "float32")
 
 
+def test_each_part_has_its_learning_rate(
+    params: dict[str, Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Beside the hours; one for all is said once, and what is frozen has none."""
+    phase = params["train"]["phases"]["phase"]
+    phase |= {"lr": 2e-4, "freeze": {"encoder": False, "adaptor": True, "llm": False}}
+    row = r"^phase +4 .* \?  {}$"
+    plan(params)
+    assert re.search(row.format("2e-4"), capsys.readouterr().out, re.MULTILINE)
+    phase["lr"] = {"llm": 2.5e-5, "encoder": 1e-5, "adaptor": 1e-3}
+    plan(params)
+    said = row.format("encoder 1e-5, llm 2.5e-5")
+    assert re.search(said, capsys.readouterr().out, re.MULTILINE)
+    del phase["lr"]["llm"]
+    with pytest.raises(ConfigError, match="phase phase: lr has no rate for llm, which learns"):
+        plan(params)
+
+
 class WithoutRoom(Planner):
     """No step fits."""
 
