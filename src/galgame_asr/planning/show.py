@@ -222,6 +222,8 @@ def _source(options: argparse.Namespace, machine: Machine, *, rehearsed: bool) -
         on_gpu = machine.device == "cuda"
         card = torch.cuda.get_device_name() if on_gpu else compute.cpu_name()
         source = "measured now" if options.measure else "as rehearsed"
+    if machine.cards > 1 and not rehearsed:
+        source += "; each taken to be as quick as one alone"
     return f"at the speed of {machine.cards} x {card} ({source})"
 
 

@@ -10,20 +10,24 @@ import torch
 from ruamel.yaml import YAML
 
 from galgame_asr.cli import dispatch
+from galgame_asr.core.params import parse, read_yaml
 from galgame_asr.messages.errors import ConfigError
+from galgame_asr.planning import show
 from galgame_asr.planning.memory import Measured
 from galgame_asr.planning.plan import Planner, Speech
+from galgame_asr.training.params import CommonParams
 from tests.conftest import REPOSITORY
 from tests.models import build
 from tests.phases import values
 
+PARAMS = REPOSITORY / "params.yaml"
 STEP_S = 0.5
 
 
 @pytest.fixture
 def params(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, Any]]:
     """One phase of a small model, in steps of 40 s; `write` it before the plan."""
-    params: dict[str, Any] = YAML(typ="safe").load(REPOSITORY / "params.yaml")
+    params: dict[str, Any] = YAML(typ="safe").load(PARAMS)
     model = build(tmp_path / "model")
     params["base"] = {"existing": {"directory": {"path": str(model)}}, "built": {}}
     params["train"]["phases"] = {"phase": values(ctc_weight=0.0)}
@@ -145,6 +149,33 @@ def test_each_part_has_its_learning_rate(
     del phase["lr"]["llm"]
     with pytest.raises(ConfigError, match="phase phase: lr has no rate for llm, which learns"):
         plan(params)
+
+
+@pytest.mark.parametrize(
+    ("cards", "card_frames", "audio_s_per_s"), [(1, 16_000, 80), (4, 4000, 320), (3, 5334, 160)]
+)
+def test_several_cards_share_a_step(cards: int, card_frames: int, audio_s_per_s: float) -> None:
+    """Each does its own micro-batches in its own time; what is no whole one takes as long."""
+    common = parse(
+        CommonParams, read_yaml(PARAMS)["train"]["common"] | {"batch_frames": 16_000}, ""
+    )
+    machine = show.Machine(cards, card_frames, 4000)
+    nobody: Any = None  # asks them where a step was measured
+    found = show._speed(nobody, nobody, common, machine, Measured(2**30, STEP_S))
+    assert found == audio_s_per_s
+
+
+def test_what_several_cards_lose_is_not_planned(
+    params: dict[str, Any], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As the plan says where there are several."""
+    has_room_for(8, monkeypatch)
+    for cards, count in (("1", 0), ("4", 1)):
+        plan(params, "--measure", "--processes", cards)
+        output = capsys.readouterr().out
+        heading = next(line for line in output.splitlines() if line.startswith("How long, "))
+        assert f"at the speed of {cards} x " in heading
+        assert heading.count("measured now; each taken to be as quick as one alone)?") == count
 
 
 class WithoutRoom(Planner):
