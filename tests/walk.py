@@ -65,7 +65,7 @@ LEFT_OUT = {
     "docs/exports.md: python -m benchmarks.export_size sherpa int8": "9 GB of memory",
     "README.md: make same": "`make repro` before it has ended as it is committed; 10 minutes",
     "README.md: dvc repro": "downloads 100 GB, needs a GPU",
-    "docs/rented-machines.md: make rehearsal PROFILE=galgame": "20 minutes and 60 GB of disk",
+    "docs/rented-machines.md: make rehearsal PROFILE=galgame": "nearly two hours and 40 GB of disk",
     "docs/adding.md: make lint types": "CI has run it",
     "docs/rented-machines.md: make gpu": "needs a GPU; its parts on a CPU are a test",
     "Makefile: make check": "lint, types and test",
