@@ -1,6 +1,6 @@
 """How much disk a run takes, and how much of it a push sends."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,6 +8,7 @@ from galgame_asr.experiment.params import Params
 from galgame_asr.planning import published
 from galgame_asr.planning.plan import PhasePlan
 from galgame_asr.shards.folder import FILES, TAR
+from galgame_asr.training.params import PhaseParams
 
 # Of a parameter that learns, in a saved state: itself, and AdamW's two means, in float32.
 STATE_BYTES = 12
@@ -25,7 +26,7 @@ class Use:
 def uses(
     params: Params,
     plans: Sequence[PhasePlan],
-    checkpoint_bytes: int,
+    checkpoint_bytes: Callable[[Collection[str]], int],
     parameters: int,
     raw: Path,
 ) -> list[Use]:
@@ -34,23 +35,26 @@ def uses(
     Args:
         params: all sections.
         plans: of all phases.
-        checkpoint_bytes: of one checkpoint.
+        checkpoint_bytes: of one checkpoint in which such parts of the model have learned.
         parameters: of the model.
         raw: the folder of the corpora, as far as they are here.
     """
     phases = params.train.phases
     counts = {plan.name: _checkpoints(params, plan) for plan in plans if plan.name in phases}
-    models = 1 + sum(counts.values()) + len(params.average)
+    size = {name: checkpoint_bytes(parts) for name, parts in _learned(phases).items()}
+    models = size["base"] + sum(count * size[name] for name, count in counts.items())
+    models += sum(size[average.phase] for average in params.average.values())
     exports = sum(
         parameters * (4 if e.precision == "float32" else 2) for e in params.export.values()
     )
     learning = max((plan.learning for plan in plans), default=0)
     beside = sum(s.beside_bytes for s in map(published.size, params.corpora.values()) if s)
-    each = f"of {checkpoint_bytes / published.GB:.2g} GB" if checkpoint_bytes > 1e8 else "each"
+    sizes = sorted({f"{each / published.GB:.2g}" for each in size.values()}, key=float)
+    each = f"of {' or '.join(sizes)} GB" if size["base"] > 1e8 else "each"
     return [
         *(_raw(name, params, raw) for name in params.corpora),
         Use(
-            "models", models * checkpoint_bytes + exports,
+            "models", models + exports,
             f"base, {sum(counts.values())} checkpoints and {len(params.average)} mean(s) {each}; "
             f"{len(params.export)} export(s)",
         ),
@@ -72,6 +76,15 @@ def _raw(name: str, params: Params, raw: Path) -> Use:
     if size:
         return Use(f"data/raw/{name}", size.raw_bytes, "published")
     return Use(f"data/raw/{name}", 0, "unknown: it is not here yet, and no size is published")
+
+
+def _learned(phases: Mapping[str, PhaseParams]) -> dict[str, set[str]]:
+    """Of the base and of each phase, the parts that have learned since the base by its end."""
+    found: dict[str, set[str]] = {"base": set()}
+    for name, phase in phases.items():
+        own = {part for part, frozen in phase.freeze.items() if not frozen}
+        found[name] = own | found.get(phase.init.partition("/")[0], set())
+    return found
 
 
 def _checkpoints(params: Params, plan: PhasePlan) -> int:

@@ -2,7 +2,7 @@
 
 import contextlib
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -96,15 +96,21 @@ def _has_branch(directory: Path, config: Mapping[str, Any]) -> bool:
     return bool(config.get(BRANCH_IN_FILE, True))
 
 
-def checkpoint_bytes(directory: Path, parameters: int) -> int:
-    """Of model.pt, whose tensors keep the types that they have in the base."""
+def checkpoint_bytes(directory: Path, parameters: int, learned: Collection[str]) -> int:
+    """Of model.pt, whose tensors keep the types that they have in the base until they learn.
+
+    The published language model is in bf16; what has learned is in float32. What adapters have
+    changed is too, but is little of it.
+    """
     weights = directory / WEIGHTS
     if weights.exists():
-        return weights.stat().st_size
-    if parameters == fun_asr_nano_2512.PARAMETERS:
+        base = weights.stat().st_size
+    elif parameters == fun_asr_nano_2512.PARAMETERS:
         has_branch = _has_branch(directory, read_config(directory))
-        return fun_asr_nano_2512.FILE_BYTES["modelscope" if has_branch else "huggingface"]
-    return 4 * parameters
+        base = fun_asr_nano_2512.FILE_BYTES["modelscope" if has_branch else "huggingface"]
+    else:
+        base = 4 * parameters
+    return max(base, 4 * parameters) if "llm" in learned else base
 
 
 def _ctc_branch(config: Mapping[str, Any]) -> dict[str, nn.Module]:

@@ -2,7 +2,7 @@
 
 import importlib
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
@@ -164,10 +164,9 @@ class Planner:
         """Of all parts that a phase may train."""
         return sum(self.num_parameters[part] for part in self.module.PARTS)
 
-    @property
-    def checkpoint_bytes(self) -> int:
-        """Of one checkpoint on the disk."""
-        size: int = self.module.checkpoint_bytes(self.directory, self.parameters)
+    def checkpoint_bytes(self, learned: Collection[str]) -> int:
+        """Of one checkpoint on the disk, in which these parts have learned since the base."""
+        size: int = self.module.checkpoint_bytes(self.directory, self.parameters, learned)
         return size
 
     @property

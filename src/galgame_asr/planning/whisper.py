@@ -1,5 +1,6 @@
 """Whisper for planning: sizes from config.json alone, and steps on fake tensors."""
 
+from collections.abc import Collection
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -48,7 +49,7 @@ class Planned(Whisper):
         }
 
 
-def checkpoint_bytes(_directory: Path, parameters: int) -> int:
+def checkpoint_bytes(_directory: Path, parameters: int, _learned: Collection[str]) -> int:
     """Of model.safetensors, which is always saved in float32."""
     return 4 * parameters
 

@@ -65,6 +65,15 @@ def test_parameters_are_counted_exactly(planner: Planner, directory: Path, tmp_p
     assert own == {name: counts[name] for name in ("encoder", "adaptor", "llm")}
 
 
+def test_a_checkpoint_grows_where_the_language_model_has_learned(tmp_path: Path) -> None:
+    """From bf16 to float32: a rehearsal at the published size had 3.33 GB (EXPERIMENTS.md)."""
+    fun_asr_nano_2512.write_config(tmp_path, source="huggingface")
+    published = Planner("fun_asr_nano", tmp_path, Speech(5.0, 20), "bf16")
+    base = fun_asr_nano_2512.FILE_BYTES["huggingface"]
+    assert published.checkpoint_bytes(()) == published.checkpoint_bytes({"encoder"}) == base
+    assert published.checkpoint_bytes({"adaptor", "llm"}) == pytest.approx(3.33e9, rel=0.01)
+
+
 @pytest.mark.parametrize(
     ("source", "total", "said"),
     [

@@ -1,5 +1,6 @@
 """Which cards, for how long, and how much disk."""
 
+from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -158,16 +159,22 @@ def test_disk_is_counted_by_what_a_profile_keeps(tmp_path: Path) -> None:
         PhasePlan(name, learning, memory, 0, 100, 1.0, {})
         for name, learning in (("adaptor", 10), ("encoder", 1000), ("full", 100))
     ]
-    parts = disk.uses(params, plans, FILE_BYTES[HUB], PARAMETERS, tmp_path / "raw")
-    # Base, three phases of four checkpoints, one mean; three exports, none in float32.
-    sizes = [100.16e9, (1 + 12 + 1) * FILE_BYTES[HUB] + 3 * 2 * PARAMETERS, 2 * 12 * 1000]
+
+    def checkpoint_bytes(learned: Collection[str]) -> int:
+        return FILE_BYTES[HUB] * (2 if "llm" in learned else 1)
+
+    parts = disk.uses(params, plans, checkpoint_bytes, PARAMETERS, tmp_path / "raw")
+    # Base, three phases of four checkpoints, one mean of the last, in which the language model
+    # learns; three exports, none in float32.
+    models = (1 + 8 + 2 * (4 + 1)) * FILE_BYTES[HUB]
+    sizes = [100.16e9, models + 3 * 2 * PARAMETERS, 2 * 12 * 1000]
     assert [part.size_bytes for part in parts] == pytest.approx(sizes)
     assert disk.total(parts, pushed=False) == pytest.approx(sum(sizes))
     assert disk.total(parts, pushed=True) == pytest.approx(sum(sizes[:2]))
     (tmp_path / "raw/galgame").mkdir(parents=True)
     (tmp_path / "raw/galgame/a.tar").write_bytes(b"1234")
     (tmp_path / "raw/galgame/shards.tsv").write_bytes(b"no audio")
-    first, *_ = disk.uses(params, plans, FILE_BYTES[HUB], PARAMETERS, tmp_path / "raw")
+    first, *_ = disk.uses(params, plans, checkpoint_bytes, PARAMETERS, tmp_path / "raw")
     assert first == disk.Use("data/raw/galgame", 4, "as it lies here")
 
 
@@ -179,7 +186,7 @@ def test_audio_that_stays_where_it_is_takes_no_disk(tmp_path: Path) -> None:
     params = parse(Params, values, "")
 
     def size(name: str) -> disk.Use:
-        parts = disk.uses(params, [], FILE_BYTES[HUB], PARAMETERS, tmp_path)
+        parts = disk.uses(params, [], lambda _: 1, PARAMETERS, tmp_path)
         return next(part for part in parts if part.folder == f"data/raw/{name}")
 
     assert size("reading").what.startswith("unknown: it is not here yet")
