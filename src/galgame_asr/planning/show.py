@@ -140,9 +140,8 @@ def _machine(
     cards = (options.processes or machine.processes) * machines
     card_frames = planner.step_frames(params.train.common.batch_frames, cards)
     frames = options.micro_batch_frames or machine.micro_batch_frames
-    is_auto = frames == "auto"
-    largest = speed.ENOUGH_FRAMES if is_auto else frames
-    return Machine(cards, card_frames, min(card_frames, largest), is_auto, device.type)
+    largest = speed.ENOUGH_FRAMES if frames == "auto" else frames
+    return Machine(cards, card_frames, min(card_frames, largest), frames == "auto", device.type)
 
 
 def _model(counts: Mapping[str, int]) -> str:
