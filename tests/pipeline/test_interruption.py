@@ -28,6 +28,8 @@ def kill_in_mid_phase(
     command: list[str],
     how: signal.Signals,
     kill: Callable[[int, int], None] = os.killpg,
+    *,
+    patience_s: float = PATIENCE_S,
 ) -> int:
     """Start a command and end it once a state has been saved; its exit status.
 
@@ -47,7 +49,7 @@ def kill_in_mid_phase(
             stderr=log,
             start_new_session=True,
         )
-        deadline = time.monotonic() + PATIENCE_S
+        deadline = time.monotonic() + patience_s
         states = workspace.root / ".scratch" / stage
         before = set(states.glob("*/state-*"))
         while not set(states.glob("*/state-*")) - before:

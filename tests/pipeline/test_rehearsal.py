@@ -1,21 +1,30 @@
 """Rehearsals: what they print, and the random models of published sizes that they begin with."""
 
+import contextlib
+import os
 import re
+import signal
 import sys
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 import torch
 from funasr.models.sense_voice.whisper_lib.tokenizer import get_encoding
 
 from galgame_asr.base import fun_asr_nano_2512, whisper_large_v3_turbo
+from galgame_asr.core.params import parse, read_params
+from galgame_asr.experiment.params import Params
 from galgame_asr.families.common import family as families
 from galgame_asr.families.fun_asr_nano import ctc_branch
 from galgame_asr.formats.funasr import export as funasr
+from galgame_asr.planning.plan import Data, Planner, Speech
+from galgame_asr.planning.published import GB
 from galgame_asr.training.freezing import freeze
 from tests.models import JAPANESE, TEXTS, WHISPER_JAPANESE, build, examples
 from tests.pipeline.conftest import Workspace, executed
+from tests.pipeline.test_interruption import kill_in_mid_phase
 
 PROFILE = """
 corpora:
@@ -24,6 +33,7 @@ base:
   existing: {{directory: {{path: {model}}}}}
   built: {{}}
 train:
+  common: {{batch_frames: 300}}
   phases:
     mine:
       init: base
@@ -48,43 +58,83 @@ prompts:
 """
 
 
+ROW = r"^{} +(\d+:\d\d) +(\d+\.\d\d) +(\d+\.\d\d)$"
+COMMAND = [sys.executable, "-m", "galgame_asr.planning.rehearsal", "mine"]
+PLACE = ".scratch/rehearsal/mine"
+PATIENCE_S = 600  # until the phase has begun, after the stages before it
+
+
 def test_a_rehearsal_ends_with_what_it_took(workspace: Workspace, tmp_path: Path) -> None:
     """All stages run in a copy, a gate that refuses stops nothing, and the whole run is planned.
 
-    Said again, nothing runs anew; nothing of it is seen in the repository.
+    One that was stopped goes on, and has all stages in its table; said again, nothing runs anew.
+    Nothing of it is seen in the repository.
     """
     profile = workspace.root / "profiles/mine.yaml"  # not committed yet
     profile.write_text(PROFILE.format(model=build(tmp_path / "model")))
     before = workspace.run("git", "status", "--porcelain").stdout
-    command = [sys.executable, "-m", "galgame_asr.planning.rehearsal", "mine"]
-    said = workspace.run(*command).stdout
+    stage = f"{PLACE.removeprefix('.scratch/')}/.scratch/train@mine"
+    status = kill_in_mid_phase(
+        workspace, stage, COMMAND, signal.SIGTERM, os.kill, patience_s=PATIENCE_S
+    )
+    log = workspace.root / ".scratch.log"
+    stopped = log.read_text()
+    log.unlink()
+    assert status == 1
+    assert "RehearsalError: train@mine failed" in stopped
+    said = workspace.run(*COMMAND).stdout
+    assert "resuming at" in said
     ran = executed(said)
-    for stage in ("fetch@own", "base@directory", "train@mine", "export@gguf", "verify@gguf"):
-        assert stage in ran
+    assert ran[0] == "train@mine"
     assert ran[-1] == "report"
     assert "does not say what" in said  # the gate: random weights differ at eight bits
     table = said.partition("What the rehearsal took\n")[2]
-    row = r"^{} +(\d+:\d\d) +(\d+\.\d\d) +(\d+\.\d\d)$"
-    for stage in ran:
-        assert re.search(row.format(stage), table, re.MULTILINE), stage
-    train = re.search(row.format("train@mine"), table, re.MULTILINE)
-    assert train
-    assert 0.1 < float(train[2]) < 10
-    assert re.search(r"^mine +\d+\.\d\d +\d+\.\d\d$", table, re.MULTILINE)  # predicted, measured
+    stages = set(executed(stopped) + ran)
+    assert {"fetch@own", "base@directory", "train@mine", "export@gguf", "verify@gguf"} < stages
+    for stage in (*stages, "all"):
+        assert len(re.findall(ROW.format(stage), table, re.MULTILINE)) == 1, stage
     assert "How long, at the speed of 1 x" in table
     assert "(as rehearsed)?" in table
     assert "unknown: it is not here yet" in table  # the profile's own corpus, not the rendered one
+    assert_compared(table, workspace.root / PLACE)
     assert workspace.run("git", "status", "--porcelain").stdout == before
-    assert executed(workspace.run(*command).stdout) == []
+    again = workspace.run(*COMMAND).stdout
+    assert executed(again) == []
+    end = "\n\n"  # of the table
+    assert (
+        again.partition("What the rehearsal took\n")[2].partition(end)[0]
+        == (table.partition(end)[0])
+    )
+
+
+def assert_compared(table: str, place: Path) -> None:
+    """Beside each other are what `plan` predicts and what the phase's row and the disk have."""
+    with contextlib.chdir(place):
+        params = parse(Params, read_params(), "")
+        rows = pd.read_parquet("data/split/train.parquet")
+        speech = Speech(rows["duration_s"].mean(), round(rows["text"].str.len().mean()))
+        planner = Planner("fun_asr_nano", Path("models/base"), speech, "float32")
+        phase, common = params.train.phases["mine"], params.train.common
+        planned = planner.plan("mine", phase, common, 300, Data(params.corpora, Path("nowhere")))
+        files = [f for f in Path("models").rglob("*") if f.is_file() and f.suffix != ".dvc"]
+        disk = sum(file.stat().st_size for file in files)
+    train = re.search(ROW.format("train@mine"), table, re.MULTILINE)
+    assert train
+    assert 0.1 < float(train[2]) < 10
+    row = rf"^mine +{planned.memory.peak / GB:.3f} +{re.escape(train[2])}$"
+    assert planned.memory.peak / GB > 0.001
+    assert re.search(row, table, re.MULTILINE)
+    on_disk = re.search(r"Disk of models: (\S+) GB predicted, (\S+) measured", table)
+    assert on_disk
+    assert float(on_disk[2]) == pytest.approx(disk / GB, rel=0.01)
+    assert float(on_disk[1]) == pytest.approx(float(on_disk[2]), rel=0.5)
 
 
 def test_a_stage_that_fails_is_named(workspace: Workspace, tmp_path: Path) -> None:
     """With what the others took, and exit status 1."""
     profile = workspace.root / "profiles/mine.yaml"
     profile.write_text(PROFILE.format(model=tmp_path / "nothing"))
-    done = workspace.run(
-        sys.executable, "-m", "galgame_asr.planning.rehearsal", "mine", check=False
-    )
+    done = workspace.run(*COMMAND, check=False)
     assert done.returncode == 1
     assert "RehearsalError: base@directory failed" in done.stdout.splitlines()[-1]
     assert re.search(r"^fetch@own +\d+:\d\d", done.stdout, re.MULTILINE)

@@ -23,14 +23,14 @@ import torch
 
 from galgame_asr.core import utterances
 from galgame_asr.core.params import PARAMS_FILE, parse, read_params, read_yaml
-from galgame_asr.core.paths import EXCLUSIONS, LOGS, MODELS, SPLIT, scratch_root
+from galgame_asr.core.paths import EXCLUSIONS, LOGS, MODELS, RAW, SPLIT, scratch_root
 from galgame_asr.experiment import profile, rehearsal
 from galgame_asr.experiment.params import Params
 from galgame_asr.families.common import compute
 from galgame_asr.manifests import corrections
 from galgame_asr.messages.console import clock, run
 from galgame_asr.messages.errors import ConfigError, GalgameAsrError
-from galgame_asr.planning import show
+from galgame_asr.planning import disk, show
 from galgame_asr.planning.plan import Data, Planner, Speech, model_directory
 from galgame_asr.planning.published import GB
 from galgame_asr.planning.record import Ran, Record
@@ -208,25 +208,30 @@ def _row(ran: Ran, disk_bytes: int, *, gpu: bool) -> str:
     return f"{ran.stage:40} {clock(ran.seconds):>8} {memory:10.2f}{on_gpu} {disk:8.2f}"
 
 
-def _sizes(lock: Path) -> dict[str, int]:
-    """Bytes of the outputs of each stage."""
+def _sizes(lock: Path, below: Path = Path()) -> dict[str, int]:
+    """Bytes of the outputs of each stage, in a folder."""
     if not lock.exists():
         return {}
     stages: dict[str, Any] = read_yaml(lock)["stages"]
     return {
-        name: sum(out.get("size", 0) for out in stage.get("outs", []))
+        name: sum(
+            out.get("size", 0)
+            for out in stage.get("outs", [])
+            if Path(out["path"]).is_relative_to(below)
+        )
         for name, stage in stages.items()
     }
 
 
 def beside(ran: Sequence[Ran]) -> str:
-    """Of each phase, the memory that a plan of the rehearsal predicts, and what it had."""
+    """Memory of each phase, and disk of all models: as a plan of the rehearsal says, and as had."""
     params = parse(Params, read_params(), "")
     found = {stage.stage: stage for stage in ran}
     data = Data(params.corpora, SPLIT)
     frames = params.machine.micro_batch_frames
     precision = compute.precision(params.compute, compute.device(params.compute))
     rows = [f"{'phase':12} {'predicted GB':>13} {'measured GB':>12}"]
+    plans = []
     with model_directory(params.base, params.model.family, MODELS / "base") as directory:
         planner = Planner(params.model.family, directory, _speech(), precision)
         for name, phase in params.train.phases.items():
@@ -234,12 +239,18 @@ def beside(ran: Sequence[Ran]) -> str:
                 common = params.train.common
                 largest = planner.step_frames(common.batch_frames, 1)
                 at_once = largest if frames == "auto" else min(frames, largest)
-                plan = planner.plan(name, phase, common, at_once, data)
+                plans.append(planner.plan(name, phase, common, at_once, data))
+                predicted = plans[-1].memory.peak
                 measured = stage.gpu_bytes or stage.peak_bytes
-                rows.append(f"{name:12} {plan.memory.peak / GB:13.2f} {measured / GB:12.2f}")
+                rows.append(f"{name:12} {predicted / GB:13.3f} {measured / GB:12.2f}")
+        parts = disk.uses(params, plans, planner.checkpoint_bytes, planner.parameters, RAW)
     rows.append(
         "Predicted: the largest step. Measured: the GPU's in use, or all of a process without one."
     )
+    (models,) = [part.size_bytes for part in parts if part.folder == MODELS.name]
+    sizes = _sizes(Path(LOCK), below=MODELS)
+    made = sum(sizes.get(stage, 0) for stage in found) / GB
+    rows.append(f"Disk of {MODELS}: {models / GB:.3g} GB predicted, {made:.3g} measured.")
     return "Memory of the phases of the rehearsal\n" + "\n".join(rows) + "\n"
 
 
