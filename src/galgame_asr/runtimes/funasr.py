@@ -7,6 +7,7 @@ that a published directory says what its checkpoint says. It cannot be trained.
 import contextlib
 import importlib
 import io
+import json
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
@@ -30,7 +31,8 @@ from galgame_asr.families.fun_asr_nano.network import CTC_BRANCH
 from galgame_asr.messages.errors import CheckpointError, ConfigError
 
 WINDOW_S, DEFAULTS = None, texts.DEFAULTS
-FILES = ("config.yaml", "configuration.json", "model.pt")
+CONFIG, ENTRIES = "config.yaml", "configuration.json"
+FILES = (CONFIG, ENTRIES, "model.pt")
 # What funasr prints, and goes on with random weights (train_utils/load_pretrained_model.py and
 # auto/auto_model.py of 1.4.16).
 MISSING, NO_FILE = "Warning, miss key in ckpt: ", "error, init_param does not exist"
@@ -110,7 +112,8 @@ def auto_model(directory: Path, device: torch.device) -> Any:
     try:
         with contextlib.redirect_stdout(printed):
             made = module.AutoModel(
-                model=str(directory),
+                # Whole: some relative paths are funasr's names for models of a hub.
+                model=str(directory.absolute()),
                 device=str(device),
                 ncpu=torch.get_num_threads(),
                 disable_update=True,
@@ -127,6 +130,46 @@ def auto_model(directory: Path, device: torch.device) -> Any:
     return made
 
 
+def refuse_foreign(directory: Path) -> None:
+    """Refuse a model by which AutoModel would fetch or run more than is here.
+
+    Args:
+        directory: with config.yaml and configuration.json.
+
+    Raises:
+        CheckpointError: it would, or a file is damaged; see `foreign`.
+    """
+    foreign.refuse_directory(directory)
+    values = _told(directory)
+    foreign.refuse(values, directory / CONFIG)
+    for key, value in foreign.entries(values):
+        if isinstance(value, str) and "${" in value:  # some models put in values once more
+            raise CheckpointError(
+                f"{directory / CONFIG}: {'.'.join(key)} becomes {value!r}, which still stands for "
+                "another value; write that"
+            )
+        # Of the CTC branch it is a file of weights.
+        if key[-1] == "init_param_path" and value and not Path(str(value)).is_file():
+            foreign.refuse_elsewhere(".".join(key), value, directory)
+
+
+def _told(directory: Path) -> Any:
+    """What AutoModel reads in a directory, by its own means: values may stand for others.
+
+    The published tokenizer_conf.init_param_path is ${llm_conf.init_param_path}, and by the same
+    means a map may be written as a string, in which no key is seen.
+    """
+    hub: Any = importlib.import_module("funasr.download.download_model_from_hub")
+    try:
+        metas = json.loads((directory / ENTRIES).read_bytes()).get("file_path_metas", {})
+        files = hub.add_file_root_path(str(directory), metas, {})
+        config = hub.OmegaConf.load(files.get("config", directory / CONFIG))
+        merged = hub.OmegaConf.merge(config, files)
+        return hub.OmegaConf.to_container(merged, resolve=True)
+    except Exception as error:  # of files, of YAML, of values; they share no base
+        raise CheckpointError(f"{directory} cannot be read by funasr: {error}") from None
+
+
 def load(directory: Path) -> FunAsrNanoAutoModel:
     """Load an export, when it is first used; see `runtimes.load`.
 
@@ -135,5 +178,5 @@ def load(directory: Path) -> FunAsrNanoAutoModel:
     """
     if missing := [name for name in FILES if not (directory / name).is_file()]:
         raise CheckpointError(f"{directory} is no model for funasr: it lacks {missing[0]}")
-    foreign.refuse_directory(directory)
+    refuse_foreign(directory)
     return FunAsrNanoAutoModel(directory)

@@ -19,7 +19,6 @@ from numpy.typing import NDArray
 from ruamel.yaml import YAML
 from torch import nn
 
-from galgame_asr.families.common import foreign
 from galgame_asr.families.common.defaults import Defaults
 from galgame_asr.families.common.family import Search
 from galgame_asr.families.common.params import Prompt
@@ -29,9 +28,8 @@ from galgame_asr.families.fun_asr_nano import (
     funasr_parts,  # noqa: F401  before all of funasr
 )
 from galgame_asr.messages.errors import CheckpointError, ConfigError
-from galgame_asr.runtimes.funasr import auto_model
+from galgame_asr.runtimes.funasr import CONFIG, ENTRIES, auto_model, refuse_foreign
 
-CONFIG, ENTRIES = "config.yaml", "configuration.json"
 WINDOW_S, DEFAULTS = None, Defaults(prompts=(Prompt(),))
 # By class of the model, the parts of a prompt that it takes, each with its argument of `generate`.
 ARGUMENTS = {
@@ -108,7 +106,7 @@ def model_class(directory: Path) -> str:
     for name in (CONFIG, ENTRIES):
         if not (directory / name).is_file():
             raise CheckpointError(f"{directory} is no model for funasr: it lacks {name}")
-    foreign.refuse_directory(directory)
+    refuse_foreign(directory)
     # A file that is named and not there funasr passes over, and goes on with random weights.
     named = json.loads((directory / ENTRIES).read_bytes()).get("file_path_metas", {})
     if "init_param" not in named:

@@ -35,22 +35,9 @@ def read_config(directory: Path) -> dict[str, Any]:
     # A checkpoint of one's own training has what its trainer was told, which nobody obeys here.
     foreign.refuse(config, directory / "config.yaml", ignored=foreign.OF_A_TRAINER)
     for section in ("llm_conf", "tokenizer_conf"):
-        _refuse_elsewhere(config, section, directory)
+        named = (config.get(section) or {}).get("init_param_path")
+        foreign.refuse_elsewhere(f"{section}.init_param_path", named, directory)
     return config
-
-
-def _refuse_elsewhere(config: Mapping[str, Any], section: str, directory: Path) -> None:
-    """Refuse what transformers would look for on the hub, and Python that it would run."""
-    named = (config.get(section) or {}).get("init_param_path")
-    if not named or not Path(named).is_dir():
-        raise CheckpointError(
-            f"{directory}/config.yaml: {section}.init_param_path is {named!r}, which is no "
-            "directory here, and nothing is fetched for a model; copy its files beside "
-            "config.yaml, and name them in configuration.json: file_path_metas."
-            f"{section}.init_param_path"
-        )
-    for file in sorted(Path(named).glob("*config.json")):
-        foreign.refuse(_read_map(file, json.loads), file)
 
 
 def _read_map(file: Path, read: Callable[[bytes], Any]) -> dict[str, Any]:

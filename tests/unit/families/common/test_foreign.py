@@ -20,10 +20,15 @@ from galgame_asr.families.fun_asr_nano.network import Model
 from galgame_asr.families.fun_asr_nano.weights import read_config
 from galgame_asr.messages.errors import CheckpointError
 from galgame_asr.runtimes import funasr as auto_model
+from galgame_asr.runtimes import funasr_models
 from galgame_asr.training import saving
 from galgame_asr.training.saving import Saving
 from tests.models import JAPANESE, build
 
+# What reads a model's files itself, and what has AutoModel read them.
+LOADS: tuple[Callable[[Path], object], ...] = (
+    fun_asr_nano.load, auto_model.load, funasr_models.model_class,
+)  # fmt: skip
 ROOT = Path(__file__).parents[4]
 SOURCES = sorted(
     path for folder in ("src", "tests", "benchmarks") for path in (ROOT / folder).rglob("*.py")
@@ -157,6 +162,26 @@ def test_python_of_a_language_model_is_not_run(
             lambda c: c["llm_conf"].update(load_kwargs={"attn_implementation": "some/kernel"}),
             r"load_kwargs\.attn_implementation is 'some/kernel', by which transformers fetches",
         ),
+        (
+            lambda c: c.update(llm_kwargs={"custom_generate": "org/name"}),
+            r"llm_kwargs\.custom_generate is 'org/name', by which transformers runs Python",
+        ),
+        *(
+            (lambda c, name=name: c.update({name: "fsmn-vad"}), f"{name} is 'fsmn-vad', by which F")
+            for name in ("vad_model", "punc_model", "spk_model", "forced_aligner")
+        ),
+        (
+            lambda c: c["model_conf"].update(audio={"feature_encoder_spec": "[print()]"}),
+            r"audio\.feature_encoder_spec is '\[print\(\)\]', by which FunASR runs the value",
+        ),
+        (
+            lambda c: c.update(hotword="https://some.where/list.txt"),
+            r"hotword is 'https://some\.where/list\.txt', by which FunASR fetches a list",
+        ),
+        *(
+            (lambda c, name=name: c.update({name: "https://h"}), f"{name} .* FunASR sends the spee")
+            for name in ("vllm_base_url", "sglang_base_url")
+        ),
     ],
 )
 def test_a_config_that_has_more_fetched_is_refused(
@@ -169,6 +194,22 @@ def test_a_config_that_has_more_fetched_is_refused(
         fun_asr_nano.load(directory)
 
 
+def test_keys_that_say_nothing_pass(directory: Path) -> None:
+    """Without a value, or with one that names nothing elsewhere; or where nobody obeys them."""
+    edit(directory, lambda c: c.update(vad_model=None, punc_model="", spk_model={}, hotword="葵"))
+    entries = json.loads((directory / "configuration.json").read_bytes())
+    entries["model"]["vad_model"] = "fsmn-vad"
+    write_json(directory / "configuration.json", entries)
+    fun_asr_nano.load(directory)
+    auto_model.load(directory)
+    entries["file_path_metas"]["vad_model"] = "vad"
+    write_json(directory / "configuration.json", entries)
+    with pytest.raises(
+        CheckpointError, match=r"configuration\.json: file_path_metas\.vad_model is"
+    ):
+        auto_model.load(directory)
+
+
 @pytest.mark.parametrize("section", ["llm_conf", "tokenizer_conf"])
 def test_a_language_model_that_is_not_here_is_not_looked_for(directory: Path, section: str) -> None:
     """A name of the hub in place of a directory, as older configs of FunASR have it."""
@@ -176,10 +217,40 @@ def test_a_language_model_that_is_not_here_is_not_looked_for(directory: Path, se
     del entries["file_path_metas"][section]
     write_json(directory / "configuration.json", entries)
     edit(directory, lambda c: c[section].update(init_param_path="Qwen/Qwen3-0.6B"))
-    with pytest.raises(
-        CheckpointError, match=rf"{section}\.init_param_path is 'Qwen/Qwen3-0\.6B', which is no dir"
-    ):
-        fun_asr_nano.load(directory)
+    for load in LOADS:
+        with pytest.raises(
+            CheckpointError,
+            match=rf"{section}\.init_param_path is 'Qwen/Qwen3-0\.6B', which is no dir",
+        ):
+            load(directory)
+
+
+def test_values_that_stand_for_others_are_judged_by_what_they_become(directory: Path) -> None:
+    """As the published config.yaml has one; and a string that becomes a map is no way around."""
+    edit(directory, lambda c: c["tokenizer_conf"].update(init_param_path="${llm_conf.some}"))
+    edit(directory, lambda c: c["llm_conf"].update(some=LLM_DIRECTORY))
+    for load in LOADS:
+        load(directory)
+    edit(directory, lambda c: c.update(audio_encoder_conf="${oc.decode:'{hub: ms}'}"))
+    for load in LOADS[1:]:
+        with pytest.raises(CheckpointError, match=r"audio_encoder_conf\.hub is 'ms', by which"):
+            load(directory)
+    edit(directory, lambda c: c.update(audio_encoder_conf="\\${oc.decode:'{hub: ms}'}"))
+    for load in LOADS[1:]:
+        with pytest.raises(CheckpointError, match=r"audio_encoder_conf becomes .\$\{oc\.decode"):
+            load(directory)
+
+
+def test_a_config_of_another_name_is_no_way_around(directory: Path) -> None:
+    """Configuration.json may name any file as the one that AutoModel reads."""
+    config = YAML(typ="safe").load(directory / "config.yaml")
+    YAML().dump(config | {"trust_remote_code": True}, directory / "notes.txt")
+    entries = json.loads((directory / "configuration.json").read_bytes())
+    entries["file_path_metas"]["config"] = "notes.txt"
+    write_json(directory / "configuration.json", entries)
+    for load in LOADS[1:]:
+        with pytest.raises(CheckpointError, match="trust_remote_code is True, by which Python"):
+            load(directory)
 
 
 def test_what_a_trainer_left_is_refused_of_a_download_alone(directory: Path, made: Path) -> None:
