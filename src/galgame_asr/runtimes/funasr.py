@@ -8,10 +8,11 @@ import contextlib
 import importlib
 import io
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import torch
@@ -110,7 +111,7 @@ def auto_model(directory: Path, device: torch.device) -> Any:
     module = importlib.import_module("funasr.auto.auto_model")
     printed = io.StringIO()
     try:
-        with contextlib.redirect_stdout(printed):
+        with contextlib.redirect_stdout(printed), _weights_only():
             made = module.AutoModel(
                 # Whole: some relative paths are funasr's names for models of a hub.
                 model=str(directory.absolute()),
@@ -128,6 +129,22 @@ def auto_model(directory: Path, device: torch.device) -> Any:
         if line.startswith((MISSING, NO_FILE)) and not of_branch:
             raise CheckpointError(f"{directory} is no whole model: funasr says: {line}")
     return made
+
+
+@contextlib.contextmanager
+def _weights_only() -> Iterator[None]:
+    """Have every `torch.load` take weights alone, and run nothing that a file brings.
+
+    Calls of funasr leave it to the default, which TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD changes. What
+    a call says is above that variable (torch/serialization.py of 2.6 and later).
+    """
+    load = torch.load
+
+    def weights(*arguments: Any, **named: Any) -> Any:
+        return load(*arguments, **named | {"weights_only": True})
+
+    with mock.patch.object(torch, "load", weights):
+        yield
 
 
 def refuse_foreign(directory: Path) -> None:

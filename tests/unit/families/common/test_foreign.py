@@ -15,6 +15,7 @@ from ruamel.yaml import YAML
 from galgame_asr.base.fun_asr_nano_files import write_json
 from galgame_asr.base.tiny_fun_asr_nano import LLM_DIRECTORY
 from galgame_asr.families.common import foreign
+from galgame_asr.families.common.family import Search
 from galgame_asr.families.fun_asr_nano import family as fun_asr_nano
 from galgame_asr.families.fun_asr_nano.network import Model
 from galgame_asr.families.fun_asr_nano.weights import read_config
@@ -23,7 +24,7 @@ from galgame_asr.runtimes import funasr as auto_model
 from galgame_asr.runtimes import funasr_models
 from galgame_asr.training import saving
 from galgame_asr.training.saving import Saving
-from tests.models import JAPANESE, build
+from tests.models import JAPANESE, build, noise
 
 # What reads a model's files itself, and what has AutoModel read them.
 LOADS: tuple[Callable[[Path], object], ...] = (
@@ -69,10 +70,28 @@ def edit_llm(directory: Path, file: str, values: dict[str, Any]) -> None:
     write_json(path, json.loads(path.read_bytes()) | values)
 
 
+def by_auto_model(directory: Path) -> None:
+    """Have AutoModel load a directory, which it does when something is first transcribed."""
+    loaded = auto_model.load(directory)
+    loaded.transcribe([loaded.features(noise(0.5))], JAPANESE, Search([4]))
+
+
+@pytest.mark.parametrize(
+    ("load", "message"),
+    [
+        (fun_asr_nano.load, r"model\.pt cannot be read as a checkpoint"),
+        (by_auto_model, "cannot be loaded by funasr: Weights only load failed"),
+    ],
+)
 def test_weights_that_run_something_are_refused(
-    directory: Path, made: Path, monkeypatch: pytest.MonkeyPatch
+    directory: Path,
+    made: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    load: Callable[[Path], object],
+    message: str,
 ) -> None:
     """Also where the environment tells torch to trust every file whose load does not say."""
+    load(directory)
     monkeypatch.setenv("TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD", "1")
     torch.save({"state_dict": Run(made)}, directory / "model.pt")
     trusting = torch.load
@@ -80,8 +99,8 @@ def test_weights_that_run_something_are_refused(
         trusting(directory / "model.pt")  # the file is what it is said to be
     assert made.exists()
     made.unlink()
-    with pytest.raises(CheckpointError, match=r"model\.pt cannot be read as a checkpoint"):
-        fun_asr_nano.load(directory)
+    with pytest.raises(CheckpointError, match=message):
+        load(directory)
     assert not made.exists()
 
 
