@@ -48,11 +48,14 @@ def test_the_container_is_nobodys_root() -> None:
 
 
 def test_slurm_reads_all_that_is_meant_for_it() -> None:
-    """It reads no `#SBATCH` behind the first command. It must signal the shell, and requeue."""
+    """It reads no `#SBATCH` behind the first command. It must signal the shell, and requeue.
+
+    The signal comes two minutes before the time is up, in which a state is saved.
+    """
     head, _, commands = SBATCH.partition("\ncd ")
     assert "#SBATCH" not in commands
     assert all(line.startswith("#") or not line for line in head.splitlines())
     options = dict(re.findall(r"^#SBATCH --([\w-]+)(?:=(\S+))?$", head, re.MULTILINE))
-    assert re.fullmatch(r"B:TERM@\d+", options["signal"])
+    assert options["signal"] == "B:TERM@120"
     assert {"requeue", "open-mode", "time"} <= options.keys()
     assert options["open-mode"] == "append", "the log of the run before stays"
