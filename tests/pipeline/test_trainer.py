@@ -24,6 +24,7 @@ from galgame_asr.families.common.compute import Precision
 from galgame_asr.families.common.defaults import Defaults
 from galgame_asr.families.common.params import MachineParams, Prompt
 from galgame_asr.families.fun_asr_nano import family as fun_asr_nano
+from galgame_asr.families.fun_asr_nano.network import CTC_BRANCH
 from galgame_asr.families.whisper import network as whisper_model
 from galgame_asr.messages.errors import CheckpointError, ConfigError, DataError
 from galgame_asr.runtimes import load as runtimes
@@ -73,12 +74,17 @@ def make_phase(
     machine = dataclasses.replace(load(MachineParams, "machine", file=PARAMS), save_minutes=0)
     inits = {"fun_asr_nano": init, "whisper": whisper_init}
 
-    def make(name: str = "run", family: str = "fun_asr_nano", **change: Any) -> Phase:
+    def make(
+        name: str = "run",
+        family: str = "fun_asr_nano",
+        init: Path | None = None,
+        **change: Any,
+    ) -> Phase:
         params = parse(PhaseParams, values(family, **change), "phase")
         directory = tmp_path / name
         directory.mkdir(exist_ok=True)
         return Phase(
-            family=families.load(family, inits[family]),
+            family=families.load(family, init or inits[family]),
             common=common,
             machine=machine,
             params=params,
@@ -128,7 +134,20 @@ def test_a_second_resume_in_one_epoch_ends_in_the_same_bytes(
     epoch replays data in FunASR's trainers); step 3 comes before any state; step 7 is
     the first after a named checkpoint.
     """
-    make = partial(make_phase, family=family, **change)
+    same_bytes_after_kills(partial(make_phase, family=family, **change), monkeypatch)
+
+
+def same_bytes_after_kills(
+    make_phase: Callable[[str], Phase], monkeypatch: pytest.MonkeyPatch
+) -> Phase:
+    """Train a phase whole, and another with kills, to the same files; the whole one."""
+
+    def make(name: str) -> Phase:
+        """Of texts with no more tokens than frames: from others the CTC branch learns nothing."""
+        phase = make_phase(name)
+        short = phase.train_rows["text"].str[:2]
+        return dataclasses.replace(phase, train_rows=phase.train_rows.assign(text=short))
+
     whole = make("whole")
     train(whole)
     expected = results(whole)
@@ -145,6 +164,29 @@ def test_a_second_resume_in_one_epoch_ends_in_the_same_bytes(
         patch.setattr(Trainer, "_step", None)
         train(make("broken"))
     assert results(broken) == expected
+    return whole
+
+
+def test_a_new_branch_for_timestamps_is_resumed_and_kept(
+    make_phase: Callable[..., Phase], init: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A base that has none, as on the Hugging Face hub: the checkpoints have one that learned."""
+    base = shutil.copytree(init, tmp_path / "base")
+    saved = torch.load(init / "model.pt", weights_only=True)["state_dict"]
+    kept = {name: t for name, t in saved.items() if not name.startswith(CTC_BRANCH)}
+    torch.save({"state_dict": kept}, base / "model.pt")
+    make = partial(make_phase, init=base, ctc="new")
+    trained = same_bytes_after_kills(make, monkeypatch)
+    drawn = make("drawn")
+    freezing.prepare(drawn.family, drawn.params, drawn.common)
+    before = drawn.family.model.state_dict()
+    for percent in (50, 100):
+        after = torch.load(trained.directory / f"p{percent}/model.pt", weights_only=True)
+        branch = {n: t for n, t in after["state_dict"].items() if n.startswith(CTC_BRANCH)}
+        assert branch.keys() == saved.keys() - kept.keys()
+        # Of a key's bias rounding alone decides.
+        still = [n for n, t in branch.items() if torch.equal(t, before[n])]
+        assert [name for name in still if not name.endswith("linear_k.bias")] == []
 
 
 def test_a_truncated_save_costs_that_state_alone(
