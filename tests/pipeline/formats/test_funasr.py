@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import logging
 import os
 import shutil
 import subprocess
@@ -316,9 +317,22 @@ def test_a_changed_file_shows(checkpoint: Path, export: Path, tmp_path: Path) ->
         runtimes.load(exporting.RUNTIME, damaged)
 
 
-def test_a_described_branch_may_be_missing(checkpoint: Path, tmp_path: Path) -> None:
-    """As in the Hugging Face hub's file of the published model: texts are the checkpoint's."""
-    directory = nanos.add_ctc(Path(shutil.copytree(checkpoint, tmp_path / "full")))
+def test_a_described_branch_may_be_missing(
+    checkpoint: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As in the Hugging Face hub's file of the published model: texts are the checkpoint's.
+
+    What FunASR's trainer drew in its place is told, where config.yaml gives it away.
+    """
+    full = nanos.add_ctc(Path(shutil.copytree(checkpoint, tmp_path / "plain")))
+    cache = "/root/.cache/huggingface/hub/models--FunAudioLLM--Fun-ASR-Nano-2512/snapshots/1"
+    directory = edited(full, tmp_path / "full", lambda config: config.update(model_path=cache))
+    caplog.set_level(logging.WARNING, logger="galgame_asr")
+    make_export(full, name="of plain")
+    assert "its weights are random" not in caplog.text
+    make_export(directory, name="random")
+    assert "full/config.yaml: FunASR trained this from the Hugging Face hub's file" in caplog.text
+    caplog.clear()
 
     def strip(state: dict[str, torch.Tensor]) -> None:
         for name in [name for name in state if name.startswith(CTC_BRANCH)]:
@@ -326,6 +340,7 @@ def test_a_described_branch_may_be_missing(checkpoint: Path, tmp_path: Path) -> 
 
     rewrite(directory, strip)
     made = make_export(directory)
+    assert "its weights are random" not in caplog.text
     said = texts(say(exporting.RUNTIME, made, models.JAPANESE))
     assert said == texts(say("fun_asr_nano", directory, models.JAPANESE))
 

@@ -47,7 +47,13 @@ def refuse(
             "ctc_decoder, ctc_decoder_conf, ctc_vocab_size and ctc_tokenizer, as the published "
             "model has them. Add them, or set ctc_weight to 0"
         )
-    if branch == "published" and WITHOUT_BRANCH in (directory / "config.yaml").read_text("utf-8"):
+    if branch == "published":
+        say_if_given_away(directory)
+
+
+def say_if_given_away(directory: Path) -> None:
+    """Say that the branch of a model directory is random, where its config.yaml tells so."""
+    if WITHOUT_BRANCH in (directory / "config.yaml").read_text("utf-8"):
         log.warning(
             "%s/config.yaml: FunASR trained this from the Hugging Face hub's file, which has no "
             "CTC branch; unless one was trained since (ctc: new), its weights are random",

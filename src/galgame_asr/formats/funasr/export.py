@@ -17,6 +17,7 @@ from ruamel.yaml import YAML
 
 from galgame_asr.core.files import atomic_path, write_text
 from galgame_asr.families.common.family import FrontEnd
+from galgame_asr.families.fun_asr_nano import ctc_branch
 from galgame_asr.families.fun_asr_nano import family as fun_asr_nano
 from galgame_asr.families.fun_asr_nano.family import WEIGHTS
 from galgame_asr.families.fun_asr_nano.funasr_parts import normalize_checkpoint_state
@@ -58,7 +59,9 @@ def export(checkpoint: Path, output: Path, precision: str) -> None:
     }  # fmt: skip
     named = _named(checkpoint, metas)
     config = _config(config, metas, checkpoint)
-    fun_asr_nano.load(checkpoint)  # which finds what is missing
+    nano = fun_asr_nano.load(checkpoint)  # which finds what is missing
+    if ctc_branch.OUTPUT in nano.saved:
+        ctc_branch.say_if_given_away(checkpoint)  # where the export's own config no longer tells
     for name in sorted(named):
         _copy(checkpoint / name, output / name)
     text = json.dumps(configuration, indent=1, ensure_ascii=False)
