@@ -2,6 +2,7 @@
 
 import io
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -163,10 +164,17 @@ def test_sharding_that_accelerate_ignores_is_an_error(tmp_path: Path) -> None:
     )
 
 
-def test_processes_without_room_start_again_with_smaller_micro_batches(tmp_path: Path) -> None:
-    """No step is lost: the result is that of micro-batches that fit from the beginning."""
-    root = make_root(tmp_path / "root", processes=2)
+@pytest.mark.parametrize("during", ["step", "score"])
+def test_processes_without_room_start_again_with_smaller_micro_batches(
+    tmp_path: Path, during: str
+) -> None:
+    """No step, score or checkpoint is lost: as of micro-batches that fit from the beginning."""
+    root, other = (make_root(tmp_path / name, processes=2) for name in ("root", "plain"))
+    for mix in (root / "data/mix/phase", other / "data/mix/phase"):
+        # Several utterances for each process to score.
+        shutil.copy(mix / "train.parquet", mix / "dev.parquet")
     environment = os.environ | {"PYTHONPATH": f"{REPOSITORY / 'src'}:{REPOSITORY}"}
+    environment["NO_ROOM"] = during
     done = subprocess.run(
         [sys.executable, "-m", "tests.small_gpu"], cwd=root, env=environment, timeout=PATIENCE_S,
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False,
@@ -176,9 +184,12 @@ def test_processes_without_room_start_again_with_smaller_micro_batches(tmp_path:
     assert "resuming at" in done.stdout
     log = pd.read_csv(root / "unfinished/log.tsv", sep="\t")
     assert log["step"].tolist() == list(range(2, 33, 2))
-    plain = run(make_root(tmp_path / "plain", processes=2))
-    expected = pd.read_csv(io.BytesIO(plain["log.tsv"]), sep="\t")
-    pd.testing.assert_frame_equal(log, expected, rtol=1e-3)
+    plain = run(other)
+    for name in ("log.tsv", "dev.tsv"):
+        found = pd.read_csv(root / "unfinished" / name, sep="\t")
+        expected = pd.read_csv(io.BytesIO(plain[name]), sep="\t")
+        pd.testing.assert_frame_equal(found, expected, rtol=1e-3)
+    assert (root / "unfinished/p100").is_dir()
 
 
 @pytest.mark.parametrize(("first", "then"), [(1, 2), (2, 1)])

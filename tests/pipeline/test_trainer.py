@@ -18,11 +18,12 @@ from torch import nn
 
 from galgame_asr.core.params import load, parse
 from galgame_asr.core.reader import ShardReader
-from galgame_asr.families.common import defaults
+from galgame_asr.families.common import defaults, hotwords
 from galgame_asr.families.common import family as families
 from galgame_asr.families.common.compute import Precision
 from galgame_asr.families.common.defaults import Defaults
 from galgame_asr.families.common.params import MachineParams, Prompt
+from galgame_asr.families.common.transcript import Transcript
 from galgame_asr.families.fun_asr_nano import family as fun_asr_nano
 from galgame_asr.families.fun_asr_nano.network import CTC_BRANCH
 from galgame_asr.families.whisper import network as whisper_model
@@ -33,6 +34,7 @@ from galgame_asr.training.batches import Pick
 from galgame_asr.training.dataset import MicroBatch, Share
 from galgame_asr.training.history import History
 from galgame_asr.training.params import CommonParams, PhaseParams
+from galgame_asr.training.saving import Saving
 from galgame_asr.training.trainer import Phase, Trainer, train
 from tests.conftest import REPOSITORY
 from tests.models import WHISPER_JAPANESE, build, examples
@@ -696,10 +698,20 @@ def test_the_division_of_a_step_changes_rounding_alone(
 def test_a_gpu_without_room_gets_smaller_micro_batches(
     make_phase: Callable[..., Phase], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Halved until they fit, in training and scoring; no step is lost, and it is remembered."""
-    limited = make_phase("limited", ctc_weight=0.0)
+    """Halved until they fit, in training and scoring; nothing is lost, and it is remembered."""
+    made = make_phase("limited", ctc_weight=0.0)
+    limited = dataclasses.replace(
+        made, common=dataclasses.replace(made.common, dev_cer_utterances=4)
+    )
     tried = []
-    original = Trainer._loss
+    original, decode = Trainer._loss, hotwords.transcribe
+    decoded: list[int] = []
+
+    def transcribe(recogniser: Any, features: Any, *arguments: Any) -> list[Transcript]:
+        decoded.append(len(features))
+        if len(features) > 1:
+            raise torch.OutOfMemoryError
+        return decode(recogniser, features, *arguments)
 
     def loss(self: Trainer, batch: MicroBatch) -> torch.Tensor:
         found = original(self, batch)
@@ -710,14 +722,35 @@ def test_a_gpu_without_room_gets_smaller_micro_batches(
         return found
 
     monkeypatch.setattr(Trainer, "_loss", loss)
-    train(limited)
+    with monkeypatch.context() as patch:
+        patch.setattr(hotwords, "transcribe", transcribe)
+        train(limited)
+    assert {1, 2} <= set(decoded)
     fits = int((limited.directory / "micro_batch_frames").read_text())
     assert fits <= 150
     assert sum(frames > 150 for frames in tried) <= 3
     small = make_phase("small", ctc_weight=0.0)
     machine = dataclasses.replace(small.machine, micro_batch_frames=fits)
-    train(dataclasses.replace(small, machine=machine))
+    train(dataclasses.replace(small, machine=machine, common=limited.common))
     assert results(limited) == results(small)
+
+
+def test_an_export_without_room_loses_no_checkpoint(
+    make_phase: Callable[..., Phase], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its error ends the phase, which goes on from a state; none is left out."""
+
+    def unable(self: Saving, name: str) -> None:
+        raise torch.OutOfMemoryError
+
+    train(whole := make_phase("whole"))
+    phase = make_phase("broken")
+    with monkeypatch.context() as patch:
+        patch.setattr(Saving, "export", unable)
+        with pytest.raises(torch.OutOfMemoryError):
+            train(phase)
+    train(again := make_phase("broken"))
+    assert results(again) == results(whole)
 
 
 def test_a_gpu_without_room_for_one_utterance_is_an_error(

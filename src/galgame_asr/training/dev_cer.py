@@ -1,5 +1,6 @@
 """The character error rate of a phase while it runs, on a fixed sample of its dev set."""
 
+import gc
 import unicodedata
 import zlib
 from collections.abc import Sequence
@@ -12,8 +13,10 @@ from rapidfuzz.distance import Levenshtein
 from galgame_asr.families.common import hotwords
 from galgame_asr.families.common.batching import by_length, window_frames
 from galgame_asr.families.common.defaults import max_spoken_tokens
-from galgame_asr.families.common.family import Family, Search
-from galgame_asr.messages.errors import UtteranceError
+from galgame_asr.families.common.family import Example, Family, Search
+from galgame_asr.families.common.transcript import Transcript
+from galgame_asr.messages.console import log
+from galgame_asr.messages.errors import ConfigError, UtteranceError
 from galgame_asr.training.batches import Pick
 from galgame_asr.training.dataset import Utterances
 
@@ -38,6 +41,9 @@ def count_errors(
         utterances: what `picks` are of, and what the model is told of each.
         picks: which ones.
         budget: 10 ms frames of a batch, padding included.
+
+    Raises:
+        ConfigError: the GPU has no room for one utterance.
     """
     family.model.eval()
     frames = utterances.frames(picks) if picks else np.zeros(0, dtype=np.int64)
@@ -52,14 +58,31 @@ def count_errors(
                 continue
         if not examples:
             continue
-        limits = [max_spoken_tokens(example.duration_s) for example in examples]
-        features, prompts = [e.features for e in examples], [e.prompt for e in examples]
-        found = hotwords.transcribe(family, features, prompts, Search(limits))
-        for example, transcript in zip(examples, found, strict=True):
+        for example, transcript in zip(examples, _transcribe(family, examples), strict=True):
             said, heard = _letters(example.text), _letters(transcript.text)
             errors += Levenshtein.distance(said, heard)
             characters += len(said)
     return errors, characters
+
+
+def _transcribe(family: Family, examples: Sequence[Example]) -> list[Transcript]:
+    """Decode a batch; in halves where a GPU has no room for it beside what training keeps."""
+    features, prompts = [e.features for e in examples], [e.prompt for e in examples]
+    limits = [max_spoken_tokens(example.duration_s) for example in examples]
+    try:
+        return hotwords.transcribe(family, features, prompts, Search(limits))
+    except torch.OutOfMemoryError:
+        pass  # the error holds what did not fit
+    gc.collect()
+    torch.cuda.empty_cache()
+    if len(examples) == 1:
+        raise ConfigError(
+            f"the GPU has no room to decode {limits[0]} tokens of one dev utterance while it "
+            "trains; set train.common.dev_cer_utterances to 0"
+        )
+    log.warning("out of memory: %d dev utterances are decoded in halves", len(examples))
+    half = len(examples) // 2
+    return [t for part in (examples[:half], examples[half:]) for t in _transcribe(family, part)]
 
 
 def _letters(text: str) -> str:

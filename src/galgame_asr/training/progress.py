@@ -18,7 +18,7 @@ class Watch:
     def __init__(self, num_steps: int, done: int, logs: Path, *, tensorboard: bool) -> None:
         self.file = logs / "speed.tsv"
         self._bar = Progress("train", total=num_steps, unit="steps", done=done)
-        self._note = ""
+        self._note = self._scores = ""
         self._writer = None
         if tensorboard:
             # Imports what few runs need.
@@ -41,7 +41,7 @@ class Watch:
 
     def step(self) -> None:
         """Move the bar."""
-        self._bar.update(1, self._note)
+        self._bar.update(1, self._note + self._scores)
 
     @contextmanager
     def pause(self) -> Iterator[None]:
@@ -64,6 +64,7 @@ class Watch:
         """Show the scores of the dev set."""
         scores = ", ".join(f"{k.replace('_', ' ')} {v:.4f}" for k, v in row.items() if k != "step")
         log.info("step %d: %s", row["step"], scores)
+        self._scores = f", {scores}"
         self._scalars(row)
 
     def _scalars(self, row: Mapping[str, float]) -> None:

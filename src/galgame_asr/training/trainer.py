@@ -185,12 +185,13 @@ class Trainer:
             Stopping(self.phase.directory) as self.stopping,
             self._make_watch() as self.watch,
         ):
+            self._score_if_due()  # one of several processes that had no room for it ended before
             while not self.is_over:
-                with self._smaller_if_out_of_memory():
-                    for share in self._shares(self.examples, self.steps.since(self.history.step)):
-                        self._step(share, self._agree(share))
-                        if self.is_over:
-                            break
+                division = self.division
+                for share in self._shares(self.examples, self.steps.since(self.history.step)):
+                    self._step(share, self._agree(share))
+                    if self.is_over or self.division is not division:
+                        break
         return self.history
 
     def _make_watch(self) -> "AbstractContextManager[Watch | None]":
@@ -226,19 +227,25 @@ class Trainer:
         return int(labels)
 
     def _step(self, share: Share, labels: int) -> None:
-        """Learn from a step, and note and score what is due after it."""
+        """Learn from a step, and note and score what is due after it.
+
+        If the GPU has no room, the division is another one, and the step was not done.
+        """
         self._left_out |= share.left_out
-        lr, norm = self._learn(share, labels) if labels else (0.0, 0.0)
-        self.history.step += 1
+        before, lr, norm = self.history.step, 0.0, torch.zeros(())
+        with self._smaller_if_out_of_memory():
+            if labels:
+                lr, norm = self._learn(share, labels)
+            self.history.step += 1
+        if self.history.step == before:
+            return
         if self.watch:
             self.watch.step()
         if self.history.step % self.phase.common.log_steps == 0 or self.history.step == len(
             self.steps
         ):
             self._row(lr, float(norm))
-        if self.history.step in self.scored:
-            with self.watch.pause() if self.watch else nullcontext():
-                self._score()
+        self._score_if_due()
 
     def _learn(self, share: Share, labels: int) -> tuple[float, torch.Tensor]:
         """Take a step; its highest learning rate, and the norm of its gradient."""
@@ -340,6 +347,12 @@ class Trainer:
             max_share=self.phase.common.max_left_out,
             of=len(self.phase.train_rows) + len(self.phase.dev_rows),
         )
+
+    def _score_if_due(self) -> None:
+        dev = self.history.dev
+        if self.history.step in self.scored and not (dev and dev[-1]["step"] == self.history.step):
+            with self.watch.pause() if self.watch else nullcontext():
+                self._score()
 
     def _score(self) -> None:
         """Score the dev set, and save the checkpoints that are due at this step."""
