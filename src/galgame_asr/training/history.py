@@ -65,7 +65,8 @@ class History:
             named = "; ".join(f"{id_}: {why}" for id_, why in sorted(self.left_out.items())[:3])
             raise DataError(
                 f"{len(self.left_out)} of {of} utterances cannot be used, and "
-                f"train.common.max_left_out is {max_share:g}: {named}"
+                f"train.common.max_left_out is {max_share:g}: {named}. Leave them out by "
+                "exclusions/CORPUS.tsv, or raise it"
             )
 
     def best_step(self, by: str) -> int:
