@@ -17,7 +17,11 @@ import pytest
 import torch
 from ruamel.yaml import YAML
 
+from galgame_asr.core.files import link_or_copy
+from galgame_asr.core.paths import RECORDS
+from galgame_asr.stages import train as stage
 from galgame_asr.training.stopping import STOPPED
+from galgame_asr.training.trainer import Trainer
 from tests.conftest import REPOSITORY
 from tests.models import build
 from tests.phases import write_rows
@@ -190,6 +194,32 @@ def test_processes_without_room_start_again_with_smaller_micro_batches(
         expected = pd.read_csv(io.BytesIO(plain[name]), sep="\t")
         pd.testing.assert_frame_equal(found, expected, rtol=1e-3)
     assert (root / "unfinished/p100").is_dir()
+
+
+def test_a_kill_while_checkpoints_move_loses_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing half stands in models/, and no step is done again."""
+    root = make_root(tmp_path / "root")
+    monkeypatch.chdir(root)
+    moved: list[Path] = []
+
+    def link_or_die(source: Path, target: Path) -> None:
+        if len(moved) == len(RECORDS) + 2:  # within the first checkpoint
+            raise KeyboardInterrupt
+        moved.append(target)
+        link_or_copy(source, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(stage, "link_or_copy", link_or_die)
+        with pytest.raises(KeyboardInterrupt):
+            stage.main(["phase"])
+    assert moved
+    assert not (root / "models/phase").exists()
+    monkeypatch.delattr(Trainer, "_step")
+    stage.main(["phase"])
+    models = [path.parent.name for path in root.glob("models/phase/*/model.pt")]
+    assert sorted(models) == ["p100", "p50"]
 
 
 @pytest.mark.parametrize(("first", "then"), [(1, 2), (2, 1)])
