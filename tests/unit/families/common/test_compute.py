@@ -119,3 +119,14 @@ def test_on_cuda_an_operation_without_a_deterministic_form_is_a_warning(
     finally:
         torch.set_deterministic_debug_mode(before)
     assert PARAMS.device == "cpu"
+
+
+def test_attention_is_not_left_to_cudnn() -> None:
+    """It plans anew for every shape of a batch."""
+    before = torch.backends.cuda.cudnn_sdp_enabled()
+    torch.backends.cuda.enable_cudnn_sdp(True)
+    try:
+        compute.set_up(dataclasses.replace(PARAMS, reproducible=False, cpu_threads=None))
+        assert not torch.backends.cuda.cudnn_sdp_enabled()
+    finally:
+        torch.backends.cuda.enable_cudnn_sdp(before)
