@@ -67,11 +67,10 @@ def compare(model: Path, audio: list[Audio], frames: int, precision: Precision) 
     )  # fmt: skip
     asked = ComputeParams(device="auto", precision=precision, cpu_threads=1, reproducible=False)
     task = Task("fun_asr_nano", model, RAW, PROMPT, params, asked, frames)
-    usual = torch.backends.cuda.cudnn_sdp_enabled()
     compute.set_up(asked)
     decoder = Decoder(task, torch.device(DEVICE))
     ours, own = timed(lambda piece: [one.text for one in decoder.pieces(piece)], audio)
-    torch.backends.cuda.enable_cudnn_sdp(usual)  # with which AutoModel runs
+    torch.backends.cuda.enable_cudnn_sdp(True)  # torch's default, with which AutoModel runs
     theirs, their = timed(by_funasr(model, precision), audio)
     seconds = sum(len(samples) for samples in audio) / SAMPLE_RATE_HZ
     equal = sum(first == second for first, second in zip(ours, theirs, strict=True))

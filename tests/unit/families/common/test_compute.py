@@ -6,6 +6,7 @@ import os
 import platform
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 
@@ -123,10 +124,11 @@ def test_on_cuda_an_operation_without_a_deterministic_form_is_a_warning(
 
 def test_attention_is_not_left_to_cudnn() -> None:
     """It plans anew for every shape of a batch."""
-    before = torch.backends.cuda.cudnn_sdp_enabled()
+    enabled: Callable[[], bool] = torch.backends.cuda.cudnn_sdp_enabled
+    before = enabled()
     torch.backends.cuda.enable_cudnn_sdp(True)
     try:
         compute.set_up(dataclasses.replace(PARAMS, reproducible=False, cpu_threads=None))
-        assert not torch.backends.cuda.cudnn_sdp_enabled()
+        assert not enabled()
     finally:
         torch.backends.cuda.enable_cudnn_sdp(before)
