@@ -28,6 +28,7 @@ from galgame_asr.core.reader import SAMPLE_RATE_HZ, ShardReader
 from galgame_asr.decoding.params import DecodeParams
 from galgame_asr.decoding.segments import Audio
 from galgame_asr.decoding.transcribe import Decoder, Task
+from galgame_asr.families.common import compute
 from galgame_asr.families.common.compute import Precision
 from galgame_asr.families.common.params import ComputeParams
 
@@ -64,10 +65,12 @@ def compare(model: Path, audio: list[Audio], frames: int, precision: Precision) 
         load(DecodeParams, "decode"), max_new_tokens=MAX_TOKENS, max_tokens_per_s=NO_LIMIT,
         beams=1, no_repeat_ngram_size=0,
     )  # fmt: skip
-    compute = ComputeParams(device="auto", precision=precision, cpu_threads=1, reproducible=False)
-    task = Task("fun_asr_nano", model, RAW, PROMPT, params, compute, frames)
+    asked = ComputeParams(device="auto", precision=precision, cpu_threads=1, reproducible=False)
+    task = Task("fun_asr_nano", model, RAW, PROMPT, params, asked, frames)
+    compute.set_up(asked)
     decoder = Decoder(task, torch.device(DEVICE))
     ours, own = timed(lambda piece: [one.text for one in decoder.pieces(piece)], audio)
+    torch.backends.cuda.enable_cudnn_sdp(True)  # torch's default, with which AutoModel runs
     theirs, their = timed(by_funasr(model, precision), audio)
     seconds = sum(len(samples) for samples in audio) / SAMPLE_RATE_HZ
     equal = sum(first == second for first, second in zip(ours, theirs, strict=True))

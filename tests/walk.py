@@ -67,7 +67,7 @@ LEFT_OUT = {
     "README.md: dvc repro": "downloads 100 GB, needs a GPU",
     "docs/rented-machines.md: make rehearsal PROFILE=galgame": "nearly two hours and 40 GB of disk",
     "docs/adding.md: make lint types": "CI has run it",
-    "docs/rented-machines.md: make gpu": "needs a GPU; its parts on a CPU are a test",
+    "docs/rented-machines.md: make gpu": "needs a GPU; three parts on a CPU are a test",
     "Makefile: make check": "lint, types and test",
     "Makefile: make fuzz": "its beginning is a test; the whole takes long",
     "Makefile: make constraints": "what PyPI has today decides its result",

@@ -13,9 +13,11 @@ from axe_playwright_python.sync_playwright import Axe
 from PIL import Image
 from playwright.sync_api import BrowserContext, Page, sync_playwright
 
+from galgame_asr.decoding.speed import Conditions, Speed
 from galgame_asr.experiment.curriculum import Curriculum
 from galgame_asr.report import clips, page
 from galgame_asr.report.collect import collect
+from galgame_asr.scoring import scored
 from tests import tables
 
 CHROMIUM = shutil.which("chromium")
@@ -39,6 +41,12 @@ LONG = Curriculum(
     averaged={"mean_of_the_last_checkpoints_of_it": "encoder-and-adaptor"},
     exports={"export/sherpa-onnx-int8-quantised": "encoder-and-adaptor/p100"},
 )  # fmt: skip
+SPEED = Speed(
+    Conditions(
+        "NVIDIA H100 80GB HBM3", 16, "float32", 6000, "2.11.0+cu130", 12_345, 6_789.0, 4_012.3
+    ),
+    (61.2, 58.7, 60.1),
+)
 GAME = "夏の終わりのとても長い名前のゲーム_extended_edition_"
 # What is wider than its place, or beyond the right edge of its plot.
 CUT = """() => {
@@ -243,21 +251,29 @@ def test_a_phone_needs_no_scrolling_sideways(browser: Page) -> None:
 
 
 def test_nothing_is_cut_on_a_small_laptop(context: BrowserContext, tmp_path: Path) -> None:
-    """At 1280 pixels no table, plot or text needs scrolling sideways, however long the names."""
+    """At 1280 pixels no table, plot or text needs scrolling sideways, however long the names.
+
+    Nor with speed and size beside the rates, and with names counted.
+    """
     found = tables.tables(LONG, utterances=20)
     for part in found.values():
         part.loc[part.index % 2 == 0, "corpus"] = "recordings_of_one_and_the_same_speaker_" * 2
         part["group"] = ["a_very_long_name_of_a_game_and_its_edition_" * 2] * len(part)
         part.loc[part.index % 3 == 0, "group"] = "game"
         part.loc[1, ["heard", "hypothesis"]] = "hallelujah" * 40
+        part[list(scored.NAMES)] = 1234, 1034, 1134
     found |= {replace(v, revision="feature/another_branch"): part for v, part in found.items()}
     checked = {"sherpa-onnx-int8-quantised": tables.EXPORTS["small"]}
     path = tmp_path / "report.html"
-    built = page.build(found, collect(found, LONG), LONG, lambda _set, _id: None, checked)
+    speeds = dict.fromkeys(found, SPEED)
+    built = page.build(found, collect(found, LONG), LONG, lambda _set, _id: None, checked, speeds)
+    assert "mathdefault" not in built, "a number that only matplotlib's own text can show"
     path.write_text(built, encoding="utf-8")
     opened = context.new_page()
     opened.set_viewport_size({"width": 1280, "height": 800})
     opened.goto(path.as_uri())
+    for shown in ("Names of the set", "RTFx", "4,012.3"):
+        assert opened.get_by_text(shown).count()
     assert opened.evaluate(CUT) == []
     # On a phone the script finds the tables that scroll, and the page itself does not.
     opened.set_viewport_size(PHONE)  # type: ignore[arg-type]

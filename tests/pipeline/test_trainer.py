@@ -105,9 +105,9 @@ def make_phase(
 
 def results(phase: Phase) -> dict[str, bytes]:
     """The files of a finished phase, by name."""
-    names = ["p50/*", "p100/*", "log.tsv", "dev.tsv"]
+    names = ["p50/*", "p100/*", "log.tsv", "dev.tsv", "left_out.tsv"]
     files = [file for name in names for file in phase.directory.glob(name) if file.is_file()]
-    assert len(files) >= 6
+    assert len(files) >= 7
     return {str(f.relative_to(phase.directory)): f.read_bytes() for f in files}
 
 

@@ -35,9 +35,14 @@ def pool(
 
 
 def _start(start: Callable[..., None] | None, arguments: tuple[Any, ...]) -> None:
-    threading.Thread(target=_wait_for_parent, daemon=True).start()
+    end_with_parent()
     if start:
         start(*arguments)
+
+
+def end_with_parent() -> None:
+    """End this process of `multiprocessing` at once when the one that started it has ended."""
+    threading.Thread(target=_wait_for_parent, daemon=True).start()
 
 
 def _wait_for_parent() -> None:

@@ -12,6 +12,7 @@ import matplotlib as mpl
 from markupsafe import Markup, escape
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullLocator
 
 from galgame_asr.decoding.speed import Speed
 from galgame_asr.experiment.curriculum import Curriculum
@@ -164,11 +165,13 @@ def against_speed(results: Results, speeds: Mapping[Variant, Speed]) -> Markup:
     """CER of each variant over how many seconds of audio a second decodes; its size in the name."""
     title = f"CER against speed, {results.title.lower()}"
     with _style(f"speed {results.name}"):
-        figure, axes = _figure(3.6)
+        known = [(s, speeds[s.variant]) for s in results.scored if s.cer and s.variant in speeds]
+        in_two = all(len(label(scored.variant)) <= NAME_WIDTH for scored, _ in known)
+        # Below the plot, where names take nothing of its width.
+        figure, axes = _figure(3.2 + 0.17 * len(known) / (1 + in_two))
         described = []
-        for number, scored in enumerate(s for s in results.scored if s.cer):
-            if (found := speeds.get(scored.variant)) is None or scored.cer is None:
-                continue
+        for number, (scored, found) in enumerate(known):
+            assert scored.cer
             colour, marker = SERIES[number % len(SERIES)], MARKERS[number // len(SERIES) % 6]
             _dot(axes, scored.cer, found.rtfx, colour, marker, vertical=True)
             axes.plot(found.range, [100 * scored.cer.value] * 2, color=colour, lw=1, alpha=0.55)
@@ -176,10 +179,15 @@ def against_speed(results: Results, speeds: Mapping[Variant, Speed]) -> Markup:
             axes.plot([], [], color=colour, marker=marker, lw=0, label=size)
             described.append(f"{scored.variant.name} {_percent(scored.cer)} at {found.rtfx:.1f}")
         axes.set_xscale("log")
+        low, high = axes.get_xlim()
+        axes.set_xlim(low / 2, high * 2)  # wide enough for a tick or two
+        axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axes.xaxis.set_major_formatter("{x:g}")  # the other is in mathtext
+        axes.xaxis.set_minor_locator(NullLocator())
         axes.set_xlabel("RTFx, seconds of audio per second")
         axes.set_ylabel("CER, %, with 95% interval")
         axes.set_ylim(bottom=0)
-        figure.legend(loc="outside right upper", fontsize=8)
+        figure.legend(loc="outside lower left", fontsize=8, ncols=1 + in_two)
         return _svg(figure, title, "; ".join(described))
 
 

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from torch.utils.data import DataLoader, Dataset
 
 from galgame_asr.core.paths import NOT_SPEECH
+from galgame_asr.core.processes import end_with_parent
 from galgame_asr.core.reader import SAMPLE_RATE_HZ, SHORTEST, ShardReader
 from galgame_asr.families.common import hotwords
 from galgame_asr.families.common.batching import FRAMES_PER_S, num_frames
@@ -289,7 +290,7 @@ def read_ahead(shares: Shares, steps: Iterable[Sequence[Pick]], workers: int) ->
         num_workers=workers,
         # They share the model's memory, and never touch a GPU.
         multiprocessing_context="fork" if workers else None,
-        worker_init_fn=_leave_group,
+        worker_init_fn=_start_reader,
     )
     for item in items:
         if isinstance(item, GalgameAsrError):
@@ -301,6 +302,11 @@ def _as_it_is(item: Any) -> Any:
     return item
 
 
-def _leave_group(_worker: int) -> None:
-    """Let a signal to the trainer's group reach the trainer alone, which needs its readers yet."""
+def _start_reader(_worker: int) -> None:
+    """Let a signal to the trainer's group reach the trainer alone, and end with it.
+
+    A trainer that was asked to stop needs its readers yet; one that was killed leaves them the
+    lock on its unfinished work, which they inherited.
+    """
     os.setsid()
+    end_with_parent()

@@ -17,6 +17,7 @@ from galgame_asr.families.common.params import ComputeParams, MachineParams
 from galgame_asr.messages.console import log
 from galgame_asr.messages.errors import ConfigError
 from galgame_asr.training import launch
+from galgame_asr.training.depends import depends
 from galgame_asr.training.params import CommonParams, TrainingParams
 from galgame_asr.training.resume import scratch
 from galgame_asr.training.stopping import noted
@@ -62,14 +63,10 @@ def trained(inputs: PhaseInputs) -> Iterator[Path]:
         raise ConfigError(
             "augment.noise: the mix has no corpus without speech; add one, such as {bgm: 0.0}"
         )
-    values = {
-        "family": inputs.family,
-        "phase": inputs.params,
-        "common": inputs.common,
-        "compute": inputs.compute,
-        "checkpoints": inputs.checkpoints,
-        "every_steps": inputs.every_steps,
-    }
+    values = depends(
+        inputs.family, inputs.params, inputs.common, inputs.compute, inputs.checkpoints,
+        inputs.every_steps,
+    )  # fmt: skip
     if "DVC_STAGE" in os.environ:
         processes.stop_without_parent()
     with scratch([inputs.init, *inputs.tables], values) as directory:

@@ -61,10 +61,14 @@ def dependencies(inputs: list[Path], params: Mapping[str, Any]) -> dict[str, str
         if name.startswith("galgame_asr") and module.__file__
         if not name.startswith("galgame_asr.messages")
     ]
+    hashes = {f"input {path.name}": content_hash([path]) for path in inputs}
+    return {**hashes, **plain(params), "code": content_hash(code)}
+
+
+def plain(params: Mapping[str, Any]) -> dict[str, str]:
+    """What people can read of `dependencies`: params and versions of engines."""
     return {
-        **{f"input {path.name}": content_hash([path]) for path in inputs},
         **_flat(params),
-        "code": content_hash(code),
         **{name: version(name) for name in ("torch", "transformers", "funasr")},
     }
 
@@ -86,9 +90,14 @@ def differences(before: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
     for name in sorted(before.keys() | now.keys()):
         first, second = before.get(name, "absent"), now.get(name, "absent")
         if first != second:
-            hashed = name == "code" or name.startswith("input ")
-            told.append(f"{name} changed" if hashed else f"{name} was {first} and is {second}")
+            told.append(
+                f"{name} changed" if _is_hash(name) else f"{name} was {first} and is {second}"
+            )
     return told
+
+
+def _is_hash(name: str) -> bool:
+    return name == "code" or name.startswith("input ")
 
 
 @dataclass(frozen=True)
@@ -102,6 +111,11 @@ class Unfinished:
     def name(self) -> str:
         """STAGE/FINGERPRINT."""
         return f"{self.directory.parent.name}/{self.directory.name}"
+
+    @property
+    def plain(self) -> dict[str, str]:
+        """What people can read of `depends`."""
+        return {name: value for name, value in self.depends.items() if not _is_hash(name)}
 
     @property
     def step(self) -> int:

@@ -13,14 +13,17 @@ from galgame_asr.messages.errors import DataError
 def writing(path: Path) -> Iterator[Path]:
     """Give an empty directory that becomes `path` once all its bytes are on the disk.
 
+    Its name is there too at the end, so that what it takes the place of can go.
+
     Raises:
         DataError: the disk is full, or the like; the message says what to do.
     """
     try:
         with atomic_directory(path) as directory:
             yield directory
-            for part in (*(file for file in directory.rglob("*") if file.is_file()), directory):
+            for part in (*directory.rglob("*"), directory):
                 _sync(part)
+        _sync(path.parent)
     except (OSError, RuntimeError) as error:
         # torch's writer raises a RuntimeError whatever the system said.
         if isinstance(error, RuntimeError) and "inline_container" not in str(error):

@@ -9,6 +9,7 @@ from galgame_asr.core.params import load, parse, read_yaml
 from galgame_asr.experiment import profile
 from galgame_asr.experiment.params import Params
 from galgame_asr.messages.errors import ConfigError
+from galgame_asr.planning import published
 from galgame_asr.training.params import PhaseParams
 from tests.conftest import REPOSITORY
 
@@ -28,6 +29,20 @@ def test_every_profile_gives_valid_params(params: Path, name: str) -> None:
     parse(Params, read_yaml(params), "")
     profile.apply([name], params, PROFILES)
     assert params.read_text() == once
+
+
+def test_the_out_of_domain_set_of_mixed_can_decide(params: Path) -> None:
+    """It has about 310 rows, as its comment says; all of ReazonSpeech has 21.9 million."""
+    profile.apply(["galgame", "mixed"], params, PROFILES)
+    mixed = parse(Params, read_yaml(params), "")
+    (corpus,) = mixed.split.out_of_domain
+    taken, whole = published.size(mixed.corpora[corpus]), published.REAZONSPEECH["all"]
+    assert taken
+    assert taken.train_h
+    assert whole.train_h
+    rows = 21.9e6 * taken.train_h / whole.train_h * mixed.split.exceptions[corpus].test
+    assert rows == pytest.approx(310, rel=0.05)
+    assert mixed.split.test_limit is None or mixed.split.test_limit > rows
 
 
 def test_named_maps_are_replaced_and_other_values_merged(params: Path) -> None:

@@ -13,19 +13,27 @@ from types import ModuleType
 
 import pytest
 
+from galgame_asr.base.built import BuiltBase
 from galgame_asr.cli import dispatch
+from galgame_asr.core import processes
 from galgame_asr.core.files import remove, write_text
+from galgame_asr.core.params import load
 from galgame_asr.families.common import defaults
+from galgame_asr.families.common.params import ComputeParams, MachineParams
 from galgame_asr.messages.errors import ConfigError, DataError
-from galgame_asr.training import states
-from galgame_asr.training.params import AugmentParams
+from galgame_asr.training import phase, states
+from galgame_asr.training.params import AugmentParams, CommonParams, PhaseParams
 from galgame_asr.training.resume import DEPENDS, dependencies, scratch, unfinished
+from tests.conftest import REPOSITORY
+
+PARAMS = REPOSITORY / "params.yaml"
 
 
 @pytest.fixture(autouse=True)
 def _root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DVC_ROOT", str(tmp_path))
     monkeypatch.setenv("DVC_STAGE", "train@adaptor")
+    monkeypatch.chdir(tmp_path)
 
 
 @pytest.fixture
@@ -97,7 +105,10 @@ def test_a_run_that_starts_anew_says_what_differs(
     table: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture,
     capsys: pytest.CaptureFixture[str],
 ) -> None:  # fmt: skip
-    """And how far the other work was; the command lists both, and removes what is named."""
+    """And how far the other work was; the command lists both, and removes what is named.
+
+    Without params.yaml they can be told apart by what differs between them; one alone has all.
+    """
 
     def interrupted(**params: object) -> None:
         with scratch([table], {"phase": {"lr": 0.1, "epochs": 2}, **params}) as directory:
@@ -123,8 +134,57 @@ def test_a_run_that_starts_anew_says_what_differs(
         dispatch(["scratch", "--remove", "x"])
     dispatch(["scratch", "--remove", name])
     dispatch(["scratch"])
-    assert capsys.readouterr().out.splitlines()[1:] == [listed[2]]
+    _removed, left, *values = capsys.readouterr().out.splitlines()
+    assert left == listed[2]
+    assert listed[3] in values
+    assert "    phase.lr: 0.1" in values
+    assert not [line for line in values if "code" in line or "input" in line], "hashes"
     assert not (tmp_path / ".scratch" / name).exists()
+
+
+@pytest.mark.parametrize("stage", ["train@encoder", "build@tiny"])
+def test_unfinished_work_is_compared_with_the_params_of_now(
+    stage: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A phase that goes on with `dvc repro` says so; others, what would have to be put back."""
+
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    def listed() -> list[str]:
+        dispatch(["scratch"])
+        return capsys.readouterr().out.splitlines()[1:]
+
+    monkeypatch.setattr(phase, "train_here", killed)
+    monkeypatch.setattr(processes, "stop_without_parent", lambda: None)
+    monkeypatch.setenv("DVC_STAGE", stage)
+    text = PARAMS.read_text()
+    (tmp_path / "params.yaml").write_text(text)
+    phases, recipe = load(dict[str, PhaseParams], "train.phases"), load(BuiltBase, "base.built")
+    assert recipe.recipe
+    is_phase = stage == "train@encoder"
+    inputs = phase.PhaseInputs(
+        init=tmp_path / "init",
+        family="fun_asr_nano",
+        params=phases["encoder"] if is_phase else recipe.recipe.pretrain,
+        common=load(CommonParams, "train.common"),
+        compute=load(ComputeParams, "compute"),
+        machine=load(MachineParams, "machine"),
+        checkpoints=phases["encoder"].checkpoints if is_phase else (100,),
+        raw=tmp_path,
+        mix=tmp_path,
+        logs=tmp_path,
+    )
+    for file in (inputs.init, *inputs.tables):
+        file.touch()
+    with pytest.raises(KeyboardInterrupt), phase.trained(inputs):
+        pass
+    (line,) = listed()
+    assert line.startswith(f"    has the values of params.yaml: `dvc repro {stage}` goes on")
+    other = text.replace("warmup: 0.05", "warmup: 0.1").replace("epochs: 6", "epochs: 7")
+    (tmp_path / "params.yaml").write_text(other)
+    epochs = ["    phase.epochs was 6 and is 7"] if is_phase else []
+    assert listed() == ["    common.warmup was 0.05 and is 0.1", *epochs]
 
 
 @contextmanager
@@ -161,7 +221,8 @@ def test_work_that_goes_on_is_listed(table: Path, capsys: pytest.CaptureFixture[
         with meanwhile(save):
             for _ in range(200):
                 dispatch(["scratch"])
-                assert capsys.readouterr().out.splitlines()[1:] == [f"    {directory}/p5"]
+                _work, *models = capsys.readouterr().out.splitlines()
+                assert [line for line in models if "/" in line] == [f"    {directory}/p5"]
 
 
 def test_work_that_ends_meanwhile_is_listed_or_not(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import os
 import platform
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 
@@ -153,3 +154,15 @@ def _has_bf16(monkeypatch: pytest.MonkeyPatch, says: bool) -> None:
         return including_emulation or says
 
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", supported)
+
+
+def test_attention_is_not_left_to_cudnn() -> None:
+    """It plans anew for every shape of a batch."""
+    enabled: Callable[[], bool] = torch.backends.cuda.cudnn_sdp_enabled
+    before = enabled()
+    torch.backends.cuda.enable_cudnn_sdp(True)
+    try:
+        compute.set_up(dataclasses.replace(PARAMS, reproducible=False, cpu_threads=None))
+        assert not enabled()
+    finally:
+        torch.backends.cuda.enable_cudnn_sdp(before)
