@@ -81,7 +81,7 @@ def test_a_rehearsal_ends_with_what_it_took(workspace: Workspace, tmp_path: Path
     stopped = log.read_text()
     log.unlink()
     assert status == 1
-    assert "RehearsalError: train@mine failed" in stopped
+    assert "RehearsalError: train@mine was stopped" in stopped
     said = workspace.run(*COMMAND).stdout
     assert "resuming at" in said
     ran = executed(said)

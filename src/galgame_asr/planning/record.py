@@ -32,6 +32,7 @@ class Record:
 
     def __init__(self, file: Path) -> None:
         self.running: Ran | None = None  # or failed
+        self.is_stopped = False  # by a signal, in this call
         self._file = file
         rows = json.loads(file.read_text()) if file.exists() else []
         self._known = {row["stage"]: Ran(**row) for row in rows}

@@ -50,7 +50,7 @@ def main(names: Sequence[str]) -> None:
 
     Raises:
         ConfigError: no profile is named, or as for `profile.apply`.
-        RehearsalError: a stage failed; what ran before it is printed.
+        RehearsalError: a stage failed or was stopped; what ran before it is printed.
     """
     if not names:
         raise ConfigError(
@@ -67,8 +67,10 @@ def main(names: Sequence[str]) -> None:
     record, status = repro(place)
     print(table(record.stages, place))
     if status:
-        failed = record.running.stage if record.running else "DVC"
-        raise RehearsalError(f"{failed} failed, see above; mend it and say the same again")
+        stage = record.running.stage if record.running else "DVC"
+        if record.is_stopped:
+            raise RehearsalError(f"{stage} was stopped; say the same again, and it goes on")
+        raise RehearsalError(f"{stage} failed, see above; mend it and say the same again")
     with contextlib.chdir(place):
         print(beside(record.stages))
         speeds = _speeds()
@@ -78,7 +80,7 @@ def main(names: Sequence[str]) -> None:
 
 
 class RehearsalError(GalgameAsrError):
-    """A stage of a rehearsal failed."""
+    """A stage of a rehearsal failed, or was stopped."""
 
 
 def copy(place: Path) -> None:
@@ -128,18 +130,21 @@ def repro(place: Path) -> tuple[Record, int]:
     ):
         assert dvc.stdout
         # A phase saves a state and ends, and with it DVC; alone, DVC would go on.
-        signal.signal(signal.SIGTERM, lambda *_: _terminate_children(dvc.pid))
+        signal.signal(signal.SIGTERM, lambda *_: _stop(dvc.pid, record))
         try:
             for line in dvc.stdout:
                 print(line, end="", flush=True)
                 record.hear(line)
         except KeyboardInterrupt:
+            record.is_stopped = True
             dvc.send_signal(signal.SIGINT)
     record.end(is_over=not dvc.returncode)
     return record, dvc.returncode
 
 
-def _terminate_children(pid: int) -> None:
+def _stop(pid: int, record: Record) -> None:
+    """Stop what DVC has started."""
+    record.is_stopped = True
     with contextlib.suppress(psutil.NoSuchProcess):
         for process in psutil.Process(pid).children():
             process.terminate()
