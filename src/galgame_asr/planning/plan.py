@@ -29,7 +29,7 @@ from galgame_asr.planning.memory import Measured, Memory, measure, predict
 from galgame_asr.splitting.mix import select
 from galgame_asr.training.batches import Steps
 from galgame_asr.training.freezing import prepare
-from galgame_asr.training.optimizer import part_rates
+from galgame_asr.training.optimizer import part_of, part_rates
 from galgame_asr.training.params import CommonParams, TrainingParams
 
 
@@ -231,14 +231,7 @@ class Planner:
         with torch.device("meta"), self.module.fakeable(self.speech.text_tokens):
             build, _ = self._step(params, common, [])
             learning = {n: p.numel() for n, p in build().named_parameters() if p.requires_grad}
-        # As in `optimizer.make`: what is of no part learns with the encoder.
-        parts = {
-            next(
-                (part for part, prefix in self.module.PARTS.items() if n.startswith(prefix)),
-                "encoder",
-            )
-            for n in learning
-        }
+        parts = {part_of(name, self.module.PARTS) for name in learning}
         rates = part_rates(params.lr, self.module.PARTS, parts)
         return sum(learning.values()), {p: rates[p] for p in self.module.PARTS if p in parts}
 

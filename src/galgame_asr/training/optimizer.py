@@ -21,9 +21,8 @@ def make(
     groups: dict[tuple[str, bool], list[nn.Parameter]] = {}
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:
-            # What belongs to no part, such as a CTC head, learns with what it hangs on.
-            part = next((p for p, prefix in parts.items() if name.startswith(prefix)), "encoder")
-            groups.setdefault((part, parameter.dim() > 1), []).append(parameter)
+            group = part_of(name, parts), parameter.dim() > 1
+            groups.setdefault(group, []).append(parameter)
     rates = part_rates(params.lr, parts, {part for part, _ in groups})
     return torch.optim.AdamW(
         [
@@ -37,6 +36,12 @@ def make(
         betas=common.adam_betas,
         fused=True,
     )
+
+
+def part_of(name: str, parts: Mapping[str, str]) -> str:
+    """The part whose rate a parameter learns at."""
+    # What belongs to no part, such as a CTC head, learns with what it hangs on.
+    return next((part for part, prefix in parts.items() if name.startswith(prefix)), "encoder")
 
 
 def part_rates(

@@ -41,7 +41,7 @@ class Watch:
 
     def step(self) -> None:
         """Move the bar."""
-        self._bar.update(1, self._note + self._scores)
+        self._bar.update(1, ", ".join(filter(None, (self._note, self._scores))))
 
     @contextmanager
     def pause(self) -> Iterator[None]:
@@ -64,7 +64,7 @@ class Watch:
         """Show the scores of the dev set."""
         scores = ", ".join(f"{k.replace('_', ' ')} {v:.4f}" for k, v in row.items() if k != "step")
         log.info("step %d: %s", row["step"], scores)
-        self._scores = f", {scores}"
+        self._scores = scores
         self._scalars(row)
 
     def _scalars(self, row: Mapping[str, float]) -> None:
